@@ -1,0 +1,110 @@
+"""What one attachment of a container to a network is called with, and what is known about it.
+
+Go counterpart: ``libcni.RuntimeConf``, ``types.GCAttachment`` and ``libcni.NetworkAttachment``. Source: SPEC 1.1.0,
+section 2, "Parameters", and section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from libcni.document import FrozenDict, dump, freeze
+from libcni.errors import InvalidParameterError
+from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libcni.results import Result
+
+__all__ = ["AttachmentKey", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
+
+
+class AttachmentKey(NamedTuple):
+    """What identifies an attachment (SPEC 1.1.0, section 2): plugins keep their state under these three."""
+
+    network: str
+    container_id: str
+    ifname: str
+
+    def check(self) -> None:
+        """Check all three before they are used in a file name or an environment.
+
+        :raises InvalidParameterError: if one of them is not allowed.
+        """
+        check_network_name(self.network)
+        check_container_id(self.container_id)
+        check_interface_name(self.ifname)
+
+
+class GCAttachment(NamedTuple):
+    """An attachment that garbage collection must keep."""
+
+    container_id: str
+    ifname: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConf:
+    """What the runtime passes to the plugins of one attachment.
+
+    ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order. ``capability_args`` maps
+    a capability to its JSON value; a plugin gets those it declares. Arguments may be secret and stay out of ``repr()``.
+    """
+
+    container_id: str
+    netns: str
+    ifname: str
+    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", tuple((key, value) for key, value in self.args))
+        object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
+
+    def check(self, network: str) -> AttachmentKey:
+        """Check everything that is to be passed on, and return the key of the attachment on ``network``.
+
+        :raises InvalidParameterError: if a name, a path, an argument or a capability argument is not allowed.
+        """
+        key = AttachmentKey(network, self.container_id, self.ifname)
+        key.check()
+        if "\0" in self.netns:
+            raise InvalidParameterError("netns", self.netns, "must not contain a NUL character")
+        format_args(self.args)
+        try:
+            dump(self.capability_args)
+        except ValueError as error:
+            # The value may be a secret: the message names the kind of mistake only.
+            raise InvalidParameterError("capability_args", sorted(self.capability_args), str(error)) from None
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAttachment:
+    """One stored attachment: ``network`` is the name, ``config`` the stored configuration document."""
+
+    container_id: str
+    network: str
+    ifname: str
+    config: bytes
+    netns: str = ""
+    cni_args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
+    result: Result | None = None
+
+    @property
+    def key(self) -> AttachmentKey:
+        """The three names that identify it."""
+        return AttachmentKey(self.network, self.container_id, self.ifname)
+
+
+class Recovery(NamedTuple):
+    """What recovery did about one unfinished attachment; ``error`` says why when it is not ``done``."""
+
+    network: str
+    container_id: str
+    ifname: str
+    done: bool
+    error: Exception | None = None

@@ -1,0 +1,293 @@
+"""Results on disk, in the format and the folder of Go libcni.
+
+``<cache_dir>/results/<network>-<container id>-<ifname>`` holds one attachment. That name is ambiguous, as a hyphen may stand
+in all three parts, so the names inside a file are compared on every read: a file of another attachment is never used,
+overwritten or removed, and the newcomer gets a name with a digest. Go counterpart: ``cacheAdd``, ``getCachedResult`` and
+``getCachedConfig`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Caching".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from libcni.attachment import AttachmentKey, NetworkAttachment
+from libcni.document import DocumentError, decode_text, dump, format_path, join_object, parse_object, split_object
+from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
+from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
+from libcni.results import Result
+from libcni.storage import Folder, is_name_too_long, is_temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from libcni.attachment import RuntimeConf
+
+__all__ = ["CacheEntry", "ResultCache"]
+
+_log = logging.getLogger("libcni.cache")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """What one file says. ``result`` is the encoded result, ``""`` when there is none.
+
+    A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
+    """
+
+    key: AttachmentKey
+    config: bytes | None
+    result: str
+    netns: str = ""
+    args: Sequence[tuple[str, str]] = ()
+    capability_args: Mapping[str, Any] | None = None
+
+    def attachment(self) -> NetworkAttachment:
+        """Return it in its public form.
+
+        :raises ResultError: if the stored result is not one.
+        """
+        return NetworkAttachment(
+            container_id=self.key.container_id,
+            network=self.key.network,
+            ifname=self.key.ifname,
+            config=self.config or b"",
+            netns=self.netns,
+            cni_args=self.args,
+            capability_args=self.capability_args or {},
+            result=Result.from_bytes(self.result) if self.result else None,
+        )
+
+    def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
+        """Return what the ADD was called with; what is not stored is taken from ``given``."""
+        return replace(
+            given,
+            netns=self.netns or given.netns,
+            args=self.args or given.args,
+            capability_args=given.capability_args if self.config is None else self.capability_args or {},
+        )
+
+
+class ResultCache:
+    """The stored attachments of one cache directory."""
+
+    def __init__(self, folder: Folder, damaged: Folder) -> None:
+        self.folder = folder
+        self.damaged = damaged
+
+    def check_name(self, key: AttachmentKey) -> None:
+        """Refuse names that together do not fit into a file name, before anything runs.
+
+        :raises InvalidParameterError: if they do not.
+        """
+        if is_name_too_long(_unambiguous_name(key)):
+            text = "-".join(key)
+            raise InvalidParameterError("container_id", key.container_id, f"{text[:60]!r}… is too long for a file name")
+
+    def find(self, key: AttachmentKey) -> CacheEntry | None:
+        """Return the entry of an attachment, or ``None``.
+
+        :raises CacheError: if a file that may be it cannot be read or is damaged.
+        """
+        found = self._find(key)
+        return None if found is None else found[1]
+
+    def exists(self, key: AttachmentKey) -> bool:
+        """Say whether an attachment is stored; a damaged file in its place is set aside.
+
+        :raises CacheError: if the folder cannot be read.
+        """
+        try:
+            return self.find(key) is not None
+        except DamagedFileError:
+            self.set_aside(_plain_name(key))
+            return False
+
+    def has_file(self, key: AttachmentKey) -> bool:
+        """Say whether there is a file for an attachment, be it damaged.
+
+        :raises CacheError: if it cannot be read.
+        """
+        try:
+            return self.find(key) is not None
+        except DamagedFileError:
+            return True
+
+    def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
+        for name in (_plain_name(key), _unambiguous_name(key)):
+            data = self._read(name)
+            if data is None:
+                continue
+            entry = self._decode(name, data, key)
+            if entry.key == key:
+                return name, entry
+        return None
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self.folder.read(name)
+        except OSError as error:
+            raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
+
+    def store(self, key: AttachmentKey, config: bytes, result: str, rt: RuntimeConf) -> None:
+        """Write the entry of an attachment, durably when the cache is.
+
+        :raises CacheError: if it cannot be written.
+        """
+        name = self._name_to_write(key)
+        members = [
+            ("kind", dump(CACHE_KIND)),
+            ("containerId", dump(key.container_id)),
+            ("config", f'"{base64.b64encode(config).decode()}"'),
+            ("ifName", dump(key.ifname)),
+            ("networkName", dump(key.network)),
+        ]
+        members += [("netns", dump(rt.netns))] if rt.netns else []
+        members += [("cniArgs", dump(rt.args))] if rt.args else []
+        members += [("capabilityArgs", dump(rt.capability_args))] if rt.capability_args else []
+        members += [("result", result)] if result else []
+        try:
+            self.folder.replace(name, join_object(members).encode())
+        except OSError as error:
+            raise CacheError(self.folder.path(name), f"cannot be written: {error.strerror or error}") from error
+
+    def _name_to_write(self, key: AttachmentKey) -> str:
+        """Take the plain name, unless the file of another attachment has it."""
+        name = _plain_name(key)
+        data = self._read(name)
+        if data is None:
+            return name
+        try:
+            entry = self._decode(name, data, key)
+        except DamagedFileError:
+            return name
+        return name if entry.key == key else _unambiguous_name(key)
+
+    def remove(self, key: AttachmentKey) -> None:
+        """Remove the entry of an attachment, whatever state it is in; that of another one stays.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        try:
+            found = self._find(key)
+            name = None if found is None else found[0]
+        except DamagedFileError:
+            name = _plain_name(key)
+        if name is None:
+            return
+        try:
+            self.folder.remove(name, durable=True)
+        except OSError as error:
+            raise CacheError(self.folder.path(name), f"cannot be removed: {error.strerror or error}") from error
+
+    def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
+        """Return every stored attachment, or those of one container; a damaged file is left out and logged.
+
+        :raises CacheError: if the folder cannot be read.
+        """
+        found: list[NetworkAttachment] = []
+        for name, entry in self.scan(container_id):
+            problem = entry
+            if isinstance(entry, CacheEntry):
+                try:
+                    found.append(entry.attachment())
+                    continue
+                except CNIError as error:
+                    problem = CacheError(self.folder.path(name), str(error))
+            _log.warning("damaged cache file left out: %s", problem)
+        return found
+
+    def scan(self, container_id: str | None = None) -> Iterator[tuple[str, CacheEntry | CacheError]]:
+        """Go through the files, with an error in place of each damaged one; legacy files have no names and are left out.
+
+        :raises CacheError: if the folder cannot be read.
+        """
+        try:
+            names = self.folder.names()
+        except OSError as error:
+            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
+        for name in names:
+            if is_temporary(name) or (container_id is not None and f"-{container_id}-" not in name):
+                continue
+            entry = self._scanned(name)
+            if entry is None or (container_id is not None and _is_of_another(entry, container_id)):
+                continue
+            yield name, entry
+
+    def _scanned(self, name: str) -> CacheEntry | CacheError | None:
+        try:
+            data = self._read(name)
+            if data is None:
+                return None
+            entry = self._decode(name, data, None)
+        except CacheError as error:
+            return error
+        return None if entry.config is None else entry
+
+    def set_aside(self, name: str) -> None:
+        """Move a damaged file to ``<cache_dir>/damaged``, where it blocks nothing.
+
+        :raises CacheError: if that fails.
+        """
+        try:
+            self.folder.move_to(self.damaged, name, f"{name[:200]}.{time.time_ns()}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CacheError(self.folder.path(name), f"cannot be set aside: {error.strerror or error}") from error
+        _log.warning("damaged cache file %s moved to %s", self.folder.path(name), self.damaged.path(""))
+
+    def _decode(self, name: str, data: bytes, legacy_key: AttachmentKey | None) -> CacheEntry:
+        """Decode a file; a bare result counts as ``legacy_key``'s, whose file name it has."""
+        try:
+            text = decode_text(data)
+            document = parse_object(text)
+        except DocumentError as error:
+            raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
+        if "kind" not in document:
+            return CacheEntry(legacy_key or AttachmentKey("", "", ""), None, self._legacy_result(name, text))
+        try:
+            model = CacheDocument.model_validate(document)
+        except ValidationError as error:
+            problem = first_problem(error)
+            reason = f"damaged: {format_path(problem.path)}: {problem.message}"
+            raise DamagedFileError(self.folder.path(name), reason) from None
+        key = AttachmentKey(model.networkName, model.containerId, model.ifName)
+        try:
+            key.check()
+        except InvalidParameterError as error:
+            raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
+        return CacheEntry(
+            key=key,
+            config=model.config,
+            result="" if model.result is None else split_object(text)["result"],
+            netns=model.netns or "",
+            args=tuple([(pair[0], pair[1]) for pair in model.cniArgs or ()]),
+            capability_args=model.capabilityArgs or {},
+        )
+
+    def _legacy_result(self, name: str, text: str) -> str:
+        try:
+            Result.from_bytes(text)
+        except CNIError as error:
+            raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
+        return text
+
+
+def _is_of_another(entry: CacheEntry | CacheError, container_id: str) -> bool:
+    return isinstance(entry, CacheEntry) and entry.key.container_id != container_id
+
+
+def _plain_name(key: AttachmentKey) -> str:
+    return f"{key.network}-{key.container_id}-{key.ifname}"
+
+
+def _unambiguous_name(key: AttachmentKey) -> str:
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    return f"{_plain_name(key)}-{digest[:16]}"

@@ -1,0 +1,212 @@
+"""Running the plugins of one network, one after the other: order, requests and answers; no storage.
+
+Go counterpart: the loops of ``AddNetworkList``, ``CheckNetworkList`` and ``DelNetworkList``. Source: SPEC 1.1.0, section 3,
+"Attachment Parameters", "Adding an attachment", "Deleting an attachment", "Checking an attachment", "Garbage-collecting a
+network" and "Checking a network for readiness".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
+from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
+from libcni.invoke.environment import attachment_environment, network_environment, probe_environment
+from libcni.invoke.find import find_in_path
+from libcni.invoke.plugin import PluginCall
+from libcni.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from libcni.attachment import GCAttachment, RuntimeConf
+    from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.invoke.plugin import PluginOutput, Runner
+    from libcni.versions import PluginInfo
+
+__all__ = ["Caller", "Job", "Limits"]
+
+_log = logging.getLogger("libcni.plugin")
+
+VERSION_REQUEST = b'{"cniVersion":"1.1.0"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long plugins may take, in seconds: each one, and all together until a point of the monotonic clock."""
+
+    timeout: float | None
+    deadline: float | None = None
+
+    def left(self) -> float | None:
+        """Return how long the next plugin may take."""
+        if self.deadline is None:
+            return self.timeout
+        left = max(self.deadline - time.monotonic(), 0.0)
+        return left if self.timeout is None else min(left, self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One verb on one attachment: what every plugin of the chain is called with."""
+
+    network: NetworkConfigList
+    rt: RuntimeConf
+    limits: Limits
+    on_start: Callable[[int], None] | None = None
+    prev_result: str = ""
+    """Encoded ``prevResult``, empty when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls plugins, and with what: the runner, the plugin directories and the base environment."""
+
+    runner: Runner
+    paths: Sequence[str]
+    environ: Mapping[str, str] | None
+
+    def _base(self) -> Mapping[str, str]:
+        return os.environ if self.environ is None else self.environ
+
+    def locate(self, command: str, network: NetworkConfigList, rt: RuntimeConf | None = None) -> list[Invocation]:
+        """Find every plugin of a network before the first one runs.
+
+        :raises PluginNotFoundError: if one is missing.
+        """
+        return [self._locate(command, plugin.type, network.name, rt) for plugin in network.plugins]
+
+    def _locate(self, command: str, plugin: str, network: str = "", rt: RuntimeConf | None = None) -> Invocation:
+        container_id, ifname = (rt.container_id, rt.ifname) if rt is not None else ("", "")
+        place = Invocation(plugin, "", command, network, container_id, ifname)
+        try:
+            return replace(place, path=find_in_path(plugin, self.paths))
+        except PluginNotFoundError as error:
+            raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
+
+    async def add(self, job: Job, invocations: Sequence[Invocation]) -> Answer:
+        """Run ADD along the chain, each plugin with the result of the one before, and return the last answer."""
+        answer = Answer("", Result())
+        for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
+            output = await self._call_attachment(invocation, plugin, replace(job, prev_result=answer.text))
+            answer = read_result(invocation, output, job.network.cni_version)
+        return answer
+
+    async def check(self, job: Job) -> None:
+        """Run CHECK along the chain, and stop at the first error."""
+        for plugin, invocation in zip(job.network.plugins, self.locate("CHECK", job.network, job.rt), strict=True):
+            await self._call_attachment(invocation, plugin, job)
+
+    async def delete(self, job: Job) -> None:
+        """Run DEL along the chain in reverse, and stop at the first error."""
+        for plugin in reversed(job.network.plugins):
+            await self._delete_one(job, plugin)
+
+    async def delete_all(self, job: Job) -> list[CNIError]:
+        """Run DEL along the chain in reverse, go on after errors, and return them."""
+        errors: list[CNIError] = []
+        for plugin in reversed(job.network.plugins):
+            try:
+                await self._delete_one(job, plugin)
+            except CNIError as error:
+                errors.append(error)
+        return errors
+
+    async def _delete_one(self, job: Job, plugin: PluginConfig) -> None:
+        # Looked up one by one: a plugin that is gone must not keep the others, which come first, from being deleted.
+        invocation = self._locate("DEL", plugin.type, job.network.name, job.rt)
+        await self._call_attachment(invocation, plugin, job)
+
+    async def _call_attachment(self, invocation: Invocation, plugin: PluginConfig, job: Job) -> PluginOutput:
+        inserted = plugin.runtime_config(job.rt.capability_args)
+        if job.prev_result:
+            inserted["prevResult"] = job.prev_result
+        stdin = plugin.request(job.network.name, job.network.cni_version, **inserted)
+        environment = attachment_environment(self._base(), invocation.command, self.paths, job.rt)
+        return await self._call(invocation, stdin, environment, job.limits, job.on_start)
+
+    async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
+        """Run GC on each plugin, go on after errors, and return them."""
+        errors: list[CNIError] = []
+        keep = tuple(keep)
+        for plugin in network.plugins:
+            stdin = plugin.gc_request(network.name, network.cni_version, keep)
+            try:
+                await self._call_network("GC", network, plugin, stdin, limits)
+            except CNIError as error:
+                errors.append(error)
+        return errors
+
+    async def status(self, network: NetworkConfigList, limits: Limits) -> None:
+        """Run STATUS on each plugin, and stop at the first that is not ready."""
+        for plugin in network.plugins:
+            stdin = plugin.request(network.name, network.cni_version)
+            await self._call_network("STATUS", network, plugin, stdin, limits)
+
+    async def _call_network(
+        self,
+        command: str,
+        network: NetworkConfigList,
+        plugin: PluginConfig,
+        stdin: bytes,
+        limits: Limits,
+    ) -> None:
+        invocation = self._locate(command, plugin.type, network.name)
+        environment = network_environment(self._base(), command, self.paths)
+        await self._call(invocation, stdin, environment, limits)
+
+    async def version(self, plugin: str, limits: Limits) -> PluginInfo:
+        """Ask a plugin which versions it supports.
+
+        :raises PluginError: if it cannot be found, fails, or answers something else.
+        """
+        invocation = self._locate("VERSION", plugin)
+        environment = probe_environment(self._base(), self.paths)
+        output = await self._execute(invocation, VERSION_REQUEST, environment, limits)
+        return read_version(invocation, output, limits.timeout)
+
+    async def _call(
+        self,
+        invocation: Invocation,
+        stdin: bytes,
+        environment: Mapping[str, str],
+        limits: Limits,
+        on_start: Callable[[int], None] | None = None,
+    ) -> PluginOutput:
+        output = await self._execute(invocation, stdin, environment, limits, on_start)
+        check_success(invocation, output, limits.timeout)
+        return output
+
+    async def _execute(
+        self,
+        invocation: Invocation,
+        stdin: bytes,
+        environment: Mapping[str, str],
+        limits: Limits,
+        on_start: Callable[[int], None] | None = None,
+    ) -> PluginOutput:
+        timeout = limits.left()
+        if timeout is not None and timeout <= 0 and limits.deadline is not None:
+            raise invocation.error(PluginTimeoutError, "was not started: no time is left", timeout=0.0)
+
+        def log_line(line: str) -> None:
+            _log.info(
+                "%s %s %s/%s: %s",
+                invocation.plugin,
+                invocation.command,
+                invocation.network,
+                invocation.container_id,
+                line,
+            )
+
+        call = PluginCall(invocation.path, stdin, environment, timeout, log_line, on_start)
+        try:
+            return await self.runner.run(call)
+        except PluginTimeoutError:
+            raise
+        except OSError as error:
+            raise start_error(invocation, error) from error

@@ -1,0 +1,276 @@
+"""Cleaning up: garbage collection of networks, and recovery of what was begun and not finished.
+
+Go counterpart: ``GCNetworkList``; recovery has none. Source: SPEC 1.1.0, section 3, "Garbage-collecting a network".
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
+from libcni.cache import CacheEntry
+from libcni.chain import Limits
+from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
+from libcni.identifiers import check_container_id, check_interface_name, check_network_name
+from libcni.leftover import end_left_behind
+from libcni.journal import Record, State
+from libcni.locks import container_lock, network_lock
+from libcni.operations import check_network
+from libcni.versions import GC_SINCE, is_at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from libcni.attachment import NetworkAttachment
+    from libcni.config import NetworkConfigList
+    from libcni.operations import Operations
+
+__all__ = ["Collector"]
+
+PARALLEL_CONTAINERS = 32
+"""How many containers garbage collection works on at once: it waits for plugins, not for the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What one network has stored: attachments to delete, attachments to keep, and files that make no sense."""
+
+    stale: tuple[AttachmentKey, ...]
+    kept: tuple[AttachmentKey, ...]
+    damaged: tuple[CacheError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one stale attachment: it, when it was deleted, and what is to be reported."""
+
+    attachment: NetworkAttachment | None
+    problems: tuple[CNIError, ...] = ()
+
+
+class Collector:
+    """Garbage collection and recovery over the verbs."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.operations = operations
+        self.store = operations.store
+        self.runner = operations.runner
+
+    # Garbage collection
+
+    async def collect(
+        self,
+        networks: Sequence[NetworkConfigList],
+        keep: Iterable[tuple[str, str]],
+        timeout: float | None,
+        *,
+        with_unlisted: bool = False,
+        dry_run: bool = False,
+    ) -> list[NetworkAttachment]:
+        """Delete the stale attachments of networks, then let the plugins collect.
+
+        :param keep: container id and interface name of what is in use.
+        :param with_unlisted: also delete the attachments of networks that are not given.
+        :raises CNIErrorGroup: with every failure, after all that can be done is done.
+        """
+        wanted = _checked_keep(keep)
+        for given in networks:
+            check_network_name(given.name)
+            check_network(given)
+        named = {network.name: network for network in networks}
+        targets: list[tuple[str, NetworkConfigList | None]] = [(n.name, n) for n in named.values() if not n.disable_gc]
+        if with_unlisted:
+            unlisted = await self.runner.call(self._stored_networks)
+            targets += [(name, None) for name in sorted(unlisted - named.keys())]
+        deleted: list[NetworkAttachment] = []
+        errors: list[CNIError] = []
+        for name, network in targets:
+            done, failed = await self._collect_one(name, network, wanted, timeout, dry_run=dry_run)
+            deleted += done
+            errors += failed
+        if errors:
+            raise CNIErrorGroup("garbage collection did not succeed in everything", errors)
+        return deleted
+
+    async def _collect_one(
+        self,
+        name: str,
+        network: NetworkConfigList | None,
+        keep: frozenset[GCAttachment],
+        timeout: float | None,
+        *,
+        dry_run: bool,
+    ) -> tuple[list[NetworkAttachment], list[CNIError]]:
+        if dry_run:
+            stored = await self.runner.call(functools.partial(self._stored, name, keep))
+            found = [self.operations.known(key).attachment() for key in stored.stale]
+            return [attachment for attachment in found if attachment is not None], list(stored.damaged)
+        subject = f"network {name!r}"
+        held = await self.operations.lock(network_lock(name), "", subject=subject)
+        try:
+            return await self._collect_locked(name, network, keep, timeout)
+        finally:
+            held.release()
+
+    async def _collect_locked(
+        self,
+        name: str,
+        network: NetworkConfigList | None,
+        keep: frozenset[GCAttachment],
+        timeout: float | None,
+    ) -> tuple[list[NetworkAttachment], list[CNIError]]:
+        stored = await self.runner.call(functools.partial(self._stored, name, keep, set_aside=True))
+        errors: list[CNIError] = list(stored.damaged)
+        delete = functools.partial(self._delete_stale, network=network, limits=Limits(timeout))
+        jobs = [functools.partial(delete, keys) for keys in _by_container(stored.stale)]
+        outcomes = [each for job in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS) for each in job]
+        errors += [problem for outcome in outcomes for problem in outcome.problems]
+        if network is not None and is_at_least(network.cni_version, GC_SINCE):
+            kept = keep | {GCAttachment(key.container_id, key.ifname) for key in stored.kept}
+            errors += await self.operations.caller.collect(network, sorted(kept), Limits(timeout))
+        return [outcome.attachment for outcome in outcomes if outcome.attachment is not None], errors
+
+    def _stored_networks(self) -> set[str]:
+        """Return the names of all networks that have something stored."""
+        entries = {item.key.network for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)}
+        return entries | {item.key.network for _, item in self.store.journal.scan() if isinstance(item, Record)}
+
+    def _stored(self, network: str, keep: frozenset[GCAttachment], *, set_aside: bool = False) -> _Stored:
+        """Read what a network has stored, and tell what is stale.
+
+        :raises CacheError: if something cannot be read; a file that can be read and is damaged is set aside.
+        """
+        damaged: list[CacheError] = []
+        for put_away, error in self._damaged_files():
+            damaged.append(error)
+            if set_aside:
+                put_away()
+        owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
+        keys = {item.key for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)} | owners.keys()
+        stale: list[AttachmentKey] = []
+        kept: list[AttachmentKey] = []
+        for key in sorted(key for key in keys if key.network == network):
+            is_ours = owners.get(key) == self.operations.owner
+            is_stale = is_ours and GCAttachment(key.container_id, key.ifname) not in keep
+            (stale if is_stale else kept).append(key)
+        return _Stored(tuple(stale), tuple(kept), tuple(damaged))
+
+    def _damaged_files(self) -> list[tuple[Callable[[], None], CacheError]]:
+        """Return an action that sets aside, and the error, for each file that is damaged.
+
+        :raises CacheError: if a file cannot be read at all.
+        """
+        found: list[tuple[Callable[[], None], CacheError]] = []
+        for place in (self.store.cache, self.store.journal):
+            for name, item in place.scan():
+                if not isinstance(item, CacheError):
+                    continue
+                if not isinstance(item, DamagedFileError):
+                    raise item
+                found.append((functools.partial(place.set_aside, name), item))
+        return found
+
+    async def _delete_stale(
+        self,
+        keys: Sequence[AttachmentKey],
+        network: NetworkConfigList | None,
+        limits: Limits,
+    ) -> list[_Outcome]:
+        """Delete the attachments of one container, whose network is locked already."""
+        container_id = keys[0].container_id
+        try:
+            held = await self.operations.lock(container_lock(container_id), container_id)
+        except CNIError as error:
+            return [_Outcome(None, (error,))]
+        try:
+            return [await self._delete_one(key, network, limits) for key in keys]
+        finally:
+            held.release()
+
+    async def _delete_one(self, key: AttachmentKey, network: NetworkConfigList | None, limits: Limits) -> _Outcome:
+        known = await self.runner.call(functools.partial(self.operations.known, key))
+        rt = RuntimeConf(key.container_id, "", key.ifname)
+        try:
+            problem = await self.operations.delete_known(key, known, network, rt, limits)
+        except CNIError as error:
+            return _Outcome(None, (error,))
+        return _Outcome(known.attachment(), () if problem is None else (problem,))
+
+    # Recovery
+
+    async def pending(self) -> list[NetworkAttachment]:
+        """Return the attachments whose ADD or DEL was begun and not finished.
+
+        :raises CacheError: if the journal cannot be read.
+        """
+        return [record.attachment() for record in await self.runner.call(self._unfinished)]
+
+    def _unfinished(self) -> list[Record]:
+        records = [item for _, item in self.store.journal.scan() if isinstance(item, Record)]
+        return [record for record in records if self._is_unfinished(record)]
+
+    def _is_unfinished(self, record: Record) -> bool:
+        if record.state is not State.ADDING:
+            return record.state is not State.ADDED
+        # An ADD ends with its result on the disk: one that is there, in whatever state, was added.
+        return not self.store.cache.has_file(record.key)
+
+    async def recover(self, timeout: float | None) -> list[Recovery]:
+        """Finish what was begun: DEL with the configuration and arguments of the ADD; then sweep what is left over.
+
+        :raises CacheError: if the cache directory cannot be read.
+        """
+        reports = await self.runner.call(self._set_aside_damaged)
+        unfinished = await self.runner.call(self._unfinished)
+        mine = [record.key for record in unfinished if record.owner == self.operations.owner]
+        jobs = [functools.partial(self._finish_all, keys, Limits(timeout)) for keys in _by_container(mine)]
+        for finished in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS):
+            reports += finished
+        await self.runner.call(self.store.sweep)
+        return reports
+
+    def _set_aside_damaged(self) -> list[Recovery]:
+        """Set damaged files aside. A result that is lost so does not turn its attachment into an unfinished one."""
+        for _, item in self.store.journal.scan():
+            if isinstance(item, Record) and item.state is State.ADDING and self.store.cache.has_file(item.key):
+                self.store.journal.mark(item.key, State.ADDED)
+        reports: list[Recovery] = []
+        for set_aside, error in self._damaged_files():
+            set_aside()
+            reports.append(Recovery("", "", "", done=False, error=error))
+        return reports
+
+    async def _finish_all(self, keys: Sequence[AttachmentKey], limits: Limits) -> list[Recovery]:
+        finished = [await self._finish(key, limits) for key in keys]
+        return [report for report in finished if report is not None]
+
+    async def _finish(self, key: AttachmentKey, limits: Limits) -> Recovery | None:
+        """Delete one unfinished attachment; nothing, when somebody else has finished it meanwhile."""
+        try:
+            async with self.operations.locked(key.network, key.container_id):
+                known = await self.runner.call(functools.partial(self.operations.known, key))
+                if known.record is None or not self._is_unfinished(known.record):
+                    return None
+                await self.runner.call(functools.partial(end_left_behind, known.record, self.operations.caller.paths))
+                rt = RuntimeConf(key.container_id, "", key.ifname)
+                await self.operations.delete_known(key, known, None, rt, limits)
+        except CNIError as error:
+            return Recovery(*key, done=False, error=error)
+        return Recovery(*key, done=True)
+
+
+def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:
+    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in keep)
+    for item in wanted:
+        check_container_id(item.container_id)
+        check_interface_name(item.ifname)
+    return wanted
+
+
+def _by_container(keys: Iterable[AttachmentKey]) -> list[list[AttachmentKey]]:
+    containers: dict[str, list[AttachmentKey]] = {}
+    for key in keys:
+        containers.setdefault(key.container_id, []).append(key)
+    return list(containers.values())

@@ -1,0 +1,418 @@
+"""Strict JSON in and out: exact text, no duplicate keys, no NaN, and the position of every mistake.
+
+A document is decoded once by the C scanner of the standard library. What was written is kept as text beside what it means, so
+that a number or an unknown member goes on to a plugin exactly as it came. Only a document that fails is walked again, slowly,
+to say where. Go counterpart: ``encoding/json``, which is laxer. Source: RFC 8259; SPEC 1.1.0, section 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed leaves out this documented-by-use function
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = [
+    "DocumentError",
+    "FrozenDict",
+    "FrozenList",
+    "JSONObject",
+    "Path",
+    "decode_text",
+    "dump",
+    "format_path",
+    "freeze",
+    "join_object",
+    "locate",
+    "parse",
+    "parse_object",
+    "split_array",
+    "split_object",
+    "thaw",
+]
+
+JSONObject: TypeAlias = dict[str, Any]
+Path: TypeAlias = tuple[str | int, ...]
+
+MAX_DEPTH = 200
+"""Nested arrays and objects; far more than any plugin uses, and far from the interpreter's recursion limit."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w\-./]*")
+
+
+class DocumentError(ValueError):
+    """A text is not a strict JSON document; ``path`` leads to the place, ``line`` and ``column`` count from 1."""
+
+    def __init__(self, msg: str, *, path: Path = (), line: int | None = None, column: int | None = None) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.path = path
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return self.msg if self.line is None else f"line {self.line}, column {self.column}: {self.msg}"
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+class _ForbiddenNumberError(ValueError):
+    pass
+
+
+def _frozen(*_args: object, **_kwargs: object) -> NoReturn:
+    raise TypeError("a decoded document is immutable; make a copy with copy.deepcopy() or dict()")
+
+
+class FrozenDict(dict[str, Any]):
+    """An immutable JSON object that compares equal to a plain dict."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _frozen
+
+    def __hash__(self) -> int:  # type: ignore[override]  # immutable, unlike its base
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> JSONObject:
+        return dict(self)
+
+    def __deepcopy__(self, _memo: object) -> JSONObject:
+        return {key: thaw(value) for key, value in self.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """An immutable JSON array that compares equal to a plain list."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = append = clear = extend = insert = pop = remove = reverse = sort = _frozen
+    __iadd__ = __imul__ = _frozen
+
+    def __hash__(self) -> int:  # type: ignore[override]  # immutable, unlike its base
+        return hash(tuple(self))
+
+    def __copy__(self) -> list[Any]:
+        return list(self)
+
+    def __deepcopy__(self, _memo: object) -> list[Any]:
+        return [thaw(value) for value in self]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)
+
+
+def freeze(value: Any) -> Any:
+    """Return a deeply immutable copy of a JSON value; tuples become arrays."""
+    if isinstance(value, dict):
+        return FrozenDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return FrozenList([freeze(item) for item in value])
+    return value
+
+
+def thaw(value: Any) -> Any:
+    """Return a deep copy of a JSON value made of plain dicts and lists."""
+    if isinstance(value, dict):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [thaw(item) for item in value]
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> JSONObject:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _DuplicateKeyError
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _ForbiddenNumberError
+    return number
+
+
+def _constant(_name: str) -> NoReturn:
+    raise _ForbiddenNumberError
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_float=_finite,
+    parse_constant=_constant,
+).scan_once  # type: ignore[attr-defined]  # typeshed leaves out the scanner
+
+
+def decode_text(data: bytes | str) -> str:
+    """Return the text of a document.
+
+    :raises DocumentError: if it is not UTF-8 or begins with a byte order mark.
+    """
+    try:
+        text = data if isinstance(data, str) else bytes(data).decode("utf-8")
+        # A str can hold half of a surrogate pair, which no file and no pipe can carry.
+        _ = text.isascii() or text.encode("utf-8")
+    except UnicodeError as error:
+        raise _encoding_error(data, error) from None
+    if text.startswith("\ufeff"):
+        raise DocumentError("begins with a byte order mark, which JSON does not allow", line=1, column=1)
+    return text
+
+
+def _encoding_error(data: bytes | str, error: UnicodeError) -> DocumentError:
+    start = error.start if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else 0
+    before = data[:start] if isinstance(data, str) else bytes(data[:start]).decode("utf-8", "replace")
+    line, column = _position(before, None)
+    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column)
+
+
+def parse(data: bytes | str) -> Any:
+    """Decode a strict JSON document.
+
+    :raises DocumentError: if it is not valid UTF-8 or JSON, has a duplicate key, NaN, Infinity, a number too large to
+        represent, or more than :data:`MAX_DEPTH` nested values.
+
+    >>> parse('{"mtu": 1500}')
+    {'mtu': 1500}
+    """
+    text = decode_text(data)
+    start = _skip(text, 0)
+    if start == len(text):
+        raise DocumentError("is empty: expected a JSON document", line=1, column=1)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        value, end = _scan(text, start)
+    except (StopIteration, ValueError, RecursionError) as error:
+        raise _diagnosis(text, error) from None
+    end = _skip(text, end)
+    if end != len(text):
+        raise _error_at(text, end, "unexpected data after the end of the document")
+    return value
+
+
+def parse_object(data: bytes | str) -> JSONObject:
+    """Decode a strict JSON document that must be an object.
+
+    :raises DocumentError: as :func:`parse`, and if it is something else than an object.
+    """
+    value = parse(data)
+    if not isinstance(value, dict):
+        text = decode_text(data)
+        raise _error_at(text, _skip(text, 0), f"expected a JSON object, found {kind_of(value)}")
+    return value
+
+
+_KINDS = ((bool, "a boolean"), ((int, float), "a number"), (str, "a string"), (list, "an array"), (dict, "an object"))
+
+
+def kind_of(value: object) -> str:
+    """Name the JSON type of a decoded value, for messages.
+
+    >>> kind_of([]), kind_of(None), kind_of(True)
+    ('an array', 'null', 'a boolean')
+    """
+    return next((name for kinds, name in _KINDS if isinstance(value, kinds)), "null")
+
+
+def dump(value: Any) -> str:
+    """Encode a JSON value compactly, as ASCII.
+
+    :raises DocumentError: if it holds something that JSON has no form for.
+
+    >>> dump({"a": [1, 2.0, None]})
+    '{"a":[1,2.0,null]}'
+    """
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(f"not a JSON value: {error}") from None
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def join_object(members: Iterable[tuple[str, str]]) -> str:
+    """Return the text of an object whose members are given as key and encoded value.
+
+    >>> join_object([("a", "1.0"), ("b", "[]")])
+    '{"a":1.0,"b":[]}'
+    """
+    return "{" + ",".join([f"{_encode(key)}:{text}" for key, text in members]) + "}"
+
+
+def split_object(text: str, start: int = 0) -> dict[str, str]:
+    """Return the members of the object that begins at ``start``, each as it was written.
+
+    ``text`` must have passed :func:`parse`.
+
+    >>> split_object('{"a": 1.0, "b" : [ ]}')
+    {'a': '1.0', 'b': '[ ]'}
+    """
+    return {key: text[begin:end] for key, begin, end in _object_spans(text, _skip(text, start))}
+
+
+def split_array(text: str, start: int = 0) -> list[str]:
+    """Return the items of the array that begins at ``start``, each as it was written.
+
+    ``text`` must have passed :func:`parse`.
+
+    >>> split_array('[1.50, {}]')
+    ['1.50', '{}']
+    """
+    return [text[begin:end] for _, begin, end in _array_spans(text, _skip(text, start))]
+
+
+def _object_spans(text: str, start: int) -> Iterator[tuple[str, int, int]]:
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+        key, position = scanstring(text, position + 1, True)
+        begin = _skip(text, _skip(text, position) + 1)
+        _, end = _scan(text, begin)
+        yield key, begin, end
+        position = _skip(text, end)
+
+
+def _array_spans(text: str, start: int) -> Iterator[tuple[int, int, int]]:
+    position = _skip(text, start + 1)
+    index = 0
+    while text[position] != "]":
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+        _, end = _scan(text, position)
+        yield index, position, end
+        index += 1
+        position = _skip(text, end)
+
+
+def locate(text: str, path: Path) -> tuple[int, int]:
+    """Return line and column, from 1, of the value at ``path``; of the nearest parent when it is absent.
+
+    ``text`` must have passed :func:`parse`.
+
+    >>> locate('{"plugins": [{}, 7]}', ("plugins", 1))
+    (1, 18)
+    """
+    start = _skip(text, 0)
+    for step in path:
+        spans = {"{": _object_spans, "[": _array_spans}.get(text[start])
+        begin = None if spans is None else next((at for key, at, _ in spans(text, start) if key == step), None)
+        if begin is None:
+            break
+        start = begin
+    return _position(text, start)
+
+
+def format_path(path: Path) -> str:
+    """Write a path the way it is read in a message.
+
+    >>> format_path(("plugins", 1, "ipam", "a b"))
+    "plugins[1].ipam['a b']"
+    """
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += f"[{step!r}]"
+    return text
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _position(text: str, offset: int | None) -> tuple[int, int]:
+    before = text if offset is None else text[:offset]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _error_at(text: str, offset: int, msg: str, path: Path = ()) -> DocumentError:
+    line, column = _position(text, offset)
+    return DocumentError(msg, path=path, line=line, column=column)
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(text):
+        bracket = match.group()[0]
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        if depth > MAX_DEPTH:
+            raise _error_at(text, match.start(), f"more than {MAX_DEPTH} nested values")
+
+
+def _diagnosis(text: str, error: Exception) -> DocumentError:
+    """Say where and why the C scanner gave up on ``text``."""
+    if isinstance(error, json.JSONDecodeError):
+        return DocumentError(f"invalid JSON: {error.msg}", line=error.lineno, column=error.colno)
+    if isinstance(error, StopIteration):
+        return _error_at(text, error.value, "invalid JSON: expected a value")
+    try:
+        _walk(text, _skip(text, 0), ())
+    except DocumentError as found:
+        return found
+    return DocumentError(f"invalid JSON: {error}")
+
+
+def _walk(text: str, position: int, path: Path) -> int:
+    """Find the duplicate key or forbidden number in a text, and return the end of the value at ``position``."""
+    if text[position] == "{":
+        return _walk_object(text, position, path)
+    if text[position] == "[":
+        return _walk_array(text, position, path)
+    if text[position] in "-0123456789NI":
+        return _walk_number(text, position, path)
+    return int(_scan(text, position)[1])
+
+
+def _walk_object(text: str, start: int, path: Path) -> int:
+    seen: set[str] = set()
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+        key_at = position
+        key, position = scanstring(text, position + 1, True)
+        if key in seen:
+            raise _error_at(text, key_at, f"duplicate key {key!r}", (*path, key))
+        seen.add(key)
+        position = _skip(text, _walk(text, _skip(text, _skip(text, position) + 1), (*path, key)))
+    return position + 1
+
+
+def _walk_array(text: str, start: int, path: Path) -> int:
+    position = _skip(text, start + 1)
+    index = 0
+    while text[position] != "]":
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+        position = _skip(text, _walk(text, position, (*path, index)))
+        index += 1
+    return position + 1
+
+
+def _walk_number(text: str, position: int, path: Path) -> int:
+    match = _NUMBER.match(text, position)
+    if match is None:
+        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path)
+    try:
+        return int(_scan(text, position)[1])
+    except ValueError:
+        raise _error_at(text, position, "number too large to represent", path) from None

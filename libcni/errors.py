@@ -1,0 +1,427 @@
+"""Every exception of the library, and the error codes of the specification.
+
+Owns the error hierarchy and nothing else: a message is built here from data, so that no other module formats one and no
+caller has to read one. Every class pickles with all its fields. Go counterpart: ``types.Error`` and the errors that
+``libcni`` returns as text. Source: SPEC 1.1.0, section 5, "Error".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+__all__ = [
+    "AttachmentExistsError",
+    "AttachmentNotFoundError",
+    "CNIError",
+    "CNIErrorGroup",
+    "CacheError",
+    "CheckNotSupportedError",
+    "ConfigError",
+    "DamagedFileError",
+    "ErrorCode",
+    "IncompatibleConfigError",
+    "IncompatibleVersionError",
+    "InvalidParameterError",
+    "LockTimeoutError",
+    "MalformedVersionError",
+    "MissingExtraError",
+    "NetworkNotFoundError",
+    "NoConfigsFoundError",
+    "PluginError",
+    "PluginNotFoundError",
+    "PluginOutputError",
+    "PluginResultError",
+    "PluginTimeoutError",
+    "ResultError",
+    "UnsupportedResultVersionError",
+    "VersionError",
+]
+
+ERROR_DOCUMENT_VERSION = "1.1.0"
+
+
+class ErrorCode(IntEnum):
+    """Well-known error codes (SPEC 1.1.0, section 5); 100 and above belong to the plugins."""
+
+    INCOMPATIBLE_VERSION = 1
+    UNSUPPORTED_FIELD = 2
+    UNKNOWN_CONTAINER = 3
+    INVALID_ENVIRONMENT_VARIABLES = 4
+    IO_FAILURE = 5
+    DECODING_FAILURE = 6
+    INVALID_NETWORK_CONFIG = 7
+    TRY_AGAIN_LATER = 11
+    PLUGIN_NOT_AVAILABLE = 50
+    PLUGIN_NOT_AVAILABLE_LIMITED_CONNECTIVITY = 51
+    INTERNAL = 999
+
+
+def _rebuild(cls: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class CNIError(Exception):
+    """Base of everything the library raises on purpose.
+
+    ``code`` is the number of the specification's error document, ``msg`` its short text, ``details`` its long one.
+    ``str()`` of an error is one readable paragraph that also names where it happened.
+    """
+
+    default_code: ClassVar[int] = ErrorCode.INTERNAL
+
+    def __init__(self, msg: str, *, code: int | None = None, details: str = "") -> None:
+        super().__init__(msg)
+        self.code: int = self.default_code if code is None else code
+        self.msg = msg
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.msg}: {self.details}" if self.details else self.msg
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the error document of the specification (SPEC 1.1.0, section 5).
+
+        :returns: ``cniVersion``, ``code`` and ``msg``, and ``details`` when there are any.
+        """
+        document: dict[str, object] = {
+            "cniVersion": ERROR_DOCUMENT_VERSION,
+            "code": int(self.code),
+            "msg": self._summary(),
+        }
+        if self.details:
+            document["details"] = self.details
+        return document
+
+    def _summary(self) -> str:
+        """Return the short text of the error document; a class whose ``msg`` lacks the place adds it here."""
+        return self.msg
+
+
+class MissingExtraError(CNIError):
+    """A feature was asked for whose optional packages are not installed; ``extra`` names the extra."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs optional packages: install them with pip install 'libcni[{extra}]'")
+        self.feature = feature
+        self.extra = extra
+
+
+class ConfigError(CNIError, ValueError):
+    """A network configuration cannot be used.
+
+    ``source`` is the file (or ``None``), ``field`` the path of the field such as ``plugins[1].type`` (or ``""``),
+    ``line`` and ``column`` count from 1 where the place is known.
+    """
+
+    default_code = ErrorCode.INVALID_NETWORK_CONFIG
+
+    def __init__(
+        self,
+        msg: str,
+        *,
+        source: str | PathLike[str] | None = None,
+        field: str = "",
+        line: int | None = None,
+        column: int | None = None,
+        code: int | None = None,
+    ) -> None:
+        super().__init__(msg, code=code)
+        self.source = source
+        self.field = field
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return self._summary()
+
+    def _summary(self) -> str:
+        place = [] if self.source is None else [str(self.source)]
+        if self.line is not None:
+            place.append(f"line {self.line}, column {self.column}")
+        if self.field:
+            place.append(self.field)
+        return ": ".join([*place, self.msg])
+
+
+class NoConfigsFoundError(ConfigError):
+    """A directory holds no network configuration at all; ``directory`` names it."""
+
+    def __init__(self, directory: str | PathLike[str]) -> None:
+        super().__init__(f"no network configuration (.conf, .conflist, .json) found in {directory}")
+        self.directory = directory
+
+
+class NetworkNotFoundError(ConfigError, LookupError):
+    """No usable file of ``directory`` has the network ``name``; ``problems`` holds one error per bad file."""
+
+    def __init__(self, directory: str | PathLike[str], name: str, problems: Sequence[ConfigError] = ()) -> None:
+        msg = f"no network configuration with name {name!r} in {directory}"
+        if problems:
+            msg += "; files that could not be used: " + "; ".join(str(problem) for problem in problems)
+        super().__init__(msg)
+        self.directory = directory
+        self.name = name
+        self.problems = tuple(problems)
+
+
+class InvalidParameterError(CNIError, ValueError):
+    """A value that the caller passed is not allowed; ``name`` says which one, ``value`` what it was."""
+
+    default_code = ErrorCode.INVALID_ENVIRONMENT_VARIABLES
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(f"invalid {name} {_shown(value)}: {reason}")
+        self.name = name
+        self.value = value
+
+
+class VersionError(CNIError, ValueError):
+    """A specification version is malformed or cannot be used."""
+
+    default_code = ErrorCode.INCOMPATIBLE_VERSION
+
+
+class IncompatibleVersionError(VersionError):
+    """The version is well-formed, and the library or the plugin does not support it."""
+
+
+class MalformedVersionError(ConfigError, VersionError):
+    """A configuration names a version that is not ``major.minor.patch``."""
+
+    default_code = ErrorCode.INVALID_NETWORK_CONFIG
+
+
+class IncompatibleConfigError(ConfigError, IncompatibleVersionError):
+    """A configuration names versions, and the library supports none of them."""
+
+    default_code = ErrorCode.INCOMPATIBLE_VERSION
+
+
+class CheckNotSupportedError(VersionError):
+    """CHECK was asked for a configuration older than 0.4.0."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"configuration version {version!r} does not support the CHECK command, which came with 0.4.0")
+        self.version = version
+
+
+class ResultError(CNIError, ValueError):
+    """A result document is not what the specification says; ``field`` is the path such as ``ips[0].address``."""
+
+    default_code = ErrorCode.DECODING_FAILURE
+
+    def __init__(
+        self,
+        msg: str,
+        *,
+        plugin: str = "",
+        field: str = "",
+        code: int | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(msg, code=code, details=details)
+        self.plugin = plugin
+        self.field = field
+
+    def __str__(self) -> str:
+        return self._summary()
+
+    def _summary(self) -> str:
+        place = f"plugin {self.plugin!r}: invalid result" if self.plugin else "invalid result"
+        return f"{place}: {self.field}: {self.msg}" if self.field else f"{place}: {self.msg}"
+
+
+class UnsupportedResultVersionError(ResultError, IncompatibleVersionError):
+    """A result names a version that the library does not know: a bad result and an incompatible version at once."""
+
+    default_code = ErrorCode.INCOMPATIBLE_VERSION
+
+
+class PluginError(CNIError):
+    """A plugin failed, or could not be run.
+
+    ``plugin`` is the type, ``path`` the binary, ``command`` the verb, ``network``, ``container_id`` and ``ifname`` the
+    attachment. ``exit_status`` or ``signal`` say how it ended (``None`` when it never started), ``stderr`` is the tail
+    of what it logged, ``duration`` is in seconds. ``code``, ``msg`` and ``details`` are the plugin's own when it printed
+    the specification's error document.
+    """
+
+    def __init__(self, msg: str, *, code: int | None = None, details: str = "", **fields: Any) -> None:
+        super().__init__(msg, code=code, details=details)
+        self.plugin: str = ""
+        self.path: str = ""
+        self.command: str = ""
+        self.network: str = ""
+        self.container_id: str = ""
+        self.ifname: str = ""
+        self.exit_status: int | None = None
+        self.signal: int | None = None
+        self.stderr: str = ""
+        self.duration: float | None = None
+        self._set(fields)
+
+    def _set(self, fields: Mapping[str, Any]) -> None:
+        unknown = fields.keys() - self.__dict__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {sorted(unknown)}")
+        self.__dict__.update(fields)
+
+    def _place(self) -> str:
+        place = f"plugin {self.plugin!r}" + (f" ({self.path})" if self.path else "")
+        if self.command:
+            place += f" failed {self.command}"
+        if self.network:
+            place += f" of network {self.network!r}"
+        if self.container_id:
+            place += f" for container {self.container_id!r}"
+        if self.ifname:
+            place += f", interface {self.ifname!r}"
+        return place
+
+    def __str__(self) -> str:
+        text = f"{self._place()}: {self.msg}"
+        if self.details:
+            text += f": {self.details}"
+        if self.code != self.default_code:
+            text += f" (code {self.code})"
+        return text
+
+
+class PluginNotFoundError(PluginError, LookupError):
+    """No directory of ``paths`` has an executable file with the plugin's name."""
+
+    def __init__(self, msg: str, *, paths: Sequence[str] = (), **fields: Any) -> None:
+        super().__init__(msg, **fields)
+        self.paths = tuple(paths)
+
+
+class PluginOutputError(PluginError):
+    """A plugin printed something that is not what its verb must print.
+
+    ``stdout`` holds at most the first 4096 characters of it.
+    """
+
+    STDOUT_LIMIT: ClassVar[int] = 4096
+    default_code = ErrorCode.DECODING_FAILURE
+
+    def __init__(self, msg: str, *, stdout: str = "", **fields: Any) -> None:
+        super().__init__(msg, **fields)
+        self.stdout = stdout[: self.STDOUT_LIMIT]
+
+
+class PluginResultError(PluginOutputError, ResultError):
+    """A plugin printed JSON that is not a result of its version; ``field`` is the path such as ``ips[0].address``."""
+
+    def __init__(self, msg: str, *, field: str = "", **fields: Any) -> None:
+        super().__init__(msg, **fields)
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self._place()}: {self._summary()}"
+
+    def _summary(self) -> str:
+        return f"invalid result: {self.field}: {self.msg}" if self.field else f"invalid result: {self.msg}"
+
+
+class PluginTimeoutError(PluginError, TimeoutError):
+    """A plugin did not finish within ``timeout`` seconds, and was ended."""
+
+    default_code = ErrorCode.TRY_AGAIN_LATER
+
+    def __init__(self, msg: str, *, timeout: float, **fields: Any) -> None:
+        super().__init__(msg, **fields)
+        self.timeout = timeout
+
+
+class _AttachmentError(CNIError):
+    """What the two errors about one attachment share: its ``network``, ``container_id`` and ``ifname``."""
+
+    reason: ClassVar[str]
+
+    def __init__(self, network: str, container_id: str, ifname: str) -> None:
+        super().__init__(
+            f"container {container_id!r}, interface {ifname!r}, network {network!r}: {self.reason}",
+        )
+        self.network = network
+        self.container_id = container_id
+        self.ifname = ifname
+
+
+class AttachmentExistsError(_AttachmentError):
+    """A second ADD of an attachment without a DEL between (SPEC 1.1.0, section 3)."""
+
+    reason = "already added; delete it before it is added again"
+
+
+class AttachmentNotFoundError(_AttachmentError, LookupError):
+    """CHECK of an attachment of which no ADD is known."""
+
+    default_code = ErrorCode.UNKNOWN_CONTAINER
+    reason = "not added, or deleted since: there is nothing to check"
+
+
+class LockTimeoutError(CNIError, TimeoutError):
+    """Another operation on ``container_id`` did not end in time; ``holder`` is its process id, if known."""
+
+    default_code = ErrorCode.TRY_AGAIN_LATER
+
+    def __init__(self, container_id: str, holder: int | None, waited: float, *, subject: str = "") -> None:
+        what = subject or f"container {container_id!r}"
+        by = "another process" if holder is None else f"process {holder}"
+        super().__init__(f"{what} is busy: {by} still works on it after {waited:g} s of waiting")
+        self.container_id = container_id
+        self.holder = holder
+        self.waited = waited
+
+
+class CacheError(CNIError):
+    """The cache directory, or a file in it, cannot be used; ``path`` names it."""
+
+    default_code = ErrorCode.IO_FAILURE
+
+    def __init__(self, path: str | PathLike[str], reason: str) -> None:
+        super().__init__(f"cache {path}: {reason}")
+        self.path = path
+
+
+class DamagedFileError(CacheError):
+    """A file of the cache directory was read and makes no sense; reading it again will not help."""
+
+
+class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):
+    """Every failure of one GC or validation, each of its own class, in ``exceptions``."""
+
+    def __new__(cls, msg: str, errors: Sequence[CNIError]) -> Self:
+        """Make the group; ``errors`` must not be empty."""
+        return ExceptionGroup.__new__(cls, msg, errors)
+
+    def __init__(self, msg: str, errors: Sequence[CNIError]) -> None:
+        CNIError.__init__(self, msg)
+        self.args = (msg, errors)
+
+    def derive(self, errors: Sequence[CNIError], /) -> Self:  # type: ignore[override]  # a group of CNIErrors stays one
+        """Return a group of the same message over ``errors`` (what ``split`` and ``except*`` need)."""
+        return type(self)(self.msg, errors)
+
+    def __str__(self) -> str:
+        return f"{self.msg}: " + "; ".join(str(error) for error in self.exceptions)
+
+    def _summary(self) -> str:
+        return str(self)
+
+
+def _shown(value: object) -> str:
+    """Return a value as it may stand in a message: quoted, and cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."

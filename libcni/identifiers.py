@@ -1,0 +1,147 @@
+"""Names that travel to plugins and into file names: network, container, interface, and the pairs of ``CNI_ARGS``.
+
+Each rule is one function that returns what is wrong with a value, or ``None``; ``check_`` functions raise it. Go counterpart:
+``pkg/utils``. Source: SPEC 1.1.0, section 1 ("name") and section 2, "Parameters".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from libcni.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "check_container_id",
+    "check_interface_name",
+    "check_network_name",
+    "format_args",
+    "interface_name_problem",
+    "network_name_problem",
+    "parse_args",
+    "plugin_type_problem",
+]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_NAME_RULE = "must start with a letter or digit, then letters, digits, '_', '.' or '-'"
+# The Linux kernel's IFNAMSIZ of 16 counts the final NUL.
+_INTERFACE_NAME_BYTES = 15
+
+
+def network_name_problem(name: str) -> str | None:
+    """Return why ``name`` cannot name a network, or ``None``.
+
+    >>> network_name_problem("pod-net.1")
+    >>> network_name_problem("../etc")
+    "must start with a letter or digit, then letters, digits, '_', '.' or '-'"
+    """
+    if not name:
+        return "must not be empty"
+    return None if _NAME.fullmatch(name) else _NAME_RULE
+
+
+def interface_name_problem(name: str) -> str | None:
+    """Return why the Linux kernel would refuse ``name`` for an interface, or ``None``.
+
+    >>> interface_name_problem("eth0")
+    >>> interface_name_problem("interface-name-0")
+    'has 16 bytes; at most 15 are allowed'
+    """
+    if not name:
+        return "must not be empty"
+    if name in {".", ".."}:
+        return "must not be '.' or '..'"
+    if any(character in "/:\0" or character.isspace() for character in name):
+        return "must not contain '/', ':' or white space"
+    size = len(name.encode("utf-8", "surrogatepass"))
+    return None if size <= _INTERFACE_NAME_BYTES else f"has {size} bytes; at most {_INTERFACE_NAME_BYTES} are allowed"
+
+
+def plugin_type_problem(name: str) -> str | None:
+    """Return why ``name`` cannot be the file name of a plugin, or ``None``.
+
+    >>> plugin_type_problem("bridge")
+    >>> plugin_type_problem("../bridge")
+    'must be a plain file name, without a separator'
+    """
+    if not name:
+        return "must not be empty"
+    if name in {".", ".."} or any(character in "/\\\0" for character in name):
+        return "must be a plain file name, without a separator"
+    return None
+
+
+def check_network_name(name: str) -> None:
+    """Check the name of a network.
+
+    :raises InvalidParameterError: if it is empty or has a character that is not allowed.
+    """
+    _check("network", name, network_name_problem(name))
+
+
+def check_container_id(container_id: str) -> None:
+    """Check a container id, for which the rule of network names holds.
+
+    :raises InvalidParameterError: if it is empty or has a character that is not allowed.
+    """
+    _check("container_id", container_id, network_name_problem(container_id))
+
+
+def check_interface_name(ifname: str) -> None:
+    """Check the name of the interface inside the container.
+
+    :raises InvalidParameterError: if it is empty, longer than 15 bytes, or has a character that is not allowed.
+    """
+    _check("ifname", ifname, interface_name_problem(ifname))
+
+
+def _check(parameter: str, value: str, problem: str | None) -> None:
+    if problem is not None:
+        raise InvalidParameterError(parameter, value, problem)
+
+
+def format_args(args: Iterable[tuple[str, str]]) -> str:
+    """Return the value of ``CNI_ARGS`` for the pairs, in their order.
+
+    :raises InvalidParameterError: if a pair could be read as something else than was meant.
+
+    >>> format_args([("IgnoreUnknown", "1"), ("IP", "10.0.0.7")])
+    'IgnoreUnknown=1;IP=10.0.0.7'
+    """
+    parts: list[str] = []
+    for key, value in args:
+        _check("args", f"{key}={value}", _pair_problem(key, value))
+        parts.append(f"{key}={value}")
+    return ";".join(parts)
+
+
+def parse_args(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs in a ``CNI_ARGS`` value; an empty text has none.
+
+    :raises InvalidParameterError: if a part has no ``=`` or an empty key.
+
+    >>> parse_args("A=1;B=x=y")
+    (('A', '1'), ('B', 'x=y'))
+    """
+    if not text:
+        return ()
+    pairs: list[tuple[str, str]] = []
+    for part in text.split(";"):
+        key, separator, value = part.partition("=")
+        if not separator or not key:
+            raise InvalidParameterError("args", text, f"{part!r} is not KEY=VALUE")
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def _pair_problem(key: str, value: str) -> str | None:
+    if not key:
+        return "a key must not be empty"
+    if "=" in key:
+        return "a key must not contain '='"
+    if any(character in text for text in (key, value) for character in ";\0"):
+        return "a key or value must not contain ';', which separates pairs"
+    return None

@@ -1,0 +1,1 @@
+"""Running plugins: lookup, environment, the seam to processes, and delegation."""

@@ -1,0 +1,142 @@
+"""Plugins for asynchronous callers, on asyncio and trio.
+
+Owns :class:`AnyioRunner`; no other module imports anyio. Go counterpart: ``invoke.DefaultExec``. Source: SPEC 1.1.0,
+section 2, "Execution protocol".
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from libcni.invoke.plugin import STDOUT_LIMIT
+from libcni.invoke.process import Execution
+from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from libcni.invoke.plugin import PluginCall, PluginOutput
+
+__all__ = ["AnyioRunner"]
+
+T = TypeVar("T")
+
+
+class AnyioRunner:
+    """Runs plugins from an event loop, without a thread or a child watcher per process.
+
+    :param grace: seconds between SIGTERM and SIGKILL for a plugin that has to be ended.
+    :param linger: seconds that the pipes of an exited plugin are waited for when a child of it holds them open.
+    :param busy: seconds during which a binary that is open for writing ("Text file busy") is tried again.
+    :param stdout_limit: bytes; a plugin that prints more is ended.
+    :param offload: do file work in worker threads, so that a slow disk holds up one caller and not the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        grace: float = GRACE,
+        linger: float = LINGER,
+        busy: float = BUSY,
+        stdout_limit: int = STDOUT_LIMIT,
+        offload: bool = True,
+    ) -> None:
+        self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
+        self._offload = offload
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        """Execute a plugin and wait for it.
+
+        Whatever is raised meanwhile, a cancellation too, ends the plugin and what descends from it first: SIGTERM, then
+        SIGKILL. A second cancellation of an asyncio task skips the grace.
+
+        :raises OSError: if the process cannot be started.
+        """
+        with select.epoll() as poller:
+            execution = Execution(call, self._limits, poller)
+            try:
+                return await _execute(execution, poller)
+            finally:
+                execution.release()
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do a piece of file work, in a worker thread unless the runner was made without them."""
+        if not self._offload:
+            return work()
+        return await anyio.to_thread.run_sync(work)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await anyio.sleep(seconds)
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
+        """Run the jobs, at most ``limit`` at once, and return their results in order."""
+        if limit <= 1 or len(jobs) <= 1:
+            return [await job() for job in jobs]
+        results: dict[int, T] = {}
+        waiting = iter(enumerate(jobs))
+
+        async def work() -> None:
+            for index, job in waiting:
+                results[index] = await job()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(limit, len(jobs))):
+                tasks.start_soon(work)
+        return [results[index] for index in range(len(jobs))]
+
+    async def shielded(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run the job to its end although the caller is cancelled meanwhile; the cancellation takes effect afterwards.
+
+        The job runs in a task of its own: a shield holds off the cancellation of a scope, but not that of an asyncio
+        task.
+        """
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        async def work() -> None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    results.append(await job())
+                except BaseException as error:  # noqa: BLE001  # raised below, as itself and not in a group
+                    errors.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+
+async def _execute(execution: Execution, poller: select.epoll) -> PluginOutput:
+    try:
+        while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
+            await anyio.sleep(pause)
+        execution.announce()
+        await _drive(execution, poller)
+        return execution.output()
+    except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
+        raise
+    except BaseException:
+        execution.end()
+        with anyio.CancelScope(shield=True):
+            await _drive(execution, poller)
+        raise
+
+
+async def _drive(execution: Execution, poller: select.epoll) -> None:
+    """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
+    while True:
+        step, seconds = execution.step()
+        if step is Step.FINISH:
+            return
+        if step is Step.WAIT:
+            with anyio.move_on_after(seconds):
+                await anyio.wait_readable(poller)  # an epoll is readable itself when something it watches is ready
+            execution.handle(poller.poll(0))
+        else:
+            execution.signal(step)

@@ -1,0 +1,211 @@
+"""Reading what a plugin answered: a result, version information, or why it failed.
+
+Pure: from a :class:`PluginOutput` to data or an error that names the plugin, the verb and the attachment. Answers are read as
+strictly as configurations. Go counterpart: ``invoke/raw_exec.go`` (``pluginErr``) and ``version/plugin.go``. Source:
+SPEC 1.1.0, section 2, "Execution protocol", and section 5.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from libcni.document import DocumentError, decode_text, dump, format_path, join_object, parse_object, split_object
+from libcni.errors import (
+    PluginError,
+    PluginOutputError,
+    PluginResultError,
+    PluginTimeoutError,
+    ResultError,
+)
+from libcni.protocol import ErrorDocument, VersionDocument, first_problem
+from libcni.results import Result
+from libcni.versions import FIRST_VERSION, PluginInfo
+
+if TYPE_CHECKING:
+    from libcni.document import JSONObject
+    from libcni.invoke.plugin import PluginOutput
+
+__all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
+
+_RESULT_MEMBERS = frozenset({"ips", "interfaces", "routes", "ip4", "ip6"})
+
+E = TypeVar("E", bound=PluginError)
+
+STDERR_QUOTE = 2048
+"""Bytes of the end of stderr that an error quotes."""
+
+_START_REASONS = {
+    errno.ENOEXEC: "is not a program: a binary of another machine, or a script without a '#!' line",
+    errno.ENOENT: "cannot be started: the file, or the interpreter that it names, does not exist",
+    errno.EACCES: "cannot be started: no permission to execute it",
+    errno.ETXTBSY: "cannot be started: the file is still open for writing (text file busy)",
+}
+
+# What plugins from before 0.2.0 say; there is no code for it.
+_VERSION_IS_UNKNOWN = "unknown CNI_COMMAND: VERSION"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What an error says about where it happened."""
+
+    plugin: str
+    path: str
+    command: str
+    network: str = ""
+    container_id: str = ""
+    ifname: str = ""
+
+    def error(self, kind: type[E], msg: str, output: PluginOutput | None = None, **fields: Any) -> E:
+        """Make an error that names the plugin, the verb and the attachment."""
+        place = {name: getattr(self, name) for name in self.__slots__}
+        if output is not None:
+            place |= {
+                "exit_status": output.exit_status,
+                "signal": output.signal,
+                "stderr": _quoted(output.stderr),
+                "duration": output.duration,
+            }
+        return kind(msg, **place, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result as the next plugin gets it: its encoded document and its form in memory, both in one version."""
+
+    text: str
+    result: Result
+
+
+def start_error(invocation: Invocation, error: OSError) -> PluginError:
+    """Return the error for a plugin that could not be started."""
+    number = error.errno or 0
+    reason = _START_REASONS.get(number, f"cannot be started: {error.strerror or error}")
+    return invocation.error(PluginError, reason)
+
+
+def check_success(invocation: Invocation, output: PluginOutput, timeout: float | None = None) -> None:
+    """Check how a plugin ended.
+
+    :raises PluginTimeoutError: if it was ended at its deadline.
+    :raises PluginOutputError: if it printed more than is allowed.
+    :raises PluginError: if it failed, with its own code, message and details when it printed the specification's error.
+    """
+    if output.timed_out:
+        message = f"did not finish within {timeout:g} s, and was ended" if timeout is not None else "was ended"
+        raise invocation.error(PluginTimeoutError, message, output, timeout=timeout or 0.0)
+    if output.overflow:
+        message = "printed more on stdout than is allowed, and was ended"
+        raise invocation.error(PluginOutputError, message, output, stdout=_quoted(output.stdout))
+    if output.exit_status == 0:
+        return
+    document = _error_document(output.stdout)
+    if document is None:
+        raise invocation.error(PluginError, _unexplained(output), output)
+    msg = document.msg or "failed without a message"
+    raise invocation.error(PluginError, msg, output, code=document.code, details=document.details or "")
+
+
+def _error_document(stdout: bytes) -> ErrorDocument | None:
+    try:
+        return ErrorDocument.model_validate(parse_object(stdout))
+    except (DocumentError, ValidationError):
+        return None
+
+
+def _unexplained(output: PluginOutput) -> str:
+    """Describe a failure without a usable error document."""
+    if output.signal is not None:
+        how = f"was killed by signal {output.signal} ({_signal_name(output.signal)})"
+    else:
+        how = f"exited with status {output.exit_status}"
+    said = [f"{name}: {_quoted(text)}" for name, text in (("stderr", output.stderr), ("stdout", output.stdout)) if text.strip()]
+    return f"{how} without an error document; " + ("; ".join(said) if said else "it printed nothing")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _quoted(data: bytes) -> str:
+    return data[-STDERR_QUOTE:].decode("utf-8", "replace").strip()
+
+
+def read_result(invocation: Invocation, output: PluginOutput, version: str) -> Answer:
+    """Read the result of an ADD, and bring it to the version of the list.
+
+    A result in that version goes on as it was printed; one without a version is taken to have it.
+
+    :raises PluginOutputError: if the plugin printed no result.
+    :raises PluginResultError: if what it printed is not a result.
+    """
+    text, document = _read_object(invocation, output, "result")
+    if "code" in document and "msg" in document and _RESULT_MEMBERS.isdisjoint(document):
+        message = f"exited with status 0 and printed an error: {document['msg']} (code {document['code']})"
+        raise _output_error(invocation, output, message)
+    try:
+        result = Result.from_dict(document, default_version=version)
+    except ResultError as error:
+        stdout = _quoted(output.stdout)
+        raise invocation.error(PluginResultError, error.msg, output, stdout=stdout, field=error.field) from None
+    if result.cni_version != version:
+        result = result.as_version(version)
+        return Answer(result.to_json(), result)
+    if not document.get("cniVersion"):
+        text = join_object({**split_object(text), "cniVersion": dump(version)}.items())
+    return Answer(text.strip(), result)
+
+
+def _read_object(invocation: Invocation, output: PluginOutput, expected: str) -> tuple[str, JSONObject]:
+    try:
+        text = decode_text(output.stdout)
+        if text.strip() in {"", "null"}:
+            raise _output_error(invocation, output, f"succeeded, and printed no {expected}")
+        return text, parse_object(text)
+    except DocumentError as error:
+        place = f"{format_path(error.path)}: " if error.path else ""
+        raise _output_error(invocation, output, f"printed something else than a {expected}: {place}{error}") from None
+
+
+def _output_error(invocation: Invocation, output: PluginOutput, message: str) -> PluginOutputError:
+    stdout = output.stdout[: PluginOutputError.STDOUT_LIMIT * 4].decode("utf-8", "replace")
+    return invocation.error(PluginOutputError, message, output, stdout=stdout)
+
+
+def read_version(invocation: Invocation, output: PluginOutput, timeout: float | None = None) -> PluginInfo:
+    """Read the answer to VERSION; a plugin that does not know the verb supports 0.1.0.
+
+    :raises PluginOutputError: if it printed something else than version information.
+    :raises PluginError: if it failed for another reason.
+    """
+    try:
+        check_success(invocation, output, timeout)
+    except PluginError as error:
+        if error.msg == _VERSION_IS_UNKNOWN:
+            return PluginInfo(FIRST_VERSION, (FIRST_VERSION,))
+        raise
+    _, document = _read_object(invocation, output, "version document")
+    try:
+        model = VersionDocument.model_validate(document)
+    except ValidationError as error:
+        problem = first_problem(error)
+        message = f"printed invalid version information: {format_path(problem.path)}: {problem.message}"
+        raise _output_error(invocation, output, message) from None
+    return PluginInfo(model.cniVersion, _supported(invocation, output, model))
+
+
+def _supported(invocation: Invocation, output: PluginOutput, model: VersionDocument) -> tuple[str, ...]:
+    if model.supportedVersions:
+        return tuple(model.supportedVersions)
+    # The first plugins with VERSION, of 0.2.0, listed nothing.
+    if model.cniVersion == "0.2.0":
+        return (FIRST_VERSION, "0.2.0")
+    raise _output_error(invocation, output, "printed version information without supportedVersions")

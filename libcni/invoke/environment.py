@@ -1,0 +1,97 @@
+"""The environment of a plugin: a base, and the six variables of the protocol.
+
+Go counterpart: ``invoke.Args``. Source: SPEC 1.1.0, section 2, "Parameters".
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from libcni.identifiers import format_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libcni.attachment import RuntimeConf
+
+__all__ = [
+    "CNI_ARGS",
+    "CNI_COMMAND",
+    "CNI_CONTAINERID",
+    "CNI_IFNAME",
+    "CNI_NETNS",
+    "CNI_PATH",
+    "attachment_environment",
+    "join_path",
+    "network_environment",
+    "probe_environment",
+    "split_path",
+]
+
+CNI_COMMAND = "CNI_COMMAND"
+CNI_CONTAINERID = "CNI_CONTAINERID"
+CNI_NETNS = "CNI_NETNS"
+CNI_IFNAME = "CNI_IFNAME"
+CNI_ARGS = "CNI_ARGS"
+CNI_PATH = "CNI_PATH"
+
+_VARIABLES = frozenset({CNI_COMMAND, CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_ARGS, CNI_PATH})
+
+# Plugins built on old versions of Go's skeleton want these set for VERSION too.
+_HARMLESS = "dummy"
+
+
+def attachment_environment(
+    base: Mapping[str, str],
+    command: str,
+    paths: Sequence[str],
+    rt: RuntimeConf,
+) -> dict[str, str]:
+    """Return the environment for ADD, DEL and CHECK: the base, then the six variables in the specification's order.
+
+    :raises InvalidParameterError: if an argument cannot be expressed in ``CNI_ARGS``.
+    """
+    return _without_protocol(base) | {
+        CNI_COMMAND: command,
+        CNI_CONTAINERID: rt.container_id,
+        CNI_NETNS: rt.netns,
+        CNI_IFNAME: rt.ifname,
+        CNI_ARGS: format_args(rt.args),
+        CNI_PATH: join_path(paths),
+    }
+
+
+def network_environment(base: Mapping[str, str], command: str, paths: Sequence[str]) -> dict[str, str]:
+    """Return the environment for GC and STATUS, which concern no container."""
+    return _without_protocol(base) | {CNI_COMMAND: command, CNI_PATH: join_path(paths)}
+
+
+def probe_environment(base: Mapping[str, str], paths: Sequence[str]) -> dict[str, str]:
+    """Return the environment for VERSION, with values that satisfy old plugins."""
+    return _without_protocol(base) | {
+        CNI_COMMAND: "VERSION",
+        CNI_CONTAINERID: _HARMLESS,
+        CNI_NETNS: _HARMLESS,
+        CNI_IFNAME: _HARMLESS,
+        CNI_ARGS: "",
+        CNI_PATH: join_path(paths),
+    }
+
+
+def _without_protocol(base: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in base.items() if key not in _VARIABLES}
+
+
+def join_path(paths: Sequence[str]) -> str:
+    """Return the value of ``CNI_PATH`` for the plugin directories."""
+    return os.pathsep.join(paths)
+
+
+def split_path(text: str) -> tuple[str, ...]:
+    """Return the plugin directories in a ``CNI_PATH`` value; empty parts, which would mean here, are left out.
+
+    >>> split_path("/opt/cni/bin::/usr/lib/cni")
+    ('/opt/cni/bin', '/usr/lib/cni')
+    """
+    return tuple(part for part in text.split(os.pathsep) if part)

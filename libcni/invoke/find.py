@@ -1,0 +1,54 @@
+"""Finding the binary of a plugin.
+
+Go counterpart: ``invoke.FindInPath``. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from libcni.errors import InvalidParameterError, PluginNotFoundError
+from libcni.identifiers import plugin_type_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["find_in_path"]
+
+_SUFFIXES = ("", ".exe") if os.name == "nt" else ("",)
+
+
+def find_in_path(plugin: str, paths: Sequence[str]) -> str:
+    """Return the path of the plugin binary: the first regular, executable file of that name.
+
+    :param plugin: the plugin's type, which is a plain file name.
+    :param paths: directories in order of preference.
+    :raises InvalidParameterError: if ``plugin`` is empty, ``.`` or ``..``, or contains a separator.
+    :raises PluginNotFoundError: if no directory has an executable file of that name.
+    """
+    problem = plugin_type_problem(plugin)
+    if problem is not None:
+        raise InvalidParameterError("plugin", plugin, problem)
+    unusable = ""
+    for directory in paths:
+        for suffix in _SUFFIXES:
+            path = f"{directory.rstrip('/') or '/'}/{plugin}{suffix}" if directory else ""
+            reason = _why_not_executable(path) if path else ""
+            if reason is None:
+                return path
+            unusable = unusable or (f"; {path} {reason}" if reason else "")
+    where = ", ".join(paths) if paths else "no directories, as none were given"
+    raise PluginNotFoundError(f"not found in {where}{unusable}", paths=paths, plugin=plugin)
+
+
+def _why_not_executable(path: str) -> str | None:
+    """Say why a path cannot be run: ``None`` if it can, an empty text if there is nothing."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- a look-up on the way of every plugin call; Path costs more than the call
+    except OSError:
+        return ""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    return None if os.access(path, os.X_OK) else "is not executable"

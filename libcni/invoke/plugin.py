@@ -1,0 +1,97 @@
+"""One execution of a plugin as data: what goes in, what comes out, and who runs it.
+
+Owns :class:`PluginCall`, :class:`PluginOutput` and the :class:`Runner` protocol, the only seam between the library and the
+world: every process, file, lock and wait of an operation passes through a runner. Nothing here does any I/O. Go counterpart:
+``invoke.Exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+__all__ = ["PluginCall", "PluginOutput", "Runner"]
+
+T = TypeVar("T")
+
+STDOUT_LIMIT = 16 * 1024 * 1024
+"""Bytes: a plugin that prints more on stdout is stopped and has failed."""
+
+STDERR_LIMIT = 1024 * 1024
+"""Bytes: of stderr the last that many are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCall:
+    """One execution of a plugin: binary, request and environment.
+
+    ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it comes
+    and without its line end. ``on_start`` gets the process id as soon as there is one.
+    """
+
+    path: str
+    stdin: bytes
+    environment: Mapping[str, str]
+    timeout: float | None = None
+    on_stderr: Callable[[str], None] | None = None
+    on_start: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOutput:
+    """How one execution ended and what it printed.
+
+    Exactly one of ``exit_status`` and ``signal`` is set. ``stderr`` is the last :data:`STDERR_LIMIT` bytes. ``duration`` and
+    ``cpu_seconds`` are in seconds, ``max_rss`` in bytes. ``timed_out``: the deadline passed and the process was ended.
+    ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is cut there.
+    """
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_status: int | None = 0
+    signal: int | None = None
+    duration: float = 0.0
+    max_rss: int = 0
+    cpu_seconds: float = 0.0
+    timed_out: bool = False
+    overflow: bool = False
+
+
+class Runner(Protocol):
+    """Does what an operation decides, and is all that an operation can wait for.
+
+    A blocking runner does the work at once and returns awaitables that are already finished, so that the same coroutine
+    serves synchronous callers without an event loop.
+    """
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        """Execute a plugin and wait for it.
+
+        :raises OSError: if the process cannot be started.
+        """
+        ...
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do a piece of file work that may block."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
+        """Run the jobs, at most ``limit`` at once, and return their results in order.
+
+        A job must not raise an ``Exception`` of its own; it returns it.
+        """
+        ...
+
+    async def shielded(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run the job to its end although the caller is cancelled or interrupted meanwhile.
+
+        The cancellation or interrupt takes effect afterwards. The job bounds its own time.
+        """
+        ...

@@ -1,0 +1,357 @@
+"""One plugin process from its start to its end: everything that both runners share.
+
+Owns :class:`Execution`, which holds the process, its pipes and its output. A runner only waits: for what ``Execution``
+watches, and for as long as it says. Go counterpart: ``invoke.RawExec``. Source: SPEC 1.1.0, section 2, "Execution
+protocol".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import math
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from functools import partial
+from itertools import chain, starmap
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.schedule import Schedule, Step
+from libcni.invoke.stderr import StderrLog
+from libcni.invoke.tree import ProcessTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from libcni.invoke.plugin import PluginCall
+    from libcni.invoke.schedule import Limits
+
+__all__ = ["Execution", "Poller"]
+
+T = TypeVar("T")
+
+_BUSY_PAUSE = 0.01
+_EXIT_PAUSE = 0.01
+_QUIET = 0.02
+"""Seconds: at first only the exit is waited for. A plugin that answers at once wakes its caller only once."""
+_CHUNK = 64 * 1024
+_DRAIN_READS = 32
+"""Twice what the largest pipe of an ordinary user holds, 1 MiB: a child that never stops writing is left alone."""
+
+_STDIN_READ, _STDIN_WRITE, _STDOUT_READ, _STDOUT_WRITE, _STDERR_READ, _STDERR_WRITE, _PIDFD = range(7)
+_FIRST_FREE = 3
+_CLOSED = -1
+_DEFAULT_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+_CLOSE_FROM: int | None = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
+
+
+class Poller(Protocol):
+    """What :func:`select.poll` and :class:`select.epoll` have in common; their event masks are the same numbers."""
+
+    def register(self, fd: int, eventmask: int = ..., /) -> object:
+        """Watch a descriptor."""
+        ...
+
+    def unregister(self, fd: int, /) -> object:
+        """Watch it no more."""
+        ...
+
+
+class Execution:
+    """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
+
+    Nothing blocks but :meth:`signal`, which looks at the processes of the machine, and :meth:`release` when there is
+    still something to kill. What a runner does::
+
+        while pause := execution.start():
+            sleep(pause)
+        execution.announce()
+        while (decision := execution.step())[0] is not Step.FINISH:
+            if decision[0] is Step.WAIT:
+                execution.handle(poller.poll(decision[1]))
+            else:
+                execution.signal(decision[0])
+        return execution.output()
+
+    :param poller: gets the descriptors to wait for, and belongs to the caller.
+    """
+
+    def __init__(self, call: PluginCall, limits: Limits, poller: Poller) -> None:
+        self._call = call
+        self._stdout_limit = limits.stdout
+        self._poller = poller
+        self._started = time.monotonic()
+        self._schedule = Schedule(limits, self._started, call.timeout)
+        self._input = memoryview(call.stdin)
+        self._stdout = bytearray()
+        self._overflow = False
+        self._log = StderrLog(limits.stderr, call.on_stderr)
+        self._fds: list[int] = []
+        self._handlers: dict[int, Callable[[], object]] = {}
+        self._pid: list[int] = []
+        self._ended: list[tuple[int, int, Any]] = []
+        self._tree: ProcessTree | None = None
+        self._watching = False
+        self._quiet_until: float | None = None
+
+    def start(self) -> float:
+        """Start the plugin.
+
+        :returns: 0 if it runs, else after how many seconds to try again, because the binary is open for writing.
+        :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
+        """
+        listed = _list_descriptors()  # before there are pipes: fewer to look at
+        if not self._fds:
+            self._open_pipes()
+        try:
+            self._spawn(_close_inherited(listed, self._fds))
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
+                raise
+            return _BUSY_PAUSE
+        return 0
+
+    def announce(self) -> None:
+        """Tell the call's ``on_start`` which process runs. What it raises passes through."""
+        if self._call.on_start is not None:
+            self._call.on_start(self._pid[0])
+
+    def watch(self, fd: int, handler: Callable[[], object], events: int = select.POLLIN) -> None:
+        """Have :meth:`handle` call ``handler`` when the descriptor is ready."""
+        self._handlers[fd] = handler
+        self._poller.register(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Undo :meth:`watch`, if it was done."""
+        if self._handlers.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    def end(self) -> None:
+        """Make the next step end the plugin, whatever its deadline."""
+        self._schedule.end()
+
+    def step(self) -> tuple[Step, float | None]:
+        """Say what to do next, and for a wait how many seconds it may last (``None``: as long as it takes)."""
+        if not self._pid:
+            return Step.FINISH, None
+        if not self._watching:
+            self._watch_process()
+        now = time.monotonic()
+        drained = self._fds[_STDOUT_READ] == self._fds[_STDERR_READ] == _CLOSED
+        alone = self._tree is None or not self._schedule.has_exited or self._tree.is_alone()
+        step, until = self._schedule.step(now, drained=drained, alone=alone)
+        if self._quiet_until is not None:
+            until = min(until, self._quiet_until)
+        elif self._fds[_PIDFD] == _CLOSED and not self._schedule.has_exited:
+            until = min(until, now + _EXIT_PAUSE)
+        return step, None if until == math.inf else max(0.0, until - now)
+
+    def signal(self, step: Step) -> None:
+        """Do the step TERMINATE or KILL to the plugin and all that descends from it."""
+        if self._tree is None:
+            self._tree = ProcessTree(self._pid[0])
+        self._tree.signal(signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL)
+
+    def handle(self, ready: Iterable[tuple[int, int]]) -> None:
+        """Feed, read and notice the exit. What the call's ``on_stderr`` raises passes through."""
+        for fd, _ in ready:
+            handler = self._handlers.get(fd)
+            if handler is not None:  # an earlier one of the same round may have closed it
+                handler()
+        if self._schedule.has_exited:
+            return
+        if self._fds[_PIDFD] == _CLOSED:
+            self._look_for_exit()
+        elif self._quiet_until is not None and time.monotonic() >= self._quiet_until:
+            self._watch_pipes()
+
+    def output(self) -> PluginOutput:
+        """Reap the process, which must have exited, and say how it went.
+
+        :raises ChildProcessError: if the process was reaped by somebody else, so that nobody knows how it ended.
+        """
+        self._log.finish()
+        self._reap()
+        if not self._ended:
+            raise ChildProcessError(errno.ECHILD, "exit status lost, something else reaps children", self._call.path)
+        _, status, usage = self._ended[0]
+        code = os.waitstatus_to_exitcode(status)
+        return PluginOutput(
+            stdout=bytes(self._stdout),
+            stderr=self._log.tail,
+            exit_status=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            duration=time.monotonic() - self._started,
+            max_rss=usage.ru_maxrss * 1024,
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            timed_out=self._schedule.timed_out,
+            overflow=self._overflow,
+        )
+
+    def release(self) -> None:
+        """Kill and reap what still runs, and close every descriptor. Does nothing more after :meth:`output`."""
+        try:
+            if self._pid and not self._ended:
+                self.signal(Step.KILL)
+                self._reap()
+        finally:
+            for end, fd in enumerate(self._fds):
+                if fd != _CLOSED:
+                    self._close(end)
+
+    def _open_pipes(self) -> None:
+        self._fds.extend(chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
+        if min(self._fds) < _FIRST_FREE:
+            self._leave_stdio()
+        for end in (_STDIN_WRITE, _STDOUT_READ, _STDERR_READ):
+            os.set_blocking(self._fds[end], False)
+        self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
+
+    def _leave_stdio(self) -> None:
+        # A program that closed its standard streams gets pipes with their numbers, which the child would overwrite.
+        for end, fd in enumerate(self._fds):
+            if fd < _FIRST_FREE:
+                self._fds[end] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+                os.close(fd)
+
+    def _spawn(self, close_inherited: Iterable[tuple[int, int]]) -> None:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, self._fds[_STDIN_READ], 0),
+            (os.POSIX_SPAWN_DUP2, self._fds[_STDOUT_WRITE], 1),
+            (os.POSIX_SPAWN_DUP2, self._fds[_STDERR_WRITE], 2),
+            *close_inherited,
+        ]
+        path = self._call.path
+        spawn = partial(os.posix_spawn, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
+        _store(self._pid, spawn, path, [path], self._call.environment)
+
+    def _watch_process(self) -> None:
+        self._close(_STDOUT_WRITE)
+        self._close(_STDERR_WRITE)
+        self._open_pidfd()
+        if self._input or self._fds[_PIDFD] == _CLOSED:
+            self._watch_pipes()
+        else:
+            self._quiet_until = time.monotonic() + _QUIET
+        self._watching = True
+
+    def _open_pidfd(self) -> None:
+        try:
+            if len(self._fds) == _PIDFD:  # always, unless a KeyboardInterrupt made this a second time
+                _store(self._fds, os.pidfd_open, self._pid[0])
+            self.watch(self._fds[_PIDFD], self._on_exit)
+        except (OSError, AttributeError):  # a kernel before 5.3, a sandbox, no descriptor left: look now and then
+            self._fds.append(_CLOSED)
+
+    def _watch_pipes(self) -> None:
+        self._quiet_until = None
+        for end, handler, events in (
+            (_STDOUT_READ, self._read_stdout, select.POLLIN),
+            (_STDERR_READ, self._read_stderr, select.POLLIN),
+            (_STDIN_WRITE, self._feed, select.POLLOUT),
+        ):
+            if self._fds[end] != _CLOSED:
+                self.watch(self._fds[end], handler, events)
+
+    def _feed(self) -> None:
+        # Our own read end stays open until the exit: a plugin that does not read gives neither EPIPE nor SIGPIPE.
+        try:
+            while self._input:
+                self._input = self._input[os.write(self._fds[_STDIN_WRITE], self._input) :]
+        except BlockingIOError:
+            return
+        self._close(_STDIN_WRITE)
+
+    def _read_stdout(self) -> bool:
+        return self._read(_STDOUT_READ, self._keep)
+
+    def _read_stderr(self) -> bool:
+        return self._read(_STDERR_READ, self._log.feed)
+
+    def _read(self, end: int, take: Callable[[bytes], None]) -> bool:
+        """Take the next part, or close the end when nobody can write any more. Tell whether there may be more."""
+        fd = self._fds[end]
+        if fd == _CLOSED:
+            return False
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if data:
+            take(data)
+        else:
+            self._close(end)
+        return bool(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._stdout += data
+        if len(self._stdout) > self._stdout_limit:
+            del self._stdout[self._stdout_limit :]
+            self._overflow = True
+            self._close(_STDOUT_READ)
+            self.end()
+
+    def _look_for_exit(self) -> None:
+        with suppress(ChildProcessError):
+            if os.waitid(os.P_PID, self._pid[0], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return
+        self._on_exit()
+
+    def _on_exit(self) -> None:
+        self._schedule.exited(time.monotonic())
+        for end in (_PIDFD, _STDIN_READ, _STDIN_WRITE):
+            self._close(end)
+        for read in (self._read_stdout, self._read_stderr):  # what it has written is in the pipes by now
+            for _ in range(_DRAIN_READS):
+                if not read():
+                    break
+        if self._quiet_until is not None:
+            self._watch_pipes()
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            _store(self._ended, os.wait4, self._pid[0], 0)
+
+    def _close(self, end: int) -> None:
+        fd = self._fds[end]
+        if fd == _CLOSED:
+            return
+        self._fds[end] = _CLOSED
+        self.unwatch(fd)
+        os.close(fd)
+
+
+def _store(target: list[T], function: Callable[..., T], *arguments: object) -> None:
+    """Call a function and keep what it returns, as one step.
+
+    The handler of a signal may raise between a call and an assignment, but not within one built-in call: a process or a
+    descriptor is known before a KeyboardInterrupt can hit.
+    """
+    target.extend(starmap(function, (arguments,)))
+
+
+def _list_descriptors() -> Iterable[int]:
+    """Return every descriptor of this process, at least where the kernel cannot close what a child inherits."""
+    return () if _CLOSE_FROM is not None else map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208  # 8 us
+
+
+def _close_inherited(listed: Iterable[int], own: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the actions that close what the child would inherit beside its pipes.
+
+    Python's own descriptors are not inheritable, but what the program inherited itself and those of C libraries may be.
+    """
+    if _CLOSE_FROM is not None:
+        return [(_CLOSE_FROM, _FIRST_FREE)]
+    others = set(listed).difference((0, 1, 2), own)
+    return [(os.POSIX_SPAWN_CLOSE, fd) for fd in others if _is_inheritable(fd)]
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:  # closed since it was listed, as the one of the listing itself
+        return False

@@ -1,0 +1,117 @@
+"""When a plugin is ended, and how long anything is waited for.
+
+Owns :class:`Limits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go counterpart:
+none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from libcni.invoke.plugin import STDERR_LIMIT, STDOUT_LIMIT
+
+__all__ = ["BUSY", "GRACE", "LINGER", "Limits", "Schedule", "Step"]
+
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+LINGER = 1.0
+"""Seconds: how long the pipes of a plugin that has exited are waited for when a child of it holds them open."""
+
+BUSY = 5.0
+"""Seconds: how long a binary that is open for writing ("Text file busy") is tried again."""
+
+_TICK = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one execution may use. Times are in seconds, sizes in bytes."""
+
+    grace: float = GRACE
+    linger: float = LINGER
+    busy: float = BUSY
+    stdout: int = STDOUT_LIMIT
+    stderr: int = STDERR_LIMIT
+
+
+class Step(Enum):
+    """What a runner does next."""
+
+    WAIT = "wait"
+    TERMINATE = "terminate"
+    KILL = "kill"
+    FINISH = "finish"
+
+
+class Schedule:
+    """When a plugin is ended, and how long its pipes are waited for. Times are those of a monotonic clock.
+
+    >>> schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
+    >>> schedule.step(101.0, drained=False, alone=True)
+    (<Step.WAIT: 'wait'>, 110.0)
+    >>> schedule.step(110.0, drained=False, alone=True)[0], schedule.timed_out
+    (<Step.TERMINATE: 'terminate'>, True)
+    """
+
+    def __init__(self, limits: Limits, started: float, timeout: float | None) -> None:
+        self._limits = limits
+        self._started = started
+        self._deadline = math.inf if timeout is None else started + timeout
+        self._ending = False
+        self._exited_at: float | None = None
+        self._kill_at: float | None = None
+        self._killed = False
+        self.timed_out = False
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the plugin process itself is dead. What it started may live on."""
+        return self._exited_at is not None
+
+    def may_retry(self, at: float) -> bool:
+        """Tell whether a start may be tried again at that time."""
+        return at < min(self._deadline, self._started + self._limits.busy)
+
+    def exited(self, now: float) -> None:
+        """Note that the plugin process is dead."""
+        self._exited_at = now
+
+    def end(self) -> None:
+        """End the plugin with the next step, whatever its deadline."""
+        self._ending = True
+
+    def step(self, now: float, *, drained: bool, alone: bool) -> tuple[Step, float]:
+        """Say what comes next, and until when to wait if it is a wait. TERMINATE and KILL are taken as done.
+
+        :param drained: nothing holds the output pipes open any more.
+        :param alone: nothing else that was signalled is alive.
+        """
+        step, until = self._running(now) if self._exited_at is None else self._gone(now, drained=drained, alone=alone)
+        if step is Step.TERMINATE:
+            self.timed_out = not self._ending
+            self._kill_at = now + self._limits.grace
+        elif step is Step.KILL:
+            self._killed = True
+        return step, until
+
+    def _running(self, now: float) -> tuple[Step, float]:
+        if self._killed:
+            return Step.WAIT, math.inf
+        if self._kill_at is not None:
+            return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
+        return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
+
+    def _gone(self, now: float, *, drained: bool, alone: bool) -> tuple[Step, float]:
+        # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
+        exited_at = now if self._exited_at is None else self._exited_at
+        if self._killed or (self._ending and self._kill_at is None):
+            return Step.FINISH, now
+        last = min(exited_at + self._limits.linger, self._deadline if self._kill_at is None else self._kill_at)
+        if not drained and now < last:
+            return Step.WAIT, last
+        if self._kill_at is None or alone:
+            return Step.FINISH, now
+        return (Step.WAIT, min(now + _TICK, self._kill_at)) if now < self._kill_at else (Step.KILL, now)

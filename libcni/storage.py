@@ -1,0 +1,300 @@
+"""The file layer below the cache: whole files in private folders, or nothing.
+
+Owns every write under ``cache_dir``. A file appears under its name complete and, when it is durable, synced; a folder is
+opened without following links and must belong to nobody else. Go counterpart: ``ioutil.WriteFile`` in place, which leaves
+empty files after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+from libcni.errors import CacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FileOperations", "Folder", "is_name_too_long"]
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+NAME_MAX = 255
+"""Bytes in a file name, on every Linux file system that is in use for this."""
+
+READ_LIMIT = 64 * 1024 * 1024
+"""Bytes: a larger file is not one of the library's."""
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_temporary_numbers = itertools.count()
+
+# Tells this process from an earlier one with its process id: in a container that is always 1.
+_PROCESS_TOKEN = f"{time.time_ns():x}"
+
+
+class FileOperations:
+    """The system calls that change something, one method each, so that a test can fail, record or stop at any of them."""
+
+    def create(self, name: str, folder: int) -> int:
+        """Make a new file and return its descriptor."""
+        return os.open(
+            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE, dir_fd=folder
+        )
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write all of the data; a full disk shows here."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def overwrite(self, descriptor: int, data: bytes, offset: int) -> None:
+        """Replace bytes of a file in place."""
+        os.pwrite(descriptor, data, offset)
+
+    def sync(self, descriptor: int) -> None:
+        """Bring the content of a file to the disk."""
+        os.fdatasync(descriptor)
+
+    def rename(self, name: str, new_name: str, folder: int, new_folder: int) -> None:
+        """Give a file its final name, in place of what has it."""
+        os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)  # noqa: PTH104 -- pathlib knows no folder descriptors
+
+    def unlink(self, name: str, folder: int) -> None:
+        """Remove a file."""
+        os.unlink(name, dir_fd=folder)  # noqa: PTH108 -- pathlib knows no folder descriptors
+
+    def sync_folder(self, folder: int) -> None:
+        """Bring the names in a folder to the disk."""
+        os.fsync(folder)
+
+    def make_folder(self, name: str, parent: int) -> None:
+        """Make a private folder."""
+        os.mkdir(name, FOLDER_MODE, dir_fd=parent)  # noqa: PTH102 -- pathlib knows no folder descriptors
+        os.chmod(name, FOLDER_MODE, dir_fd=parent)  # noqa: PTH101 -- the umask may have taken bits away
+
+
+class Folder:
+    """One folder of the cache directory, opened anew for each use.
+
+    :param cache_dir: made with mode 0700 when it is missing.
+    :param name: of the folder in it.
+    :param durable: whether files and their names are synced to the disk.
+    """
+
+    def __init__(self, cache_dir: str, name: str, operations: FileOperations, *, durable: bool) -> None:
+        self.cache_dir = cache_dir
+        self.name = name
+        self.operations = operations
+        self.durable = durable
+
+    def path(self, name: str) -> str:
+        """Return the full path of a file, for messages."""
+        return os.path.join(self.cache_dir, self.name, name)  # noqa: PTH118 -- text in, text out
+
+    @contextlib.contextmanager
+    def opened(self, *, create: bool = False) -> Iterator[int]:
+        """Open the folder for a while; with ``create``, make it first.
+
+        :raises FileNotFoundError: if it does not exist and is not to be made.
+        :raises CacheError: if it, or the cache directory, is a link or others can write to it.
+        """
+        parent = self._open_cache_dir(create=create)
+        try:
+            folder = self._open_below(parent, create=create)
+        finally:
+            os.close(parent)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _open_cache_dir(self, *, create: bool) -> int:
+        try:
+            descriptor = os.open(self.cache_dir, _OPEN_FOLDER)
+        except FileNotFoundError:
+            if not create:
+                raise
+            with contextlib.suppress(FileExistsError):
+                os.makedirs(self.cache_dir, FOLDER_MODE)  # noqa: PTH103 -- text in
+            descriptor = os.open(self.cache_dir, _OPEN_FOLDER)
+        return _checked(descriptor, self.cache_dir)
+
+    def _open_below(self, parent: int, *, create: bool) -> int:
+        path = self.path("").rstrip("/")
+        try:
+            return _checked(self._open_no_follow(parent), path)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with contextlib.suppress(FileExistsError):
+            self.operations.make_folder(self.name, parent)
+            if self.durable:
+                self.operations.sync_folder(parent)
+        return _checked(self._open_no_follow(parent), path)
+
+    def _open_no_follow(self, parent: int) -> int:
+        try:
+            return os.open(self.name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                raise CacheError(
+                    self.path("").rstrip("/"), "is not a folder, or is a link, which is not followed"
+                ) from None
+            raise
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file, or ``None`` when it does not exist.
+
+        :raises OSError: if it cannot be read, or is a link.
+        """
+        try:
+            with self.opened() as folder:
+                return _read(name, folder)
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> list[str]:
+        """Return the names in the folder, sorted; none when there is no folder.
+
+        :raises OSError: if the folder cannot be read.
+        """
+        try:
+            with self.opened() as folder:
+                return sorted(os.listdir(folder))  # noqa: PTH208 -- pathlib knows no folder descriptors
+        except FileNotFoundError:
+            return []
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a whole file: beside its place, synced, renamed, and the folder synced.
+
+        :raises OSError: if that fails; the file is then as it was before, or complete and perhaps not on the disk.
+        """
+        do = self.operations
+        beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
+        with self.opened(create=True) as folder:
+            descriptor = do.create(beside, folder)
+            try:
+                os.fchmod(descriptor, FILE_MODE)
+                do.write(descriptor, data)
+                if self.durable:
+                    do.sync(descriptor)
+                do.rename(beside, name, folder, folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    do.unlink(beside, folder)
+                raise
+            finally:
+                os.close(descriptor)
+            if self.durable:
+                do.sync_folder(folder)
+
+    def patch(self, name: str, data: bytes, offset: int, *, durable: bool) -> bool:
+        """Overwrite a few bytes of a file in place, within one disk sector, and say whether the file is there.
+
+        :raises OSError: if that fails.
+        """
+        try:
+            with self.opened() as folder:
+                descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                try:
+                    self.operations.overwrite(descriptor, data, offset)
+                    if durable and self.durable:
+                        self.operations.sync(descriptor)
+                finally:
+                    os.close(descriptor)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, name: str, *, durable: bool = False) -> bool:
+        """Remove a file and say whether it was there; ``durable`` makes sure that it does not come back.
+
+        :raises OSError: if it cannot be removed.
+        """
+        try:
+            with self.opened() as folder:
+                self.operations.unlink(name, folder)
+                if durable and self.durable:
+                    self.operations.sync_folder(folder)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def move_to(self, other: Folder, name: str, new_name: str) -> None:
+        """Move a file into another folder of the same cache directory.
+
+        :raises OSError: if that fails.
+        """
+        with self.opened() as folder, other.opened(create=True) as target:
+            self.operations.rename(name, new_name, folder, target)
+            if self.durable:
+                self.operations.sync_folder(target)
+                self.operations.sync_folder(folder)
+
+    def remove_temporary(self) -> list[str]:
+        """Remove what writers that are gone left beside the files, and return the names.
+
+        :raises OSError: if the folder cannot be read.
+        """
+        return [name for name in self.names() if _is_leftover(name) and self.remove(name)]
+
+
+def is_temporary(name: str) -> bool:
+    """Say whether a name is one that :meth:`Folder.replace` uses until a file is complete."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def is_name_too_long(name: str) -> bool:
+    """Say whether no file can have that name."""
+    return len(os.fsencode(name)) > NAME_MAX
+
+
+def _is_leftover(name: str) -> bool:
+    """Say whether a name is a temporary one whose writer is gone."""
+    parts = name.rsplit(".", 4)
+    if not is_temporary(name) or len(parts) != 5 or not parts[1].isdigit():  # noqa: PLR2004 -- name, pid, token, number, "tmp"
+        return False
+    pid = int(parts[1])
+    if pid == os.getpid():
+        return parts[2] != _PROCESS_TOKEN
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _read(name: str, folder: int) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        size = _regular(os.fstat(descriptor)).st_size
+        chunks: list[bytes] = []
+        while chunk := os.read(descriptor, size + 1):
+            chunks.append(chunk)
+    finally:
+        os.close(descriptor)
+    return b"".join(chunks)
+
+
+def _regular(status: os.stat_result) -> os.stat_result:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
+        raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
+    return status
+
+
+def _checked(descriptor: int, path: str) -> int:
+    """Refuse a folder that somebody else could change under us (and close it)."""
+    status: Any = os.fstat(descriptor)
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others_write or status.st_uid not in {os.geteuid(), 0}:
+        os.close(descriptor)
+        reason = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}: others can write to it"
+        raise CacheError(path, reason)
+    return descriptor
