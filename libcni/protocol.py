@@ -53,14 +53,20 @@ __all__ = [
     "RouteDocument",
     "RouteDocument11",
     "VersionDocument",
+    "decode_base64",
     "first_problem",
 ]
 
-VERSION_PATTERN = r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$"
-CIDR_PATTERN = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"
-ADDRESS_PATTERN = r"^[0-9A-Fa-f:.]*$"
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
+# For the schemas. In Python "$" also matches before a final line break; the look-ahead rules that out, and changes nothing
+# in the regular expressions of other languages.
+END = r"$(?!\n)"
+VERSION_PATTERN = r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})" + END
+CIDR_PATTERN = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}" + END
+ADDRESS_PATTERN = r"^[0-9A-Fa-f:.]*" + END
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*" + END
 TYPE_PATTERN = r"^(?!\.{1,2}$)[^/\\\u0000]+$"
+SWITCH_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])" + END
+TRUE_PATTERN = "^[Tt][Rr][Uu][Ee]" + END
 MALFORMED_VERSION = "malformed_version"
 CACHE_KIND = "cniCacheV1"
 UINT32_MAX = 2**32 - 1
@@ -109,7 +115,11 @@ def _version(value: str) -> str:
     return value
 
 
-def _base64(value: object) -> bytes:
+def decode_base64(value: object) -> bytes:
+    """Return the bytes of a base64 text.
+
+    :raises ValueError: if it is none.
+    """
     try:
         return base64.b64decode(_text(value), validate=True)
     except binascii.Error as error:
@@ -130,13 +140,13 @@ Switch = Annotated[
     bool,
     PlainValidator(_switch),
     WithJsonSchema(
-        {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"}]},
+        {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": SWITCH_PATTERN}]},
     ),
 ]
 Version = Annotated[
     str,
     AfterValidator(_version),
-    WithJsonSchema({"type": "string", "pattern": f"{VERSION_PATTERN}|^$"}),
+    WithJsonSchema({"type": "string", "pattern": f"{VERSION_PATTERN}|^{END}"}),
 ]
 Name = Annotated[
     str,
@@ -150,9 +160,14 @@ PluginType = Annotated[
 ]
 Base64 = Annotated[
     bytes,
-    PlainValidator(_base64),
+    PlainValidator(decode_base64),
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "format": "cni-base64"}),
 ]
+# An empty text counts as absent, as above.
+Version01 = Literal["", "0.1.0", "0.2.0"]
+Version03 = Literal["", "0.3.0", "0.3.1", "0.4.0"]
+Version10 = Literal["", "1.0.0"]
+Version11 = Literal["", "1.1.0"]
 UInt32 = Annotated[int, Field(ge=0, le=UINT32_MAX)]
 
 
@@ -261,7 +276,7 @@ class IPDocument01(Document):
 class ResultDocument01(Document):
     """Result of ADD in versions 0.1.0 and 0.2.0."""
 
-    cniVersion: Version | None = None  # noqa: N815 -- the member's name on the wire
+    cniVersion: Version01 | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""
     ip4: IPDocument01 | None = None
     """IPv4 address, gateway and routes."""
@@ -271,46 +286,49 @@ class ResultDocument01(Document):
     """Name resolution settings."""
 
 
-class _ResultDocument(Document):
-    """What results since 0.3.0 share."""
-
-    cniVersion: Version | None = None  # noqa: N815 -- the member's name on the wire
-    """Version of the specification that the document follows."""
-    dns: DNSDocument | None = None
-    """Name resolution settings."""
-
-
-class ResultDocument03(_ResultDocument):
+class ResultDocument03(Document):
     """Result of ADD in versions 0.3.0, 0.3.1 and 0.4.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
 
+    cniVersion: Version03 | None = None  # noqa: N815 -- the member's name on the wire
+    """Version of the specification that the document follows."""
     interfaces: list[InterfaceDocument] | None = None
     """Every interface that the attachment has, in the container and on the host."""
     ips: list[IPDocument03] | None = None
     """Every address that was assigned."""
     routes: list[RouteDocument] | None = None
     """Every route that was made."""
+    dns: DNSDocument | None = None
+    """Name resolution settings."""
 
 
-class ResultDocument10(_ResultDocument):
+class ResultDocument10(Document):
     """Result of ADD in version 1.0.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
 
+    cniVersion: Version10 | None = None  # noqa: N815 -- the member's name on the wire
+    """Version of the specification that the document follows."""
     interfaces: list[InterfaceDocument] | None = None
     """Every interface that the attachment has, in the container and on the host."""
     ips: list[IPDocument] | None = None
     """Every address that was assigned."""
     routes: list[RouteDocument] | None = None
     """Every route that was made."""
+    dns: DNSDocument | None = None
+    """Name resolution settings."""
 
 
-class ResultDocument11(_ResultDocument):
+class ResultDocument11(Document):
     """Result of ADD in version 1.1.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
 
+    cniVersion: Version11 | None = None  # noqa: N815 -- the member's name on the wire
+    """Version of the specification that the document follows."""
     interfaces: list[InterfaceDocument11] | None = None
     """Every interface that the attachment has, in the container and on the host."""
     ips: list[IPDocument] | None = None
     """Every address that was assigned."""
     routes: list[RouteDocument11] | None = None
     """Every route that was made."""
+    dns: DNSDocument | None = None
+    """Name resolution settings."""
 
 
 ListResultDocument: TypeAlias = ResultDocument03 | ResultDocument10 | ResultDocument11
@@ -368,7 +386,7 @@ class PluginDocument(Document):
 
 def _require_plugins(schema: dict[str, Any]) -> None:
     """State in the schema that ``loadOnlyInlinedPlugins`` needs ``plugins``."""
-    inlined_only = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt][Rr][Uu][Ee]$"}]}
+    inlined_only = {"anyOf": [{"const": True}, {"type": "string", "pattern": TRUE_PATTERN}]}
     schema["if"] = {"properties": {"loadOnlyInlinedPlugins": inlined_only}, "required": ["loadOnlyInlinedPlugins"]}
     schema["then"] = {"required": ["plugins"]}
 

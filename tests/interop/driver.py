@@ -32,7 +32,7 @@ class GoDriver:
             "args": ";".join(f"{key}={value}" for key, value in attachment.args),
             "cap-args": json.dumps(attachment.capability_args) if attachment.capability_args else "",
         }
-        command = [self.path, verb, *(f"-{name}={value}" for name, value in flags.items())]
+        command = [str(self.path), verb, *(f"-{name}={value}" for name, value in flags.items())]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"Go libcni, {verb}: {done.stderr}"
         return json.loads(done.stdout)

@@ -156,7 +156,7 @@ def test_sbr_add_routes_by_source_and_delete_drops_the_rule(
 
 
 # Each needs a link type that not every kernel has: the plugins, and their error where it is missing.
-LINK_TYPES = {
+LINK_TYPES: dict[str, tuple[Callable[[Place], list[dict[str, Any]]], str]] = {
     "ipvlan": (
         lambda place: [{"type": "ipvlan", "master": place.veth[0], "ipam": networks.host_local(place.tmp_path)}],
         "failed to create ipvlan: operation not supported",

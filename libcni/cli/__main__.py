@@ -1,0 +1,5 @@
+"""``python -m libcni.cli`` is ``cnitool``."""
+
+from libcni.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""The group of all verbs, and how an error leaves the program.
+
+Verbs load when they are called: ``cnitool add`` stands in the path of every container start.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+import click
+
+from libcni import __version__
+from libcni.cli.settings import Settings, common_options
+from libcni.document import dump
+from libcni.errors import CNIError, InvalidParameterError
+
+__all__ = ["cnitool"]
+
+_VERBS = {
+    "add": ("libcni.cli.attach", "Attach a network namespace to a network."),
+    "check": ("libcni.cli.attach", "Check that an attachment is as it was made."),
+    "del": ("libcni.cli.attach", "Detach a network namespace from a network."),
+    "gc": ("libcni.cli.attach", "Delete every attachment of a network that is not kept."),
+    "status": ("libcni.cli.attach", "Ask whether a network is ready."),
+    "recover": ("libcni.cli.attach", "Finish what was begun and interrupted."),
+    "networks": ("libcni.cli.show", "Show the networks of the configuration directory."),
+    "attachments": ("libcni.cli.show", "Show what is stored about attachments."),
+    "plugins": ("libcni.cli.show", "Show the plugins and the versions they support."),
+    "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
+    "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
+}
+
+
+class _Verbs(click.Group):
+    """Finds a verb's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_VERBS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(_VERBS[cmd_name][0]), f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in _VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (CNIError, OSError) as error:
+            _report(error, ctx)
+            ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
+
+
+def _report(error: CNIError | OSError, context: click.Context) -> None:
+    """Write an error to stderr, and for programs its document to stdout."""
+    settings = context.obj if isinstance(context.obj, Settings) else Settings()
+    wrapped = error if isinstance(error, CNIError) else CNIError(str(error))
+    if settings.is_json:
+        click.echo(dump(wrapped.to_dict()))
+    lines = [str(wrapped), *getattr(error, "__notes__", ())]
+    click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cnitool")
+@common_options
+@click.pass_context
+def cnitool(context: click.Context, /, **values: Any) -> None:
+    """Run CNI plugins for a network namespace, and look at networks, plugins and attachments."""
+    context.obj = Settings(**{item.name: values[item.name] or item.default for item in fields(Settings)})
+    log = logging.getLogger("libcni")
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)

@@ -1,0 +1,162 @@
+"""Options and environment variables that all verbs share, and what they stand for.
+
+Go counterpart: ``cnitool/cnitool.go``. An option may stand before or after the verb; the one after it wins.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from libcni.api import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT, CNIConfig
+from libcni.attachment import RuntimeConf
+from libcni.document import DocumentError, parse_object
+from libcni.errors import InvalidParameterError
+from libcni.identifiers import parse_args
+from libcni.invoke.environment import CNI_ARGS, CNI_IFNAME, CNI_PATH, split_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libcni.document import JSONObject
+
+__all__ = ["Settings", "common_options", "pass_settings"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+CONF_DIR_VARIABLE = "NETCONFPATH"
+CAPABILITIES_VARIABLE = "CAP_ARGS"
+
+DEFAULT_CONF_DIR = "/etc/cni/net.d"
+DEFAULT_BIN_DIRS = ("/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni")
+DEFAULT_IFNAME = "eth0"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a verb runs with; an option that was not given is empty, and its variable or default counts."""
+
+    conf_dir: str = ""
+    bin_dir: tuple[str, ...] = ()
+    cache_dir: str = ""
+    container_id: str = ""
+    ifname: str = ""
+    timeout: float | None = None
+    output: str = ""
+
+    def merged(self, options: Settings) -> Settings:
+        """Return these settings with the options that stand after the verb."""
+        given = {item.name: getattr(options, item.name) for item in fields(options)}
+        return replace(self, **{name: value for name, value in given.items() if value not in {None, "", ()}})
+
+    @property
+    def directory(self) -> str:
+        """The configuration directory."""
+        return self.conf_dir or os.environ.get(CONF_DIR_VARIABLE) or DEFAULT_CONF_DIR
+
+    @property
+    def plugin_directories(self) -> tuple[str, ...]:
+        """The plugin directories, in order of preference."""
+        return self.bin_dir or split_path(os.environ.get(CNI_PATH, "")) or DEFAULT_BIN_DIRS
+
+    @property
+    def is_json(self) -> bool:
+        """Whether answers are for programs."""
+        return self.output == "json"
+
+    def config(self) -> CNIConfig:
+        """Return the library, set up as the options say."""
+        return CNIConfig(
+            self.plugin_directories,
+            cache_dir=self.cache_dir or DEFAULT_CACHE_DIR,
+            timeout=self.timeout or DEFAULT_TIMEOUT,
+        )
+
+    def runtime_conf(self, netns: str) -> RuntimeConf:
+        """Return what the plugins are called with for a network namespace.
+
+        :raises InvalidParameterError: if a variable makes no sense.
+        """
+        path = os.path.abspath(netns)  # noqa: PTH100 -- links must stay as they are: the path is hashed and passed on
+        return RuntimeConf(
+            container_id=self.container_id or default_container_id(path),
+            netns=path,
+            ifname=self.ifname or os.environ.get(CNI_IFNAME) or DEFAULT_IFNAME,
+            args=parse_args(os.environ.get(CNI_ARGS, "")),
+            capability_args=_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")),
+        )
+
+
+def default_container_id(netns: str) -> str:
+    """Return the container id that Go's tool makes of a namespace path.
+
+    >>> default_container_id("/var/run/netns/blue")
+    'cnitool-8dd7b7a8be7cb1ac2a87'
+    """
+    return f"cnitool-{hashlib.sha512(netns.encode()).digest()[:10].hex()}"
+
+
+def _capability_args(text: str) -> JSONObject:
+    if not text:
+        return {}
+    try:
+        return parse_object(text)
+    except DocumentError as error:
+        raise InvalidParameterError(CAPABILITIES_VARIABLE, text, f"is not a JSON object: {error}") from None
+
+
+def _positive(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value > 0:
+        raise click.BadParameter("must be a positive number of seconds")
+    return value
+
+
+_OPTIONS = (
+    click.option("--conf-dir", metavar="DIR", help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]"),
+    click.option(
+        "--bin-dir",
+        metavar="DIR",
+        multiple=True,
+        help=f"Plugins; may be repeated. [${CNI_PATH}; {', '.join(DEFAULT_BIN_DIRS)}]",
+    ),
+    click.option("--cache-dir", metavar="DIR", help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
+    click.option("--container-id", metavar="ID", help="Container id. [cnitool- and a digest of the namespace path]"),
+    click.option("-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        callback=_positive,
+        help=f"For each plugin execution. [{DEFAULT_TIMEOUT:g}]",
+    ),
+    click.option("--output", type=click.Choice(["text", "json"]), help="For people or for programs. [text]"),
+)
+
+
+def common_options(function: F) -> F:
+    """Give a command the options that all verbs share."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def pass_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Call a verb with its settings, made of the options before and after it."""
+
+    @common_options
+    @click.pass_context
+    @functools.wraps(function)
+    def command(context: click.Context, /, **values: Any) -> None:
+        options = Settings(**{item.name: values.pop(item.name) or item.default for item in fields(Settings)})
+        settings = context.ensure_object(Settings).merged(options)
+        context.obj = settings
+        function(settings, **values)
+
+    return command
+
+
