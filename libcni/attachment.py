@@ -16,6 +16,7 @@ from libcni.identifiers import check_container_id, check_interface_name, check_n
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from libcni.errors import CNIError
     from libcni.results import Result
 
 __all__ = ["AttachmentKey", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
@@ -107,4 +108,4 @@ class Recovery(NamedTuple):
     container_id: str
     ifname: str
     done: bool
-    error: Exception | None = None
+    error: CNIError | None = None

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
 from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
 from libcni.invoke.environment import attachment_environment, network_environment, probe_environment
-from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import PluginCall
 from libcni.results import Result
 
@@ -84,7 +83,7 @@ class Caller:
         container_id, ifname = (rt.container_id, rt.ifname) if rt is not None else ("", "")
         place = Invocation(plugin, "", command, network, container_id, ifname)
         try:
-            return replace(place, path=find_in_path(plugin, self.paths))
+            return place.at(self.runner.find(plugin, self.paths))
         except PluginNotFoundError as error:
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
 

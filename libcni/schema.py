@@ -90,7 +90,9 @@ _CACHE: Schema = {
 
 _GENERATED = {
     "network": _Generated(protocol.NetworkDocument, "CNI network configuration list", _NETWORK),
-    "plugin": _Generated(protocol.PluginDocument, "CNI plugin configuration", {"cniVersion": "0.4.0", "name": "dbnet"} | _PLUGIN),
+    "plugin": _Generated(
+        protocol.PluginDocument, "CNI plugin configuration", {"cniVersion": "0.4.0", "name": "dbnet"} | _PLUGIN
+    ),
     "result-0.2": _Generated(protocol.ResultDocument01, "CNI result, versions 0.1.0 and 0.2.0", _RESULT_01),
     "result-0.4": _Generated(protocol.ResultDocument03, "CNI result, versions 0.3.0, 0.3.1 and 0.4.0", _RESULT_03),
     "result-1.0": _Generated(protocol.ResultDocument10, "CNI result, version 1.0.0", _RESULT_10),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -76,7 +75,7 @@ def _report(error: CNIError | OSError, context: click.Context) -> None:
 @click.pass_context
 def cnitool(context: click.Context, /, **values: Any) -> None:
     """Run CNI plugins for a network namespace, and look at networks, plugins and attachments."""
-    context.obj = Settings(**{item.name: values[item.name] or item.default for item in fields(Settings)})
+    context.obj = Settings.taken_from(values)
     log = logging.getLogger("libcni")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -49,6 +49,12 @@ class Settings:
     timeout: float | None = None
     output: str = ""
 
+    @classmethod
+    def taken_from(cls, values: dict[str, Any]) -> Settings:
+        """Take the common options out of the parameters of a command."""
+        options = {item.name: values.pop(item.name) for item in fields(cls)}
+        return cls(**{name: value for name, value in options.items() if value})
+
     def merged(self, options: Settings) -> Settings:
         """Return these settings with the options that stand after the verb."""
         given = {item.name: getattr(options, item.name) for item in fields(options)}
@@ -117,7 +123,9 @@ def _positive(_context: click.Context, _parameter: click.Parameter, value: float
 
 
 _OPTIONS = (
-    click.option("--conf-dir", metavar="DIR", help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]"),
+    click.option(
+        "--conf-dir", metavar="DIR", help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]"
+    ),
     click.option(
         "--bin-dir",
         metavar="DIR",
@@ -126,7 +134,9 @@ _OPTIONS = (
     ),
     click.option("--cache-dir", metavar="DIR", help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
     click.option("--container-id", metavar="ID", help="Container id. [cnitool- and a digest of the namespace path]"),
-    click.option("-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"),
+    click.option(
+        "-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"
+    ),
     click.option(
         "--timeout",
         type=float,
@@ -152,11 +162,8 @@ def pass_settings(function: Callable[..., None]) -> Callable[..., None]:
     @click.pass_context
     @functools.wraps(function)
     def command(context: click.Context, /, **values: Any) -> None:
-        options = Settings(**{item.name: values.pop(item.name) or item.default for item in fields(Settings)})
-        settings = context.ensure_object(Settings).merged(options)
+        settings = context.ensure_object(Settings).merged(Settings.taken_from(values))
         context.obj = settings
         function(settings, **values)
 
     return command
-
-

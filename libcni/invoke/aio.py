@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio
 import anyio.to_thread
 
+from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT
 from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
@@ -51,6 +52,10 @@ class AnyioRunner:
     ) -> None:
         self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._offload = offload
+
+    def find(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
+        return find_in_path(plugin, paths)
 
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute a plugin and wait for it.

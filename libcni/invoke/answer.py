@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -60,6 +60,10 @@ class Invocation:
     network: str = ""
     container_id: str = ""
     ifname: str = ""
+
+    def at(self, path: str) -> Invocation:
+        """Return the same with the path of the binary."""
+        return replace(self, path=path)
 
     def error(self, kind: type[E], msg: str, output: PluginOutput | None = None, **fields: Any) -> E:
         """Make an error that names the plugin, the verb and the attachment."""
@@ -124,7 +128,11 @@ def _unexplained(output: PluginOutput) -> str:
         how = f"was killed by signal {output.signal} ({_signal_name(output.signal)})"
     else:
         how = f"exited with status {output.exit_status}"
-    said = [f"{name}: {_quoted(text)}" for name, text in (("stderr", output.stderr), ("stdout", output.stdout)) if text.strip()]
+    said = [
+        f"{name}: {_quoted(text)}"
+        for name, text in (("stderr", output.stderr), ("stdout", output.stdout))
+        if text.strip()
+    ]
     return f"{how} without an error document; " + ("; ".join(said) if said else "it printed nothing")
 
 

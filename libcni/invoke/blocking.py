@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT
 from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
@@ -66,6 +67,10 @@ class BlockingRunner:
     ) -> None:
         self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._here = _ThreadState()
+
+    def find(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
+        return find_in_path(plugin, paths)
 
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute a plugin and wait for it.

@@ -67,6 +67,14 @@ class Runner(Protocol):
     serves synchronous callers without an event loop.
     """
 
+    def find(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return the path of the plugin binary.
+
+        :raises InvalidParameterError: if ``plugin`` is not a plain file name.
+        :raises PluginNotFoundError: if no directory has an executable file of that name.
+        """
+        ...
+
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute a plugin and wait for it.
 

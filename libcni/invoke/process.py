@@ -243,9 +243,10 @@ class Execution:
         try:
             if len(self._fds) == _PIDFD:  # always, unless a KeyboardInterrupt made this a second time
                 _store(self._fds, os.pidfd_open, self._pid[0])
-            self.watch(self._fds[_PIDFD], self._on_exit)
         except (OSError, AttributeError):  # a kernel before 5.3, a sandbox, no descriptor left: look now and then
             self._fds.append(_CLOSED)
+        if self._fds[_PIDFD] != _CLOSED:
+            self.watch(self._fds[_PIDFD], self._on_exit)
 
     def _watch_pipes(self) -> None:
         self._quiet_until = None

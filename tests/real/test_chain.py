@@ -24,20 +24,21 @@ def chain(name: str, bridge: str, tmp_path: Path, *, portmap: bool) -> dict[str,
     return networks.network(name, first, networks.TUNING, *ports, networks.FIREWALL, networks.BANDWIDTH)
 
 
-def assert_nothing_left(name: str, namespace: Namespace, tmp_path: Path) -> None:
+def assert_nothing_left(network: str, result: dict[str, Any], namespace: Namespace, tmp_path: Path) -> None:
     assert "eth0" not in namespace.links()
     assert networks.leases(tmp_path) == set()
     rules = kernel.firewall_rules()
     assert networks.FIRST_ADDRESS not in rules
-    assert name not in rules
-    assert not [link for link in kernel.HOST.links() if link.startswith(("veth", "bwp"))]
+    assert network not in rules
+    made = {interface["name"] for interface in result["interfaces"] if interface["name"].startswith(("veth", "bwp"))}
+    assert len(made) == 2
+    assert made.isdisjoint(kernel.HOST.links())
 
 
 def test_full_chain_add_matches_kernel_and_delete_removes_everything(
     runtime: Runtime, attachment: Attachment, namespace: Namespace, bridge: str, tmp_path: Path
 ) -> None:
-    name = kernel.random_name("net")
-    network = runtime.folders.write(chain(name, bridge, tmp_path, portmap=True))
+    network = runtime.folders.write(chain(kernel.random_name("net"), bridge, tmp_path, portmap=True))
     attachment = replace(attachment, capability_args=networks.PORT_MAPPINGS)
 
     result = runtime.add(network, attachment)
@@ -56,9 +57,9 @@ def test_full_chain_add_matches_kernel_and_delete_removes_everything(
     assert kernel.run("tc", "qdisc", "show").count("rate 8Mbit") == 2
 
     runtime.delete(network, attachment)
-    assert_nothing_left(name, namespace, tmp_path)
+    assert_nothing_left(network, result, namespace, tmp_path)
     runtime.delete(network, attachment)
-    assert_nothing_left(name, namespace, tmp_path)
+    assert_nothing_left(network, result, namespace, tmp_path)
 
 
 def test_full_chain_check_when_portmap_refuses_gives_its_complete_error(
@@ -84,11 +85,10 @@ def test_full_chain_check_when_portmap_refuses_gives_its_complete_error(
 def test_chain_check_after_address_is_removed_by_hand_fails_with_the_plugins_message(
     runtime: Runtime, attachment: Attachment, namespace: Namespace, bridge: str, tmp_path: Path
 ) -> None:
-    name = kernel.random_name("net")
-    network = runtime.folders.write(chain(name, bridge, tmp_path, portmap=False))
+    network = runtime.folders.write(chain(kernel.random_name("net"), bridge, tmp_path, portmap=False))
     address = f"{networks.FIRST_ADDRESS}/24"
 
-    runtime.add(network, attachment)
+    result = runtime.add(network, attachment)
     runtime.check(network, attachment)
 
     namespace.run("ip", "address", "delete", address, "dev", "eth0")
@@ -97,14 +97,14 @@ def test_chain_check_after_address_is_removed_by_hand_fails_with_the_plugins_mes
     assert failed.value.code == 999
     assert failed.value.msg == f"Failed to match addr {address} on interface eth0"
     assert failed.value.msg in failed.value.text
-    for part in ("bridge", name, attachment.container_id, "eth0"):
+    for part in ("bridge", network, attachment.container_id, "eth0"):
         assert part in failed.value.text
 
     # The plugin reads the address to masquerade from the interface when it cleans up.
     namespace.run("ip", "address", "add", address, "dev", "eth0")
     runtime.delete(network, attachment)
     runtime.delete(network, attachment)
-    assert_nothing_left(name, namespace, tmp_path)
+    assert_nothing_left(network, result, namespace, tmp_path)
 
 
 def test_delete_after_namespace_is_gone_frees_the_lease(runtime: Runtime, bridge: str, tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""A tour of the verbs: two containers, ADD, CHECK, DEL and GC, with every plugin call shown.
+
+It goes the way that every runtime goes: a configuration directory, a cache directory, and plugins that are executed. The
+embedded plugins need no root and no network; with the reference plugins the same is done to a real bridge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from libcni.api import CNIConfig
+from libcni.attachment import GCAttachment, RuntimeConf
+from libcni.demo.install import install_plugins
+from libcni.document import dump
+from libcni.errors import CNIError
+from libcni.invoke.blocking import BlockingRunner
+from libcni.invoke.environment import CNI_COMMAND
+from libcni.loader import load_network_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from libcni.config import NetworkConfigList
+    from libcni.invoke.plugin import PluginCall, PluginOutput
+
+__all__ = ["run_embedded", "run_real"]
+
+_SHOWN = 800
+"""Characters of a document that are shown."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Where a tour takes place."""
+
+    say: Callable[[str], None]
+    config: CNIConfig
+    network: NetworkConfigList
+    containers: tuple[RuntimeConf, RuntimeConf]
+    look: Callable[[RuntimeConf], None]
+
+
+class _ShowingRunner(BlockingRunner):
+    """Runs plugins and tells what went in and out."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        command = call.environment[CNI_COMMAND]
+        self._say(f"    {PurePath(call.path).name} {command}")
+        self._say(f"      in:  {_shortened(call.stdin)}")
+        output = await super().run(call)
+        end = f"exit status {output.exit_status}" if output.signal is None else f"signal {output.signal}"
+        self._say(f"      out: {_shortened(output.stdout) or '(nothing)'}  [{end}, {output.duration * 1000:.1f} ms]")
+        return output
+
+
+def _shortened(data: bytes) -> str:
+    text = " ".join(data.decode("utf-8", "replace").split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def run_embedded(say: Callable[[str], None]) -> None:
+    """Take the tour with the plugins of the package; everything it makes is in a temporary directory.
+
+    :raises CNIError: if a verb fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="libcni-demo-") as directory:
+        folder = Path(directory)
+        plugins = _made(folder / "bin")
+        install_plugins(plugins)
+        allocator = {"type": "demo-range", "subnet": "10.77.0.0/24", "dataDir": str(_made(folder / "leases"))}
+        document = {"cniVersion": "1.1.0", "name": "demo", "plugins": [allocator, {"type": "demo-pass"}]}
+        own = f"/proc/{os.getpid()}/ns/net"
+        containers = (RuntimeConf("red", own, "eth0"), RuntimeConf("blue", own, "eth0"))
+        leases = folder / "leases" / "demo.json"
+
+        def look(_rt: RuntimeConf) -> None:
+            say(f"  leases: {' '.join(leases.read_text(encoding='utf-8').split()) if leases.exists() else 'none'}")
+
+        _tour(_stage(say, folder, (str(plugins),), document, containers, look))
+
+
+def run_real(say: Callable[[str], None], plugin_directories: tuple[str, ...]) -> None:
+    """Take the tour with a bridge in namespaces of its own, and show the addresses that the kernel has.
+
+    :raises CNIError: if it is not run by root, a tool or a plugin is missing, or a verb fails.
+    """
+    if os.geteuid() != 0:
+        raise CNIError("a real bridge needs root")
+    if shutil.which("ip") is None:
+        raise CNIError("a real bridge needs the command ip, of the package iproute2")
+    token = secrets.token_hex(3)
+    bridge = f"cnid{token}"
+    with tempfile.TemporaryDirectory(prefix="libcni-demo-") as directory, contextlib.ExitStack() as stack:
+        folder = Path(directory)
+        stack.callback(_ip, "link", "delete", bridge, check=False)
+        names = [stack.enter_context(_namespace(f"cni-demo-{color}-{token}")) for color in ("red", "blue")]
+        ipam = {"type": "host-local", "subnet": "10.88.77.0/24", "dataDir": str(_made(folder / "leases"))}
+        plugin = {"type": "bridge", "bridge": bridge, "isGateway": True, "ipam": ipam}
+        document = {"cniVersion": "1.0.0", "name": f"demo-{token}", "plugins": [plugin, {"type": "tuning"}]}
+        red, blue = (RuntimeConf(name, f"/var/run/netns/{name}", "eth0") for name in names)
+
+        def look(rt: RuntimeConf) -> None:
+            shown = _ip("-n", rt.container_id, "-brief", "address", "show", check=False)
+            say("  the kernel has: " + "; ".join(" ".join(line.split()) for line in shown.splitlines()))
+
+        _tour(_stage(say, folder, plugin_directories, document, (red, blue), look))
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+@contextlib.contextmanager
+def _namespace(name: str) -> Iterator[str]:
+    _ip("netns", "add", name)
+    try:
+        yield name
+    finally:
+        _ip("netns", "delete", name, check=False)
+
+
+def _ip(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 -- fixed arguments; ip is where the system has it
+    if check and done.returncode != 0:
+        raise CNIError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _stage(  # noqa: PLR0913, PLR0917 -- gathers what the two tours differ in
+    say: Callable[[str], None],
+    folder: Path,
+    plugin_directories: tuple[str, ...],
+    document: Mapping[str, object],
+    containers: tuple[RuntimeConf, RuntimeConf],
+    look: Callable[[RuntimeConf], None],
+) -> _Stage:
+    configurations = _made(folder / "net.d")
+    name = str(document["name"])
+    path = configurations / f"10-{name}.conflist"
+    path.write_text(dump(document), encoding="ascii")
+    say(f"The configuration, {path}:")
+    say(f"  {dump(document)}")
+    config = CNIConfig(plugin_directories, cache_dir=folder / "cache", runner=_ShowingRunner(say))
+    return _Stage(say, config, load_network_conf(configurations, name), containers, look)
+
+
+def _tour(stage: _Stage) -> None:
+    say, config, network = stage.say, stage.config, stage.network
+    red, blue = stage.containers
+    for rt in stage.containers:
+        say(f"\nADD container {rt.container_id}")
+        result = config.add_network_list(network, rt)
+        say(f"  result: {', '.join(str(ip.address) for ip in result.ips)}")
+        stage.look(rt)
+    say(f"\nCHECK container {red.container_id}")
+    config.check_network_list(network, red)
+    say("  as it was made")
+    say(f"\nDEL container {red.container_id}")
+    config.del_network_list(network, red)
+    stage.look(red)
+    say(f"\nGC with nothing to keep: container {blue.container_id} is gone, and nobody deleted it")
+    for item in config.gc_network_list(network, list[GCAttachment]()):
+        say(f"  deleted {item.container_id}/{item.ifname}")
+    stage.look(blue)
+    say(f"\nAttachments left: {len(config.get_cached_attachments())}. Unfinished: {len(config.pending())}.")

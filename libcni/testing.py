@@ -1,0 +1,248 @@
+"""Runners for tests: scripted answers, and real executions that are recorded once and replayed without plugins or root.
+
+All three work in ``CNIConfig`` and in ``AsyncCNIConfig``. Go counterpart: the fake ``invoke.Exec`` that each project writes anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections import defaultdict, deque
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from libcni.document import dump, parse
+from libcni.errors import CNIError, PluginNotFoundError
+from libcni.identifiers import parse_args
+from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS
+from libcni.invoke.plugin import PluginOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from libcni.invoke.plugin import PluginCall, Runner
+
+__all__ = ["RecordingRunner", "ReplayError", "ReplayRunner", "ScriptedCall", "ScriptedRunner", "failure", "success"]
+
+T = TypeVar("T")
+
+Answer: TypeAlias = "PluginOutput | BaseException | Callable[[ScriptedCall], PluginOutput]"
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedCall:
+    """One execution that a runner was asked for: what the plugin would have seen."""
+
+    plugin: str
+    command: str
+    stdin: bytes
+    environment: Mapping[str, str]
+
+    @property
+    def request(self) -> Any:
+        """The decoded document on stdin."""
+        return parse(self.stdin)
+
+    @property
+    def container_id(self) -> str:
+        """``CNI_CONTAINERID``, empty when it is not set."""
+        return self.environment.get(CNI_CONTAINERID, "")
+
+    @property
+    def ifname(self) -> str:
+        """``CNI_IFNAME``, empty when it is not set."""
+        return self.environment.get(CNI_IFNAME, "")
+
+    @property
+    def netns(self) -> str:
+        """``CNI_NETNS``, empty when it is not set."""
+        return self.environment.get(CNI_NETNS, "")
+
+    @property
+    def args(self) -> tuple[tuple[str, str], ...]:
+        """The pairs in ``CNI_ARGS``."""
+        return parse_args(self.environment.get(CNI_ARGS, ""))
+
+
+def success(document: object = None) -> PluginOutput:
+    """Return the output of a plugin that succeeds, and prints a JSON document when one is given."""
+    return PluginOutput(stdout=b"" if document is None else dump(document).encode())
+
+
+def failure(code: int, msg: str, *, details: str = "", status: int = 1) -> PluginOutput:
+    """Return the output of a plugin that fails with the error document of the specification."""
+    document = {"cniVersion": "1.0.0", "code": code, "msg": msg, "details": details}
+    return PluginOutput(stdout=dump(document).encode(), exit_status=status)
+
+
+def _seen(call: PluginCall) -> ScriptedCall:
+    return ScriptedCall(
+        PurePath(call.path).name, call.environment.get(CNI_COMMAND, ""), call.stdin, dict(call.environment)
+    )
+
+
+class _InPlace:
+    """Does at once, in the caller's thread or task, everything that is not a plugin."""
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do a piece of file work."""
+        return work()
+
+    async def sleep(self, seconds: float) -> None:
+        """Do not wait."""
+        del seconds
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
+        """Run the jobs one after the other, in order."""
+        del limit
+        return [await job() for job in jobs]
+
+    async def shielded(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run the job."""
+        return await job()
+
+
+class ScriptedRunner(_InPlace):
+    """Answers from a table and records what it was asked; nothing is executed.
+
+    :param answers: by ``"plugin"`` and ``"COMMAND"``, an output, an exception to raise, a function of the call, or a list of
+        these, one for each call in turn. What has no entry succeeds and prints nothing; ADD prints an empty result.
+    :param missing: types of plugins that lookup does not find.
+
+    >>> runner = ScriptedRunner({("bridge", "ADD"): failure(11, "busy")})
+    >>> runner.find("bridge", [])
+    '/scripted/bridge'
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[tuple[str, str], Answer | Sequence[Answer]] | None = None,
+        *,
+        missing: Iterable[str] = (),
+    ) -> None:
+        self.calls: list[ScriptedCall] = []
+        self.missing = set(missing)
+        self._answers: dict[tuple[str, str], Answer | deque[Answer]] = {}
+        for key, answer in (answers or {}).items():
+            self.answer(*key, answer)
+
+    def answer(self, plugin: str, command: str, answer: Answer | Sequence[Answer]) -> None:
+        """Set the answer of a plugin to a verb, from now on."""
+        in_turn = isinstance(answer, list | tuple)
+        self._answers[plugin, command] = deque(answer) if in_turn else answer  # type: ignore[assignment,arg-type]  # narrowed by in_turn
+
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        """Verb and plugin of every call so far, in order."""
+        return [(call.command, call.plugin) for call in self.calls]
+
+    def find(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return a path that names the plugin; nothing needs to be there."""
+        if plugin in self.missing:
+            raise PluginNotFoundError(f"not found in {', '.join(paths)}", paths=paths, plugin=plugin)
+        return f"/scripted/{plugin}"
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        """Record the call and return, or raise, the answer to it."""
+        seen = _seen(call)
+        self.calls.append(seen)
+        answer = self._answers.get((seen.plugin, seen.command))
+        if isinstance(answer, deque):
+            answer = answer.popleft() if len(answer) > 1 else answer[0]
+        if answer is None:
+            return success({} if seen.command == "ADD" else None)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer if isinstance(answer, PluginOutput) else answer(seen)
+
+
+class ReplayError(CNIError):
+    """A call was made for which the recording has no execution left."""
+
+
+_OUTPUT_TEXTS = ("stdout", "stderr")
+
+
+class RecordingRunner:
+    """Runs plugins through another runner, and appends every execution to a file of JSON lines.
+
+    :param runner: does the work.
+    :param path: of the file; it is made or continued. It holds requests and answers as they were, secrets included.
+    """
+
+    def __init__(self, runner: Runner, path: str | PathLike[str]) -> None:
+        self._runner = runner
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        self.find = runner.find
+        self.call = runner.call
+        self.sleep = runner.sleep
+        self.gather = runner.gather
+        self.shielded = runner.shielded
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        """Execute the plugin and record the execution."""
+        output = await self._runner.run(call)
+        seen = _seen(call)
+        protocol = {key: value for key, value in seen.environment.items() if key.startswith("CNI_")}
+        fields = asdict(output) | {name: _encoded(getattr(output, name)) for name in _OUTPUT_TEXTS}
+        line = dump({"plugin": seen.plugin, "environment": protocol, "stdin": _encoded(call.stdin), "output": fields})
+        with self._lock, self._path.open("a", encoding="ascii") as file:
+            file.write(line + "\n")
+        return output
+
+
+class ReplayRunner(_InPlace):
+    """Answers each call with the recorded execution of the same plugin, verb, container and interface, in their order.
+
+    :param path: of a file that :class:`RecordingRunner` wrote.
+    :raises OSError: if it cannot be read.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.calls: list[ScriptedCall] = []
+        self._recorded: dict[tuple[str, ...], deque[PluginOutput]] = defaultdict(deque)
+        self._plugins: set[str] = set()
+        for line in Path(path).read_text(encoding="ascii").splitlines():
+            record = json.loads(line)
+            fields = record["output"]
+            output = PluginOutput(**fields | {name: _decoded(fields[name]) for name in _OUTPUT_TEXTS})
+            self._plugins.add(record["plugin"])
+            self._recorded[_identity(record["plugin"], record["environment"])].append(output)
+
+    def find(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return a path that names the plugin, if the recording has it."""
+        if plugin not in self._plugins:
+            raise PluginNotFoundError("not in the recording", paths=paths, plugin=plugin)
+        return f"/replayed/{plugin}"
+
+    async def run(self, call: PluginCall) -> PluginOutput:
+        """Return what the plugin answered when it was recorded.
+
+        :raises ReplayError: if there is no such execution left.
+        """
+        seen = _seen(call)
+        self.calls.append(seen)
+        identity = _identity(seen.plugin, seen.environment)
+        left = self._recorded.get(identity)
+        if not left:
+            raise ReplayError(f"no recorded execution is left for {' '.join(part for part in identity if part)}")
+        return left.popleft()
+
+
+def _identity(plugin: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    return (plugin, *[environment.get(name, "") for name in (CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME)])
+
+
+def _encoded(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _decoded(value: Mapping[str, str]) -> bytes:
+    return base64.b64decode(value["base64"]) if "base64" in value else value["text"].encode()

@@ -1,0 +1,155 @@
+"""Fake plugins, the three flavours of a runner, and the check that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import psutil
+import pytest
+
+from libcni.invoke.aio import AnyioRunner
+from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.plugin import PluginCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+    from libcni.invoke.plugin import PluginOutput, Runner
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds until a test gives something up that should have happened; only a failing test waits that long."""
+
+
+class Interrupted(BaseException):
+    """What an interrupted call ended with, the same for every flavour."""
+
+
+class Flavour:
+    """One way to run the coroutines of a runner."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def is_blocking(self) -> bool:
+        return self.name == "blocking"
+
+    def runner(self, **options: Any) -> Runner:
+        return BlockingRunner(**options) if self.is_blocking else AnyioRunner(**options)
+
+    def drive(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self.is_blocking:
+            return complete(function())
+        return anyio.run(function, backend=self.name)
+
+    def run(self, call: PluginCall, **options: Any) -> PluginOutput:
+        runner = self.runner(**options)
+        return self.drive(lambda: runner.run(call))
+
+    def interruptible(self, function: Callable[[Callable[[], None]], Coroutine[Any, Any, object]]) -> None:
+        """Run ``function`` with a way to interrupt it that any thread may use, and raise ``Interrupted`` if that ended it."""
+        if self.is_blocking:
+            try:
+                complete(function(partial(signal.pthread_kill, threading.main_thread().ident or 0, signal.SIGINT)))
+            except KeyboardInterrupt:
+                raise Interrupted from None
+        else:
+            self.drive(partial(_cancellable, function))
+
+
+async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, Any, object]]) -> None:
+    with anyio.CancelScope() as scope:
+        token = anyio.lowlevel.current_token()
+
+        def cancel() -> None:
+            anyio.from_thread.run_sync(scope.cancel, token=token)
+
+        loop_thread = threading.get_ident()
+        await function(lambda: scope.cancel() if threading.get_ident() == loop_thread else cancel())
+        await anyio.lowlevel.checkpoint()
+    if scope.cancelled_caught:
+        raise Interrupted
+
+
+@pytest.fixture(params=["blocking", "asyncio", "trio"])
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    return Flavour(request.param)
+
+
+class Plugins:
+    """Makes fake plugins in a folder, and calls of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def script(self, body: str, name: str = "plugin") -> str:
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def call(self, body: str, *, stdin: bytes = b"{}", **fields: Any) -> PluginCall:
+        """Return a call of a new script; ``$HERE`` is its folder."""
+        return self.call_of(self.script(body), stdin=stdin, **fields)
+
+    def call_of(self, path: str, *, stdin: bytes = b"{}", **fields: Any) -> PluginCall:
+        fields.setdefault("timeout", PATIENCE)
+        return PluginCall(path, stdin, {"PATH": os.environ["PATH"], "HERE": str(self.folder)}, **fields)
+
+    def pid(self, name: str) -> int:
+        """Return the process id that a script wrote into a file of its folder."""
+        return int((self.folder / name).read_text())
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Iterator[Plugins]:
+    yield Plugins(tmp_path)
+    for file in tmp_path.glob("*.pid"):  # children that a test left running on purpose
+        with suppress(ProcessLookupError, ValueError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Wait until something is true, and say whether it ever was."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that nobody reaped has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test after which there are more descriptors, children (zombies too) or threads than before."""
+    me = psutil.Process()
+    descriptors, threads = _open_descriptors(), threading.active_count()
+    yield
+    assert eventually(lambda: threading.active_count() <= threads), threading.enumerate()
+    assert eventually(lambda: _open_descriptors() <= descriptors), os.listdir("/proc/self/fd")
+    assert me.children() == []
