@@ -125,8 +125,8 @@ class BlockingRunner:
     async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
         """Run the jobs, at most ``limit`` at once, each in a thread of its own, and return their results in order.
 
-        One job, or a limit of one, needs no thread. A KeyboardInterrupt ends the plugins of all jobs, whose threads see
-        a KeyboardInterrupt too, and is raised when they are done.
+        One job, or a limit of one, needs no thread. A KeyboardInterrupt, or a job that raises, ends the plugins of all
+        jobs, whose threads see a KeyboardInterrupt; it is raised when they are done.
         """
         if limit <= 1 or len(jobs) <= 1:
             return [await job() for job in jobs]
@@ -136,16 +136,24 @@ class BlockingRunner:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # logging, queue: 8 ms for those who need none
 
         interrupt = self._here.interrupt or _Interrupt()
+        failures: list[BaseException] = []
 
         def work(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
             self._here.interrupt = interrupt
-            return complete(job())
+            try:
+                return complete(job())
+            except BaseException as error:
+                failures.append(error)
+                interrupt.set()
+                raise
 
         with ThreadPoolExecutor(threads) as pool:
             try:
                 return list(pool.map(work, jobs))
             except BaseException:
                 interrupt.set()
+                if failures:
+                    raise failures[0] from None  # those after it only say that they were interrupted
                 raise
 
     async def shielded(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -193,7 +193,7 @@ class Execution:
         )
 
     def release(self) -> None:
-        """Kill and reap what still runs, and close every descriptor. Does nothing more after :meth:`output`."""
+        """Kill and reap what still runs, and close every descriptor."""
         try:
             if self._pid and not self._ended:
                 self.signal(Step.KILL)
@@ -202,6 +202,7 @@ class Execution:
             for end, fd in enumerate(self._fds):
                 if fd != _CLOSED:
                     self._close(end)
+            self._handlers.clear()  # they refer to this object, which would wait for the garbage collector
 
     def _open_pipes(self) -> None:
         self._fds.extend(chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))

@@ -24,15 +24,20 @@ def chain(name: str, bridge: str, tmp_path: Path, *, portmap: bool) -> dict[str,
     return networks.network(name, first, networks.TUNING, *ports, networks.FIREWALL, networks.BANDWIDTH)
 
 
+def made_on_host(result: dict[str, Any]) -> set[str]:
+    """Return the links that are this container's alone: one end of its veth, and the one that shapes its traffic."""
+    names = {interface["name"] for interface in result["interfaces"] if interface["name"].startswith(("veth", "bwp"))}
+    assert len(names) == 2
+    return names
+
+
 def assert_nothing_left(network: str, result: dict[str, Any], namespace: Namespace, tmp_path: Path) -> None:
     assert "eth0" not in namespace.links()
     assert networks.leases(tmp_path) == set()
     rules = kernel.firewall_rules()
     assert networks.FIRST_ADDRESS not in rules
     assert network not in rules
-    made = {interface["name"] for interface in result["interfaces"] if interface["name"].startswith(("veth", "bwp"))}
-    assert len(made) == 2
-    assert made.isdisjoint(kernel.HOST.links())
+    assert made_on_host(result).isdisjoint(kernel.HOST.links())
 
 
 def test_full_chain_add_matches_kernel_and_delete_removes_everything(
@@ -54,7 +59,8 @@ def test_full_chain_add_matches_kernel_and_delete_removes_everything(
     assert f"--dport 18080 -j DNAT --to-destination {networks.FIRST_ADDRESS}:80" in rules
     assert f"-A CNI-FORWARD -s {networks.FIRST_ADDRESS}/32 -j ACCEPT" in rules
     assert f"-A POSTROUTING -s {networks.FIRST_ADDRESS}/32" in rules
-    assert kernel.run("tc", "qdisc", "show").count("rate 8Mbit") == 2
+    for link in made_on_host(result):
+        assert "rate 8Mbit" in kernel.run("tc", "qdisc", "show", "dev", link)
 
     runtime.delete(network, attachment)
     assert_nothing_left(network, result, namespace, tmp_path)

@@ -12,7 +12,7 @@ import pytest
 
 from libcni.demo.install import PLUGIN_TYPES, install_plugins
 from libcni.demo.plugins import demo_pass, demo_range
-from libcni.demo.plugins.protocol import SUPPORTED_VERSIONS, run_plugin
+from libcni.demo.plugins.protocol import SUPPORTED_VERSIONS, Request, run_plugin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,3 +242,26 @@ def test_installed_plugins_run_as_executables_without_the_package(config: dict[s
         result = json.loads(done.stdout)
         assert result["ips"][0]["address"] == "10.9.0.2/29"
         request = json.dumps({**config, "prevResult": result})
+
+
+def test_range_waits_while_another_process_holds_the_leases(config: dict[str, Any], tmp_path: Path) -> None:
+    path = install_plugins(tmp_path)[PLUGIN_TYPES.index("demo-range")]
+    environ = {
+        **os.environ,
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "c2",
+        "CNI_NETNS": "/proc/self/ns/net",
+        "CNI_IFNAME": "eth0",
+    }
+    # The plugin waits for its request, so the lock is taken before it can ask for it.
+    with subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as plugin:
+        with demo_range.Range.from_request(Request(config, "c1", "eth0")).leases() as held:
+            assert plugin.stdin is not None
+            plugin.stdin.write(json.dumps(config))
+            plugin.stdin.close()
+            with pytest.raises(subprocess.TimeoutExpired):
+                plugin.wait(0.7)
+            held.append(demo_range.Lease("10.9.0.2", "c1", "eth0"))
+        assert plugin.stdout is not None
+        result = json.load(plugin.stdout)
+    assert result["ips"][0]["address"] == "10.9.0.3/29"
