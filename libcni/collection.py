@@ -14,8 +14,8 @@ from libcni.cache import CacheEntry
 from libcni.chain import Limits
 from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name
-from libcni.leftover import end_left_behind
 from libcni.journal import Record, State
+from libcni.leftover import end_left_behind
 from libcni.locks import container_lock, network_lock
 from libcni.operations import check_network
 from libcni.versions import GC_SINCE, is_at_least

@@ -29,7 +29,7 @@ from libcni.document import (
 from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersionError
 from libcni.identifiers import network_name_problem
 from libcni.protocol import MALFORMED_VERSION, NetworkDocument, PluginDocument, first_problem
-from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported, parse_version
+from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

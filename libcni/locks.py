@@ -127,7 +127,7 @@ def _try_flock(descriptor: int, *, shared: bool) -> bool:
 def _is_current(descriptor: int, name: str, folder: int) -> bool:
     """Say whether a locked file still has its name: its last holder may have removed it between our open and our lock."""
     try:
-        named = os.stat(name, dir_fd=folder, follow_symlinks=False)  # noqa: PTH116 -- pathlib knows no folder descriptors
+        named = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
     mine = os.fstat(descriptor)

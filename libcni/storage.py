@@ -62,11 +62,11 @@ class FileOperations:
 
     def rename(self, name: str, new_name: str, folder: int, new_folder: int) -> None:
         """Give a file its final name, in place of what has it."""
-        os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)  # noqa: PTH104 -- pathlib knows no folder descriptors
+        os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
 
     def unlink(self, name: str, folder: int) -> None:
         """Remove a file."""
-        os.unlink(name, dir_fd=folder)  # noqa: PTH108 -- pathlib knows no folder descriptors
+        os.unlink(name, dir_fd=folder)
 
     def sync_folder(self, folder: int) -> None:
         """Bring the names in a folder to the disk."""
@@ -74,8 +74,8 @@ class FileOperations:
 
     def make_folder(self, name: str, parent: int) -> None:
         """Make a private folder."""
-        os.mkdir(name, FOLDER_MODE, dir_fd=parent)  # noqa: PTH102 -- pathlib knows no folder descriptors
-        os.chmod(name, FOLDER_MODE, dir_fd=parent)  # noqa: PTH101 -- the umask may have taken bits away
+        os.mkdir(name, FOLDER_MODE, dir_fd=parent)
+        os.chmod(name, FOLDER_MODE, dir_fd=parent)
 
 
 class Folder:

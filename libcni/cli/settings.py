@@ -163,7 +163,7 @@ def pass_settings(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(context: click.Context, /, **values: Any) -> None:
         settings = context.ensure_object(Settings).merged(Settings.taken_from(values))
-        context.obj = settings
+        context.obj = context.find_root().obj = settings
         function(settings, **values)
 
     return command

@@ -26,7 +26,7 @@ from libcni.invoke.environment import CNI_COMMAND
 from libcni.loader import load_network_conf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from libcni.config import NetworkConfigList
     from libcni.invoke.plugin import PluginCall, PluginOutput
@@ -124,7 +124,7 @@ def _made(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _namespace(name: str) -> Iterator[str]:
+def _namespace(name: str) -> Generator[str]:
     _ip("netns", "add", name)
     try:
         yield name
@@ -139,7 +139,7 @@ def _ip(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
-def _stage(  # noqa: PLR0913, PLR0917 -- gathers what the two tours differ in
+def _stage(  # noqa: PLR0917 -- gathers what the two tours differ in
     say: Callable[[str], None],
     folder: Path,
     plugin_directories: tuple[str, ...],

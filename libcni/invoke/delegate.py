@@ -100,7 +100,7 @@ def delegate_status(
     _run("STATUS", plugin, config, environ, runner, timeout)
 
 
-def _run(  # noqa: PLR0913 -- what the public functions take, and the verb
+def _run(
     command: str,
     plugin: str,
     config: Config,

@@ -102,7 +102,9 @@ def test_run_plugin_leads_a_group_with_clean_signals(flavour: Flavour, plugins: 
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
     try:
-        output = flavour.run(plugins.call("cut -d' ' -f1,5 /proc/$$/stat; exec grep -E '^Sig(Blk|Ign)' /proc/self/status"))
+        output = flavour.run(
+            plugins.call("cut -d' ' -f1,5 /proc/$$/stat; exec grep -E '^Sig(Blk|Ign)' /proc/self/status")
+        )
     finally:
         signal.signal(signal.SIGHUP, previous)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -504,7 +506,7 @@ def test_run_child_reaped_by_somebody_else_raises(flavour: Flavour, plugins: Plu
 def test_run_from_many_threads_mixes_nothing_up(plugins: Plugins) -> None:
     # A pipe that leaked into another plugin would keep the answer of a quick one waiting for a slow one.
     runner = BlockingRunner(linger=LONG)
-    path = plugins.script('read n; echo $n; [ $n = 0 ] && exec >&- 2>&- sleep 2; exit 0')
+    path = plugins.script("read n; echo $n; [ $n = 0 ] && exec >&- 2>&- sleep 2; exit 0")
 
     def run(number: int) -> tuple[bytes, float]:
         output = complete(runner.run(plugins.call_of(path, stdin=b"%d\n" % number)))
@@ -608,7 +610,9 @@ def test_shielded_job_ends_before_the_interrupt(flavour: Flavour, plugins: Plugi
         runner = flavour.runner()
 
         async def job() -> None:
-            output = await runner.run(plugins.call("echo go >&2; sleep 0.2; echo done", on_stderr=lambda _: interrupt()))
+            output = await runner.run(
+                plugins.call("echo go >&2; sleep 0.2; echo done", on_stderr=lambda _: interrupt())
+            )
             await runner.sleep(0.01)
             done.append(output.stdout)
 
