@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from libcni.api import AsyncCNIConfig, CNIConfig
+    from libcni.api import CNIConfig
+    from libcni.async_api import AsyncCNIConfig
     from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig, conf_list_from_conf, inject_conf
     from libcni.errors import (
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 -- grouped by what a user looks for
     # the verbs
     "AsyncCNIConfig",
     "CNIConfig",
@@ -128,7 +129,8 @@ _MODULES = {
     "libcni.attachment": {"GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"},
     "libcni.results": {"DNS", "IPConfig", "Interface", "Result", "Route"},
     "libcni.config": {"NetworkConfigList", "PluginConfig", "conf_list_from_conf", "inject_conf"},
-    "libcni.api": {"AsyncCNIConfig", "CNIConfig"},
+    "libcni.api": {"CNIConfig"},
+    "libcni.async_api": {"AsyncCNIConfig"},
 }
 
 

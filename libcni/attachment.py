@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from libcni.document import FrozenDict, dump, freeze
+from libcni.document import dump
 from libcni.errors import InvalidParameterError
+from libcni.frozen import FrozenDict, freeze
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class GCAttachment(NamedTuple):
 class RuntimeConf:
     """What the runtime passes to the plugins of one attachment.
 
-    ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order. ``capability_args`` maps
-    a capability to its JSON value; a plugin gets those it declares. Arguments may be secret and stay out of ``repr()``.
+    ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order.
+    ``capability_args`` maps a capability to its JSON value; a plugin gets those it declares. Arguments may be secret
+    and stay out of ``repr()``.
     """
 
     container_id: str

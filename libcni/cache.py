@@ -1,9 +1,9 @@
 """Results on disk, in the format and the folder of Go libcni.
 
-``<cache_dir>/results/<network>-<container id>-<ifname>`` holds one attachment. That name is ambiguous, as a hyphen may stand
-in all three parts, so the names inside a file are compared on every read: a file of another attachment is never used,
-overwritten or removed, and the newcomer gets a name with a digest. Go counterpart: ``cacheAdd``, ``getCachedResult`` and
-``getCachedConfig`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Caching".
+``<cache_dir>/results/<network>-<container id>-<ifname>`` holds one attachment. That name is ambiguous, as a hyphen may
+stand in all three parts, so the names inside a file are compared on every read: a file of another attachment is never
+used, overwritten or removed, and the newcomer gets a name with a digest. Go counterpart: ``cacheAdd``,
+``getCachedResult`` and ``getCachedConfig`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Caching".
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ResultCache:
         except OSError as error:
             raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
 
-    def store(self, key: AttachmentKey, config: bytes, result: str, rt: RuntimeConf) -> None:
+    def store(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> None:
         """Write the entry of an attachment, durably when the cache is.
 
         :raises CacheError: if it cannot be written.
@@ -204,7 +204,7 @@ class ResultCache:
         return found
 
     def scan(self, container_id: str | None = None) -> Iterator[tuple[str, CacheEntry | CacheError]]:
-        """Go through the files, with an error in place of each damaged one; legacy files have no names and are left out.
+        """Go through the files, with an error in place of each damaged one; legacy files, without names, are left out.
 
         :raises CacheError: if the folder cannot be read.
         """

@@ -1,8 +1,8 @@
 """Running the plugins of one network, one after the other: order, requests and answers; no storage.
 
-Go counterpart: the loops of ``AddNetworkList``, ``CheckNetworkList`` and ``DelNetworkList``. Source: SPEC 1.1.0, section 3,
-"Attachment Parameters", "Adding an attachment", "Deleting an attachment", "Checking an attachment", "Garbage-collecting a
-network" and "Checking a network for readiness".
+Go counterpart: the loops of ``AddNetworkList``, ``CheckNetworkList`` and ``DelNetworkList``. Source: SPEC 1.1.0,
+section 3, "Attachment Parameters", "Adding an attachment", "Deleting an attachment", "Checking an attachment",
+"Garbage-collecting a network" and "Checking a network for readiness".
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Caller:
 
         :raises PluginNotFoundError: if one is missing.
         """
-        return [self._locate(command, plugin.type, network.name, rt) for plugin in network.plugins]
+        return [self._locate(command, plugin.type, network=network.name, rt=rt) for plugin in network.plugins]
 
-    def _locate(self, command: str, plugin: str, network: str = "", rt: RuntimeConf | None = None) -> Invocation:
+    def _locate(self, command: str, plugin: str, *, network: str = "", rt: RuntimeConf | None = None) -> Invocation:
         container_id, ifname = (rt.container_id, rt.ifname) if rt is not None else ("", "")
         place = Invocation(plugin, "", command, network, container_id, ifname)
         try:
@@ -117,7 +117,7 @@ class Caller:
 
     async def _delete_one(self, job: Job, plugin: PluginConfig) -> None:
         # Looked up one by one: a plugin that is gone must not keep the others, which come first, from being deleted.
-        invocation = self._locate("DEL", plugin.type, job.network.name, job.rt)
+        invocation = self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt)
         await self._call_attachment(invocation, plugin, job)
 
     async def _call_attachment(self, invocation: Invocation, plugin: PluginConfig, job: Job) -> PluginOutput:
@@ -125,8 +125,8 @@ class Caller:
         if job.prev_result:
             inserted["prevResult"] = job.prev_result
         stdin = plugin.request(job.network.name, job.network.cni_version, **inserted)
-        environment = attachment_environment(self._base(), invocation.command, self.paths, job.rt)
-        return await self._call(invocation, stdin, environment, job.limits, job.on_start)
+        environment = attachment_environment(self._base(), invocation.command, paths=self.paths, rt=job.rt)
+        return await self._call(invocation, stdin, environment=environment, limits=job.limits, on_start=job.on_start)
 
     async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
         """Run GC on each plugin, go on after errors, and return them."""
@@ -135,7 +135,7 @@ class Caller:
         for plugin in network.plugins:
             stdin = plugin.gc_request(network.name, network.cni_version, keep)
             try:
-                await self._call_network("GC", network, plugin, stdin, limits)
+                await self._call_network("GC", network, plugin, stdin=stdin, limits=limits)
             except CNIError as error:
                 errors.append(error)
         return errors
@@ -144,19 +144,20 @@ class Caller:
         """Run STATUS on each plugin, and stop at the first that is not ready."""
         for plugin in network.plugins:
             stdin = plugin.request(network.name, network.cni_version)
-            await self._call_network("STATUS", network, plugin, stdin, limits)
+            await self._call_network("STATUS", network, plugin, stdin=stdin, limits=limits)
 
     async def _call_network(
         self,
         command: str,
         network: NetworkConfigList,
         plugin: PluginConfig,
+        *,
         stdin: bytes,
         limits: Limits,
     ) -> None:
-        invocation = self._locate(command, plugin.type, network.name)
+        invocation = self._locate(command, plugin.type, network=network.name)
         environment = network_environment(self._base(), command, self.paths)
-        await self._call(invocation, stdin, environment, limits)
+        await self._call(invocation, stdin, environment=environment, limits=limits)
 
     async def version(self, plugin: str, limits: Limits) -> PluginInfo:
         """Ask a plugin which versions it supports.
@@ -165,18 +166,19 @@ class Caller:
         """
         invocation = self._locate("VERSION", plugin)
         environment = probe_environment(self._base(), self.paths)
-        output = await self._execute(invocation, VERSION_REQUEST, environment, limits)
+        output = await self._execute(invocation, VERSION_REQUEST, environment=environment, limits=limits)
         return read_version(invocation, output, limits.timeout)
 
     async def _call(
         self,
         invocation: Invocation,
         stdin: bytes,
+        *,
         environment: Mapping[str, str],
         limits: Limits,
         on_start: Callable[[int], None] | None = None,
     ) -> PluginOutput:
-        output = await self._execute(invocation, stdin, environment, limits, on_start)
+        output = await self._execute(invocation, stdin, environment=environment, limits=limits, on_start=on_start)
         check_success(invocation, output, limits.timeout)
         return output
 
@@ -184,6 +186,7 @@ class Caller:
         self,
         invocation: Invocation,
         stdin: bytes,
+        *,
         environment: Mapping[str, str],
         limits: Limits,
         on_start: Callable[[int], None] | None = None,

@@ -87,7 +87,7 @@ class Collector:
         deleted: list[NetworkAttachment] = []
         errors: list[CNIError] = []
         for name, network in targets:
-            done, failed = await self._collect_one(name, network, wanted, timeout, dry_run=dry_run)
+            done, failed = await self._collect_one(name, network, keep=wanted, timeout=timeout, dry_run=dry_run)
             deleted += done
             errors += failed
         if errors:
@@ -98,19 +98,19 @@ class Collector:
         self,
         name: str,
         network: NetworkConfigList | None,
+        *,
         keep: frozenset[GCAttachment],
         timeout: float | None,
-        *,
         dry_run: bool,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         if dry_run:
             stored = await self.runner.call(functools.partial(self._stored, name, keep))
-            found = [self.operations.known(key).attachment() for key in stored.stale]
+            found = [self.store.known(key).attachment() for key in stored.stale]
             return [attachment for attachment in found if attachment is not None], list(stored.damaged)
         subject = f"network {name!r}"
         held = await self.operations.lock(network_lock(name), "", subject=subject)
         try:
-            return await self._collect_locked(name, network, keep, timeout)
+            return await self._collect_locked(name, network, keep=keep, timeout=timeout)
         finally:
             held.release()
 
@@ -118,6 +118,7 @@ class Collector:
         self,
         name: str,
         network: NetworkConfigList | None,
+        *,
         keep: frozenset[GCAttachment],
         timeout: float | None,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
@@ -190,10 +191,10 @@ class Collector:
             held.release()
 
     async def _delete_one(self, key: AttachmentKey, network: NetworkConfigList | None, limits: Limits) -> _Outcome:
-        known = await self.runner.call(functools.partial(self.operations.known, key))
+        known = await self.runner.call(functools.partial(self.store.known, key))
         rt = RuntimeConf(key.container_id, "", key.ifname)
         try:
-            problem = await self.operations.delete_known(key, known, network, rt, limits)
+            problem = await self.operations.delete_known(key, known, given=network, rt=rt, limits=limits)
         except CNIError as error:
             return _Outcome(None, (error,))
         return _Outcome(known.attachment(), () if problem is None else (problem,))
@@ -250,12 +251,12 @@ class Collector:
         """Delete one unfinished attachment; nothing, when somebody else has finished it meanwhile."""
         try:
             async with self.operations.locked(key.network, key.container_id):
-                known = await self.runner.call(functools.partial(self.operations.known, key))
+                known = await self.runner.call(functools.partial(self.store.known, key))
                 if known.record is None or not self._is_unfinished(known.record):
                     return None
                 await self.runner.call(functools.partial(end_left_behind, known.record, self.operations.caller.paths))
                 rt = RuntimeConf(key.container_id, "", key.ifname)
-                await self.operations.delete_known(key, known, None, rt, limits)
+                await self.operations.delete_known(key, known, given=None, rt=rt, limits=limits)
         except CNIError as error:
             return Recovery(*key, done=False, error=error)
         return Recovery(*key, done=True)

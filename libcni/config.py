@@ -1,9 +1,9 @@
 """Network configurations: parse them, choose the version, and build the request that goes to a plugin.
 
-A configuration keeps the text it was read from. A request is put together from the members of that text, so that a number or
-a member that only the plugin knows arrives exactly as it was written. Nothing here touches a file. Go counterpart:
-``libcni/conf.go`` and the request part of ``libcni/api.go``. Source: SPEC 1.1.0, section 1, and section 3, "Deriving request
-configuration from plugin configuration".
+A configuration keeps the text it was read from. A request is put together from the members of that text, so that a
+number or a member that only the plugin knows arrives exactly as it was written. Nothing here touches a file. Go
+counterpart: ``libcni/conf.go`` and the request part of ``libcni/api.go``. Source: SPEC 1.1.0, section 1, and section 3,
+"Deriving request configuration from plugin configuration".
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from libcni.document import (
     decode_text,
     dump,
     format_path,
-    freeze,
     join_object,
     locate,
     parse_object,
@@ -27,8 +26,10 @@ from libcni.document import (
     split_object,
 )
 from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersionError
+from libcni.frozen import freeze
 from libcni.identifiers import network_name_problem
-from libcni.protocol import MALFORMED_VERSION, NetworkDocument, PluginDocument, first_problem
+from libcni.protocol import NetworkDocument, PluginDocument, first_problem
+from libcni.scalars import MALFORMED_VERSION
 from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported
 
 if TYPE_CHECKING:
@@ -64,15 +65,15 @@ _OWNED_BY_RUNTIME = frozenset({"name", "cniVersion", "capabilities", "prevResult
 class PluginConfig:
     """Configuration of one plugin.
 
-    ``name`` and ``cni_version`` are ``""`` when absent. ``raw`` is the JSON document as it was written, ``data`` the decoded
-    object. Two of them are equal when their documents mean the same.
+    ``name`` and ``cni_version`` are ``""`` when absent. ``raw`` is the JSON document as it was written, ``data`` the
+    decoded object. Two of them are equal when their documents mean the same.
     """
 
     type: str
     raw: bytes = field(repr=False, compare=False)
     name: str = ""
     cni_version: str = ""
-    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    capabilities: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capabilities", freeze(dict(self.capabilities)))
@@ -170,7 +171,7 @@ def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkC
     :raises IncompatibleVersionError: if no version that it names is supported.
     """
     text, document = _decode(data, source)
-    model = _validated(NetworkDocument, text, document, source)
+    model = _validated(NetworkDocument, text, document, source=source)
     raw_plugins = split_array(split_object(text)["plugins"]) if model.plugins else []
     return NetworkConfigList(
         name=model.name,
@@ -192,12 +193,14 @@ def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginCon
     """
     text, document = _decode(data, source)
     if "type" not in document and "plugins" in document:
-        raise _error_at(text, ("plugins",), "is a list of plugins, where the configuration of one is expected", source)
-    model = _validated(PluginDocument, text, document, source)
+        raise _error_at(
+            text, ("plugins",), "is a list of plugins, where the configuration of one is expected", source=source
+        )
+    model = _validated(PluginDocument, text, document, source=source)
     if model.name:
         problem = network_name_problem(model.name)
         if problem is not None:
-            raise _error_at(text, ("name",), problem, source)
+            raise _error_at(text, ("name",), problem, source=source)
     version = _choose_version(text, model, source) if model.cniVersion or model.cniVersions else ""
     return _plugin(text.encode(), model, version)
 
@@ -237,7 +240,7 @@ def conf_list_from_conf(plugin_config: PluginConfig, source: FilePath | None = N
     :raises ConfigError: if the plugin configuration has no name.
     """
     if not plugin_config.name:
-        raise _error_at(decode_text(plugin_config.raw), ("name",), "is required", source)
+        raise _error_at(decode_text(plugin_config.raw), ("name",), "is required", source=source)
     version = plugin_config.version
     text = decode_text(plugin_config.raw).strip()
     members = [("cniVersion", dump(version)), ("name", dump(plugin_config.name)), ("plugins", f"[{text}]")]
@@ -275,13 +278,13 @@ def _decode(data: bytes | str, source: FilePath | None) -> tuple[str, JSONObject
         raise ConfigError(error.msg, source=source, field=field_path, line=error.line, column=error.column) from None
 
 
-def _validated(model: type[D], text: str, document: JSONObject, source: FilePath | None) -> D:
+def _validated(model: type[D], text: str, document: JSONObject, *, source: FilePath | None) -> D:
     try:
         return model.model_validate(document)
     except ValidationError as error:
         problem = first_problem(error)
         kind = MalformedVersionError if problem.kind == MALFORMED_VERSION else ConfigError
-        raise _error_at(text, problem.path, problem.message, source, kind) from None
+        raise _error_at(text, problem.path, problem.message, source=source, kind=kind) from None
 
 
 def _choose_version(text: str, model: NetworkDocument | PluginDocument, source: FilePath | None) -> str:
@@ -294,7 +297,7 @@ def _choose_version(text: str, model: NetworkDocument | PluginDocument, source: 
         known = ", ".join(SUPPORTED_VERSIONS)
         message = f"no version of {', '.join(named)} is supported (known: {known})"
         path = ("cniVersion",) if model.cniVersion else ("cniVersions",)
-        raise _error_at(text, path, message, source, IncompatibleConfigError)
+        raise _error_at(text, path, message, source=source, kind=IncompatibleConfigError)
     return chosen
 
 
@@ -302,6 +305,7 @@ def _error_at(
     text: str,
     path: Path,
     message: str,
+    *,
     source: FilePath | None,
     kind: type[ConfigError] = ConfigError,
 ) -> ConfigError:

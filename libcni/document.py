@@ -1,8 +1,9 @@
 """Strict JSON in and out: exact text, no duplicate keys, no NaN, and the position of every mistake.
 
-A document is decoded once by the C scanner of the standard library. What was written is kept as text beside what it means, so
-that a number or an unknown member goes on to a plugin exactly as it came. Only a document that fails is walked again, slowly,
-to say where. Go counterpart: ``encoding/json``, which is laxer. Source: RFC 8259; SPEC 1.1.0, section 1.
+A document is decoded once by the C scanner of the standard library. What was written is kept as text beside what it
+means, so that a number or an unknown member goes on to a plugin exactly as it came. Only a document that fails is
+walked again, slowly, to say where. Go counterpart: ``encoding/json``, which is laxer. Source: RFC 8259; SPEC 1.1.0,
+section 1.
 """
 
 from __future__ import annotations
@@ -10,29 +11,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed leaves out this documented-by-use function
+from json import decoder
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from libcni.frozen import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "DocumentError",
-    "FrozenDict",
-    "FrozenList",
     "JSONObject",
     "Path",
     "decode_text",
     "dump",
     "format_path",
-    "freeze",
     "join_object",
     "locate",
     "parse",
     "parse_object",
     "split_array",
     "split_object",
-    "thaw",
 ]
 
 JSONObject: TypeAlias = dict[str, Any]
@@ -69,67 +68,6 @@ class _ForbiddenNumberError(ValueError):
     pass
 
 
-def _frozen(*_args: object, **_kwargs: object) -> NoReturn:
-    raise TypeError("a decoded document is immutable; make a copy with copy.deepcopy() or dict()")
-
-
-class FrozenDict(dict[str, Any]):
-    """An immutable JSON object that compares equal to a plain dict."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _frozen
-
-    def __hash__(self) -> int:  # type: ignore[override]  # immutable, unlike its base
-        return hash(frozenset(self.items()))
-
-    def __copy__(self) -> JSONObject:
-        return dict(self)
-
-    def __deepcopy__(self, _memo: object) -> JSONObject:
-        return {key: thaw(value) for key, value in self.items()}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self),)
-
-
-class FrozenList(list[Any]):
-    """An immutable JSON array that compares equal to a plain list."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = append = clear = extend = insert = pop = remove = reverse = sort = _frozen
-    __iadd__ = __imul__ = _frozen
-
-    def __hash__(self) -> int:  # type: ignore[override]  # immutable, unlike its base
-        return hash(tuple(self))
-
-    def __copy__(self) -> list[Any]:
-        return list(self)
-
-    def __deepcopy__(self, _memo: object) -> list[Any]:
-        return [thaw(value) for value in self]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (list(self),)
-
-
-def freeze(value: Any) -> Any:
-    """Return a deeply immutable copy of a JSON value; tuples become arrays."""
-    if isinstance(value, dict):
-        return FrozenDict({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return FrozenList([freeze(item) for item in value])
-    return value
-
-
-def thaw(value: Any) -> Any:
-    """Return a deep copy of a JSON value made of plain dicts and lists."""
-    if isinstance(value, dict):
-        return {key: thaw(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [thaw(item) for item in value]
-    return value
-
-
 def _object(pairs: list[tuple[str, Any]]) -> JSONObject:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -148,11 +86,11 @@ def _constant(_name: str) -> NoReturn:
     raise _ForbiddenNumberError
 
 
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_float=_finite,
-    parse_constant=_constant,
-).scan_once  # type: ignore[attr-defined]  # typeshed leaves out the scanner
+# typeshed leaves out the two functions that the decoder of the standard library is made of.
+_strings: Any = decoder
+_values: Any = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, parse_constant=_constant)
+_scan_string: Callable[[str, int], tuple[str, int]] = _strings.scanstring
+_scan: Callable[[str, int], tuple[Any, int]] = _values.scan_once
 
 
 def decode_text(data: bytes | str) -> str:
@@ -209,7 +147,7 @@ def parse_object(data: bytes | str) -> JSONObject:
     :raises DocumentError: as :func:`parse`, and if it is something else than an object.
     """
     value = parse(data)
-    if not isinstance(value, dict):
+    if not is_object(value):
         text = decode_text(data)
         raise _error_at(text, _skip(text, 0), f"expected a JSON object, found {kind_of(value)}")
     return value
@@ -280,7 +218,7 @@ def _object_spans(text: str, start: int) -> Iterator[tuple[str, int, int]]:
     while text[position] != "}":
         if text[position] == ",":
             position = _skip(text, position + 1)
-        key, position = scanstring(text, position + 1, True)
+        key, position = _scan_string(text, position + 1)
         begin = _skip(text, _skip(text, position) + 1)
         _, end = _scan(text, begin)
         yield key, begin, end
@@ -344,7 +282,7 @@ def _position(text: str, offset: int | None) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _error_at(text: str, offset: int, msg: str, path: Path = ()) -> DocumentError:
+def _error_at(text: str, offset: int, msg: str, *, path: Path = ()) -> DocumentError:
     line, column = _position(text, offset)
     return DocumentError(msg, path=path, line=line, column=column)
 
@@ -389,9 +327,9 @@ def _walk_object(text: str, start: int, path: Path) -> int:
         if text[position] == ",":
             position = _skip(text, position + 1)
         key_at = position
-        key, position = scanstring(text, position + 1, True)
+        key, position = _scan_string(text, position + 1)
         if key in seen:
-            raise _error_at(text, key_at, f"duplicate key {key!r}", (*path, key))
+            raise _error_at(text, key_at, f"duplicate key {key!r}", path=(*path, key))
         seen.add(key)
         position = _skip(text, _walk(text, _skip(text, _skip(text, position) + 1), (*path, key)))
     return position + 1
@@ -411,8 +349,8 @@ def _walk_array(text: str, start: int, path: Path) -> int:
 def _walk_number(text: str, position: int, path: Path) -> int:
     match = _NUMBER.match(text, position)
     if match is None:
-        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path)
+        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path=path)
     try:
         return int(_scan(text, position)[1])
     except ValueError:
-        raise _error_at(text, position, "number too large to represent", path) from None
+        raise _error_at(text, position, "number too large to represent", path=path) from None

@@ -42,6 +42,9 @@ __all__ = [
     "VersionError",
 ]
 
+_SHOWN = 200
+"""Characters of a value that a message quotes."""
+
 ERROR_DOCUMENT_VERSION = "1.1.0"
 
 
@@ -253,8 +256,8 @@ class PluginError(CNIError):
 
     ``plugin`` is the type, ``path`` the binary, ``command`` the verb, ``network``, ``container_id`` and ``ifname`` the
     attachment. ``exit_status`` or ``signal`` say how it ended (``None`` when it never started), ``stderr`` is the tail
-    of what it logged, ``duration`` is in seconds. ``code``, ``msg`` and ``details`` are the plugin's own when it printed
-    the specification's error document.
+    of what it logged, ``duration`` is in seconds. ``code``, ``msg`` and ``details`` are the plugin's own when it
+    printed the specification's error document.
     """
 
     def __init__(self, msg: str, *, code: int | None = None, details: str = "", **fields: Any) -> None:
@@ -399,7 +402,7 @@ class DamagedFileError(CacheError):
     """A file of the cache directory was read and makes no sense; reading it again will not help."""
 
 
-class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):
+class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):  # noqa: N818 -- a group, as ExceptionGroup is
     """Every failure of one GC or validation, each of its own class, in ``exceptions``."""
 
     def __new__(cls, msg: str, errors: Sequence[CNIError]) -> Self:
@@ -424,4 +427,4 @@ class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):
 def _shown(value: object) -> str:
     """Return a value as it may stand in a message: quoted, and cut when it is long."""
     text = repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

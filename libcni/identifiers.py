@@ -1,7 +1,7 @@
 """Names that travel to plugins and into file names: network, container, interface, and the pairs of ``CNI_ARGS``.
 
-Each rule is one function that returns what is wrong with a value, or ``None``; ``check_`` functions raise it. Go counterpart:
-``pkg/utils``. Source: SPEC 1.1.0, section 1 ("name") and section 2, "Parameters".
+Each rule is one function that returns what is wrong with a value, or ``None``; ``check_`` functions raise it. Go
+counterpart: ``pkg/utils``. Source: SPEC 1.1.0, section 1 ("name") and section 2, "Parameters".
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Records of what was begun: the attachments that a crash, a kill or a power loss would otherwise leak.
 
-Before the first plugin of an ADD runs, a record is on the disk with all that a DEL needs. States: ``adding`` (added, once the
-result is stored too), ``deleting``, ``needs-delete``; a record goes when every plugin has succeeded in deleting. State and
-running plugin stand in fields of fixed width at the start of the file and are overwritten in place, inside one disk sector, so
-that a record is always whole. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
+Before the first plugin of an ADD runs, a record is on the disk with all that a DEL needs. States: ``adding`` (added,
+once the result is stored too), ``deleting``, ``needs-delete``; a record goes when every plugin has succeeded in
+deleting. State and running plugin stand in fields of fixed width at the start of the file and are overwritten in place,
+inside one disk sector, so that a record is always whole. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0,
+section 3, "Lifecycle & Ordering".
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import DocumentError, FrozenDict, dump, parse_object
+from libcni.document import DocumentError, dump, parse_object
 from libcni.errors import CacheError, DamagedFileError
+from libcni.frozen import FrozenDict
 from libcni.storage import is_temporary
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Record:
         )
 
 
-def record_of(key: AttachmentKey, config: bytes, rt: RuntimeConf, owner: str | None, state: State) -> Record:
+def record_of(key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str | None, state: State) -> Record:
     """Return the record of an operation that is about to begin."""
     return Record(
         key=key,

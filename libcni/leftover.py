@@ -1,7 +1,8 @@
 """Plugins that outlived the process that ran them, and must end before their container is deleted.
 
-The journal knows the last plugin that was started. Between its start and that note a process can die, so the environment of
-running plugins is looked at as well. psutil is imported when there is something to look for. Go libcni has no counterpart.
+The journal knows the last plugin that was started. Between its start and that note a process can die, so the
+environment of running plugins is looked at as well. psutil is imported when there is something to look for. Go libcni
+has no counterpart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Network configurations from files and directories.
 
-A bad file never hides a good one: it becomes a problem of its own, with its place. Go counterpart: the file functions of
-``libcni/conf.go``. Source: SPEC 1.1.0, section 1, "Configuration format" and "Plugin configuration objects".
+A bad file never hides a good one: it becomes a problem of its own, with its place. Go counterpart: the file functions
+of ``libcni/conf.go``. Source: SPEC 1.1.0, section 1, "Configuration format" and "Plugin configuration objects".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from libcni.config import append_plugins, conf_list_from_conf, parse_network, parse_plugin
 from libcni.document import DocumentError, parse
 from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundError, NoConfigsFoundError
+from libcni.frozen import is_object
 from libcni.identifiers import network_name_problem
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ T = TypeVar("T", "NetworkConfigList", "PluginConfig")
 class ConfDir:
     """What a configuration directory holds.
 
-    ``networks`` are in the order in which a kubelet or CRI runtime reads them: all files in one lexical order. ``problems``
-    has one error for each file that cannot be used. ``default`` is the first network, or ``None``.
+    ``networks`` are in the order in which a kubelet or CRI runtime reads them: all files in one lexical order.
+    ``problems`` has one error for each file that cannot be used. ``default`` is the first network, or ``None``.
     """
 
     networks: Sequence[NetworkConfigList]
@@ -199,13 +200,13 @@ def load_network_conf(directory: str | PathLike[str], name: str) -> NetworkConfi
     """
     problems: list[ConfigError] = []
     lists = _list(directory, LIST_EXTENSIONS)
-    found = _find(lists, name, network_conf_from_file, problems)
+    found = _find(lists, name, load=network_conf_from_file, problems=problems)
     if found is not None:
         return found
     singles = _list(directory, PLUGIN_EXTENSIONS)
     if not lists and not singles:
         raise NoConfigsFoundError(directory)
-    found = _find(singles, name, _list_from_conf_file, problems)
+    found = _find(singles, name, load=_list_from_conf_file, problems=problems)
     if found is None:
         raise NetworkNotFoundError(directory, name, problems)
     return found
@@ -222,13 +223,13 @@ def load_conf(directory: str | PathLike[str], name: str) -> PluginConfig:
     paths = _list(directory, PLUGIN_EXTENSIONS)
     if not paths:
         raise NoConfigsFoundError(directory)
-    found = _find(paths, name, conf_from_file, problems)
+    found = _find(paths, name, load=conf_from_file, problems=problems)
     if found is None:
         raise NetworkNotFoundError(directory, name, problems)
     return found
 
 
-def _find(paths: Sequence[str], name: str, load: Callable[[str], T], problems: list[ConfigError]) -> T | None:
+def _find(paths: Sequence[str], name: str, *, load: Callable[[str], T], problems: list[ConfigError]) -> T | None:
     """Load the first good file with the name; what is wrong with the others goes to ``problems``."""
     for path in paths:
         if _may_be_named(path, name):
@@ -244,7 +245,8 @@ def _may_be_named(path: str, name: str) -> bool:
         document = parse(_read(path))
     except (DocumentError, ConfigError, OSError):
         return True
-    return not isinstance(document, dict) or document.get("name") == name or not isinstance(document.get("name"), str)
+    found = document.get("name") if is_object(document) else None
+    return found == name or not isinstance(found, str)
 
 
 def _collect(load: Callable[[str], T], path: str, problems: list[ConfigError]) -> T | None:

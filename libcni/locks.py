@@ -1,7 +1,8 @@
 """Locks that hold across threads, tasks and processes that share a cache directory, and die with their holder.
 
-A lock is a file under ``<cache_dir>/locks`` with ``flock(2)`` on it. Nothing here waits: an operation tries, sleeps through its
-runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one container.
+A lock is a file under ``<cache_dir>/locks`` with ``flock(2)`` on it. Nothing here waits: an operation tries, sleeps
+through its runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on
+one container.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _try_flock(descriptor: int, *, shared: bool) -> bool:
 
 
 def _is_current(descriptor: int, name: str, folder: int) -> bool:
-    """Say whether a locked file still has its name: its last holder may have removed it between our open and our lock."""
+    """Say whether a locked file still has its name: its last holder may have removed it before we locked it."""
     try:
         named = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """The verbs: ADD, CHECK, DEL, STATUS, VERSION and validation, written once over a runner.
 
-Each verb is an ordinary coroutine that waits for nothing but its runner. What happens to a container is under that container's
-lock, and an ADD or DEL is in the journal before its first plugin runs. Go counterpart: ``libcni/api.go``. Source: SPEC 1.1.0,
-section 3, "Execution of Network Configurations".
+Each verb is an ordinary coroutine that waits for nothing but its runner. What happens to a container is under that
+container's lock, and an ADD or DEL is in the journal before its first plugin runs. Go counterpart: ``libcni/api.go``.
+Source: SPEC 1.1.0, section 3, "Execution of Network Configurations".
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import contextlib
 import functools
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcni.cache import ResultCache
 from libcni.chain import Caller, Job, Limits
-from libcni.config import NetworkConfigList, parse_network, parse_plugin
-from libcni.document import parse_object
 from libcni.errors import (
     AttachmentExistsError,
     AttachmentNotFoundError,
@@ -30,25 +27,24 @@ from libcni.errors import (
     LockTimeoutError,
 )
 from libcni.identifiers import check_container_id, check_network_name
-from libcni.journal import Journal, State, record_of
+from libcni.journal import State, record_of
 from libcni.leftover import end_noted
-from libcni.locks import Locks, container_lock, network_lock
+from libcni.locks import container_lock, network_lock
 from libcni.results import Result
-from libcni.storage import FileOperations, Folder
-from libcni.versions import CHECK_SINCE, PREV_RESULT_ON_DEL_SINCE, STATUS_SINCE, check_supported, is_at_least
+from libcni.store import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
+from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-    from libcni.cache import CacheEntry
-    from libcni.config import PluginConfig
+    from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.answer import Answer
-    from libcni.journal import Record
     from libcni.locks import HeldLock
+    from libcni.store import Known, Store
     from libcni.versions import PluginInfo
 
-__all__ = ["Known", "Operations", "Store", "cached_config", "cached_result", "check_network", "network_of"]
+__all__ = ["Operations", "cached_config", "cached_result", "check_network"]
 
 _log = logging.getLogger("libcni")
 
@@ -57,49 +53,6 @@ ROLLBACK_BUDGET = 60.0
 
 _LOCK_POLL = (0.001, 0.05)
 """Seconds between two tries for a lock: the first, doubled up to the last."""
-
-
-class Store:
-    """Everything that one cache directory holds: results, records, locks, and what was damaged."""
-
-    def __init__(self, cache_dir: str, *, durable: bool, operations: FileOperations | None = None) -> None:
-        def folder(name: str, *, durable: bool = durable) -> Folder:
-            return Folder(cache_dir, name, operations or FileOperations(), durable=durable)
-
-        self.damaged = folder("damaged")
-        self.cache = ResultCache(folder("results"), self.damaged)
-        self.journal = Journal(folder("journal"), self.damaged)
-        self.locks = Locks(folder("locks", durable=False))
-
-    def sweep(self) -> None:
-        """Remove the temporary files and lock files of processes that are gone.
-
-        :raises CacheError: if a folder cannot be read.
-        """
-        for folder in (self.cache.folder, self.journal.folder):
-            try:
-                folder.remove_temporary()
-            except OSError as error:
-                raise CacheError(folder.path(""), f"cannot be swept: {error.strerror or error}") from error
-        self.locks.sweep()
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is stored about an attachment; a damaged file counts as nothing, and is kept as a problem."""
-
-    entry: CacheEntry | None
-    record: Record | None
-    problems: tuple[CacheError, ...] = ()
-
-    def attachment(self) -> NetworkAttachment | None:
-        """Return it in its public form, with the result if that can be read."""
-        if self.entry is not None:
-            try:
-                return self.entry.attachment()
-            except CNIError:
-                return replace(self.entry, result="").attachment()
-        return None if self.record is None else self.record.attachment()
 
 
 class Operations:
@@ -115,7 +68,7 @@ class Operations:
     # Locks
 
     @contextlib.asynccontextmanager
-    async def locked(self, network: str, container_id: str) -> AsyncIterator[None]:
+    async def locked(self, network: str, container_id: str) -> AsyncGenerator[None]:
         """Hold off garbage collection of the network and everything else on the container.
 
         :raises LockTimeoutError: if that is not possible in time.
@@ -180,10 +133,10 @@ class Operations:
             error = AttachmentExistsError(*key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
-        self.store.journal.begin(record_of(key, job.network.raw, job.rt, self.owner, State.ADDING))
+        self.store.journal.begin(record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING))
 
     def _store_result(self, job: Job, key: AttachmentKey, answer: Answer) -> None:
-        self.store.cache.store(key, job.network.raw, answer.text, job.rt)
+        self.store.cache.store(key, job.rt, config=job.network.raw, result=answer.text)
 
     async def _roll_back(self, job: Job, key: AttachmentKey, error: BaseException) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
@@ -229,8 +182,8 @@ class Operations:
             entry = await self.runner.call(functools.partial(self.store.cache.find, key))
             if entry is None:
                 raise AttachmentNotFoundError(*key)
-            prev_result = _prev_result(entry, network.cni_version)
-            await self.caller.check(Job(network, rt, Limits(timeout), prev_result=prev_result))
+            stored = prev_result(entry, network.cni_version)
+            await self.caller.check(Job(network, rt, Limits(timeout), prev_result=stored))
 
     # DEL
 
@@ -239,10 +192,10 @@ class Operations:
         key = rt.check(network.name)
         check_network(network)
         async with self.locked(key.network, key.container_id):
-            known = await self.runner.call(functools.partial(self.known, key))
+            known = await self.runner.call(functools.partial(self.store.known, key))
             for damage in known.problems:
                 _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
-            problem = await self.delete_known(key, known, network, rt, Limits(timeout))
+            problem = await self.delete_known(key, known, given=network, rt=rt, limits=Limits(timeout))
             if problem is not None:
                 _log.warning("deleting %s with the given configuration: %s", "/".join(key), problem)
 
@@ -250,6 +203,7 @@ class Operations:
         self,
         key: AttachmentKey,
         known: Known,
+        *,
         given: NetworkConfigList | None,
         rt: RuntimeConf,
         limits: Limits,
@@ -259,15 +213,15 @@ class Operations:
         :returns: why the given configuration was taken although one is stored.
         :raises CNIError: if a plugin fails; everything that is stored then stays.
         """
-        network, problem = _stored_network(known, given)
+        network, problem = stored_network(known, given)
         if network is None:
             raise problem or AttachmentNotFoundError(*key)
         job = Job(
             network,
-            _stored_runtime_conf(known, rt),
+            stored_runtime_conf(known, rt),
             limits,
             functools.partial(self.store.journal.note_plugin, key),
-            _prev_result_for_delete(known.entry, network.cni_version),
+            prev_result_for_delete(known.entry, network.cni_version),
         )
         if known.record is not None:
             await self.runner.call(functools.partial(end_noted, known.record))
@@ -282,25 +236,12 @@ class Operations:
         await self.runner.call(functools.partial(self._forget, key))
         return problem
 
-    def known(self, key: AttachmentKey) -> Known:
-        """Read what is stored about an attachment; nothing that is damaged stops a DEL."""
-        problems: list[CacheError] = []
-        entry = record = None
-        try:
-            entry = self.store.cache.find(key)
-        except CacheError as error:
-            problems.append(error)
-        try:
-            record = self.store.journal.find(key)
-        except CacheError as error:
-            problems.append(error)
-        return Known(entry, record, tuple(problems))
-
     def _begin_delete(self, job: Job, key: AttachmentKey) -> None:
         """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""
         try:
             if not self.store.journal.mark(key, State.DELETING):
-                self.store.journal.begin(record_of(key, job.network.raw, job.rt, self.owner, State.DELETING))
+                record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.DELETING)
+                self.store.journal.begin(record)
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
 
@@ -373,70 +314,3 @@ def check_network(network: NetworkConfigList) -> None:
     check_supported(network.cni_version)
     if not network.plugins:
         raise ConfigError(f"network {network.name!r} has no plugins", source=network.source, field="plugins")
-
-
-def network_of(plugin: PluginConfig) -> NetworkConfigList:
-    """Return a network with that one plugin, which is stored as the plugin's own document, as Go libcni does."""
-    return NetworkConfigList(name=plugin.name, cni_version=plugin.version, plugins=(plugin,), raw=plugin.raw)
-
-
-def parse_stored(config: bytes) -> NetworkConfigList:
-    """Decode a stored configuration, which is that of a list or of a single plugin.
-
-    :raises CNIError: if it is damaged.
-    """
-    return parse_network(config) if b'"plugins"' in config and _is_list(config) else network_of(parse_plugin(config))
-
-
-def _is_list(config: bytes) -> bool:
-    try:
-        return "type" not in parse_object(config)
-    except ValueError:
-        return True
-
-
-def _stored_network(
-    known: Known,
-    given: NetworkConfigList | None,
-) -> tuple[NetworkConfigList | None, CNIError | None]:
-    """Return the configuration of the ADD; the given one, and why, when the stored one is damaged."""
-    problem: CNIError | None = None
-    for config in (known.entry and known.entry.config, known.record and known.record.config):
-        if not config:
-            continue
-        if given is not None and config == given.raw:
-            return given, None
-        try:
-            return parse_stored(config), problem
-        except CNIError as error:
-            problem = error
-    return given, problem
-
-
-def _stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
-    """Return the arguments of the ADD. The namespace is the given one, else the stored one while it is still the same."""
-    record, entry = known.record, known.entry
-    if record is not None:
-        stored = record.runtime_conf
-        return replace(stored, netns=rt.netns or stored.netns)
-    if entry is not None:
-        return replace(entry.runtime_conf(rt), netns=rt.netns or entry.netns)
-    return rt
-
-
-def _prev_result(entry: CacheEntry, version: str) -> str:
-    """Return the stored result as a request carries it: as it was printed, or converted to the version."""
-    if not entry.result:
-        return ""
-    result = Result.from_bytes(entry.result, default_version=version)
-    return entry.result if result.cni_version == version else result.as_version(version).to_json()
-
-
-def _prev_result_for_delete(entry: CacheEntry | None, version: str) -> str:
-    if entry is None or not is_at_least(version, PREV_RESULT_ON_DEL_SINCE):
-        return ""
-    try:
-        return _prev_result(entry, version)
-    except CNIError as error:
-        _log.warning("deleting without the stored result, which is damaged: %s", error)
-        return ""

@@ -1,8 +1,9 @@
 """Results: one form in memory for every version of the specification, and the way to and from each wire format.
 
 Three wire formats exist: 0.1.0 and 0.2.0 (one address for each family), 0.3.0 to 0.4.0 (lists, with the family of each
-address), 1.0.0 and 1.1.0 (lists; 1.1.0 adds members). What a version cannot express is dropped when converting to it. Go
-counterpart: ``pkg/types/{020,040,100}``. Source: SPEC 1.1.0, section 5, "Success", and the same section of the older versions.
+address), 1.0.0 and 1.1.0 (lists; 1.1.0 adds members). What a version cannot express is dropped when converting to it.
+Go counterpart: ``pkg/types/{020,040,100}``. Source: SPEC 1.1.0, section 5, "Success", and the same section of the older
+versions.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from libcni import protocol
-from libcni.document import DocumentError, FrozenDict, dump, format_path, freeze, parse_object, thaw
+from libcni.document import DocumentError, dump, format_path, parse_object
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
+from libcni.frozen import FrozenDict, freeze, thaw
 from libcni.protocol import first_problem
 from libcni.versions import (
     CURRENT_VERSION,

@@ -1,8 +1,9 @@
 """JSON Schemas of everything that can be checked before a plugin runs, and the checking.
 
-The schemas of the protocol documents are generated from the models in :mod:`libcni.protocol`; those of plugin configurations
-are written by hand. Both stand in ``schemas/`` of the repository and are installed with the package. ``python -m libcni.schema
-DIRECTORY`` writes the generated ones. Go libcni has no counterpart. Source: JSON Schema draft 2020-12; SPEC 1.1.0.
+The schemas of the protocol documents are generated from the models in :mod:`libcni.protocol`; those of plugin
+configurations are written by hand. Both stand in ``schemas/`` of the repository and are installed with the package.
+``python -m libcni.schema DIRECTORY`` writes the generated ones. Go libcni has no counterpart. Source: JSON Schema draft
+2020-12; SPEC 1.1.0.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from libcni import protocol
 from libcni.addresses import parse_address, parse_cidr
 from libcni.document import format_path
 from libcni.errors import InvalidParameterError
+from libcni.frozen import is_array, is_object
+from libcni.scalars import decode_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+    from jsonschema import FormatChecker, ValidationError
+    from jsonschema.protocols import Validator
 
 __all__ = ["SchemaProblem", "generate", "load", "names", "validate"]
 
@@ -123,9 +127,9 @@ def generate(name: str) -> Schema:
 
 def _tidied(node: Any, *, is_properties: bool = False) -> Any:
     """Take out what pydantic adds and says nothing: titles made from names, and absent values as a default."""
-    if isinstance(node, list):
+    if is_array(node):
         return [_tidied(item) for item in node]
-    if not isinstance(node, dict):
+    if not is_object(node):
         return node
     if is_properties:
         return {key: _tidied(value) for key, value in node.items()}
@@ -164,12 +168,13 @@ def _text(name: str) -> str:
     return (_directory() / f"{name}.json").read_text(encoding="utf-8")
 
 
-def validate(name: str, document: object) -> list[SchemaProblem]:
-    """Return everything that a schema rejects in a decoded document, in the order of the fields; nothing when it is valid.
+def validate(name: str, document: Any) -> list[SchemaProblem]:
+    """Return everything that a schema rejects in a decoded document, in the order of the fields.
 
     :raises InvalidParameterError: if there is no such schema.
     """
-    found = [problem for error in _validator(name).iter_errors(document) for problem in _problems(error)]
+    errors: Iterator[ValidationError] = _validator(name).iter_errors(document)
+    found = [problem for error in errors for problem in _problems(error)]
     return sorted(set(found), key=lambda problem: [str(step) for step in problem.path])
 
 
@@ -190,9 +195,8 @@ def _problems(error: ValidationError) -> Iterator[SchemaProblem]:
 
 
 @functools.cache
-def _validator(name: str) -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
+def _validator(name: str) -> Validator:
+    from jsonschema import Draft202012Validator, validators
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
@@ -200,9 +204,11 @@ def _validator(name: str) -> Draft202012Validator:
         return DRAFT202012.create_resource(load(uri.removeprefix("urn:libcni:schema:").replace("plugins:", "plugins/")))
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
-    kind: type[Draft202012Validator] = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # jsonschema leaves it untyped
-    registry: Any = Registry(retrieve=retrieve)  # type: ignore[call-arg]  # attrs gives the parameter another name
-    validator: Draft202012Validator = kind(load(name), format_checker=_formats(), registry=registry)
+    # jsonschema leaves the first untyped, and attrs gives the parameter of the second another name.
+    extended: Any = validators
+    made: Any = Registry
+    kind: Any = extended.extend(Draft202012Validator, type_checker=checker)
+    validator: Validator = kind(load(name), format_checker=_formats(), registry=made(retrieve=retrieve))
     return validator
 
 
@@ -221,7 +227,7 @@ def _formats() -> FormatChecker:
         "cni-gateway": lambda text: not text or parse_address(text),
         "cni-address": _address_or_cidr,
         "cni-mac": _mac,
-        "cni-base64": protocol.decode_base64,
+        "cni-base64": decode_base64,
     }
     for name, check in checks.items():
         checker.checks(name, raises=ValueError)(_for_text(check))

@@ -1,8 +1,8 @@
 """The file layer below the cache: whole files in private folders, or nothing.
 
-Owns every write under ``cache_dir``. A file appears under its name complete and, when it is durable, synced; a folder is
-opened without following links and must belong to nobody else. Go counterpart: ``ioutil.WriteFile`` in place, which leaves
-empty files after a crash.
+Owns every write under ``cache_dir``. A file appears under its name complete and, when it is durable, synced; a folder
+is opened without following links and must belong to nobody else. Go counterpart: ``ioutil.WriteFile`` in place, which
+leaves empty files after a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.errors import CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["FileOperations", "Folder", "is_name_too_long"]
 
@@ -38,7 +38,7 @@ _PROCESS_TOKEN = f"{time.time_ns():x}"
 
 
 class FileOperations:
-    """The system calls that change something, one method each, so that a test can fail, record or stop at any of them."""
+    """The system calls that change something, one method each: a test can fail, record or stop at any of them."""
 
     def create(self, name: str, folder: int) -> int:
         """Make a new file and return its descriptor."""
@@ -60,7 +60,7 @@ class FileOperations:
         """Bring the content of a file to the disk."""
         os.fdatasync(descriptor)
 
-    def rename(self, name: str, new_name: str, folder: int, new_folder: int) -> None:
+    def rename(self, name: str, new_name: str, *, folder: int, new_folder: int) -> None:
         """Give a file its final name, in place of what has it."""
         os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
 
@@ -97,7 +97,7 @@ class Folder:
         return os.path.join(self.cache_dir, self.name, name)  # noqa: PTH118 -- text in, text out
 
     @contextlib.contextmanager
-    def opened(self, *, create: bool = False) -> Iterator[int]:
+    def opened(self, *, create: bool = False) -> Generator[int]:
         """Open the folder for a while; with ``create``, make it first.
 
         :raises FileNotFoundError: if it does not exist and is not to be made.
@@ -183,7 +183,7 @@ class Folder:
                 do.write(descriptor, data)
                 if self.durable:
                     do.sync(descriptor)
-                do.rename(beside, name, folder, folder)
+                do.rename(beside, name, folder=folder, new_folder=folder)
             except BaseException:
                 with contextlib.suppress(OSError):
                     do.unlink(beside, folder)
@@ -231,7 +231,7 @@ class Folder:
         :raises OSError: if that fails.
         """
         with self.opened() as folder, other.opened(create=True) as target:
-            self.operations.rename(name, new_name, folder, target)
+            self.operations.rename(name, new_name, folder=folder, new_folder=target)
             if self.durable:
                 self.operations.sync_folder(target)
                 self.operations.sync_folder(folder)

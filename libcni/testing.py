@@ -1,6 +1,7 @@
 """Runners for tests: scripted answers, and real executions that are recorded once and replayed without plugins or root.
 
-All three work in ``CNIConfig`` and in ``AsyncCNIConfig``. Go counterpart: the fake ``invoke.Exec`` that each project writes anew.
+All three work in ``CNIConfig`` and in ``AsyncCNIConfig``. Go counterpart: the fake ``invoke.Exec`` that each project
+writes anew.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import base64
 import json
 import threading
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 from libcni.document import dump, parse
 from libcni.errors import CNIError, PluginNotFoundError
@@ -20,7 +22,7 @@ from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CN
 from libcni.invoke.plugin import PluginOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from os import PathLike
 
     from libcni.invoke.plugin import PluginCall, Runner
@@ -78,6 +80,10 @@ def failure(code: int, msg: str, *, details: str = "", status: int = 1) -> Plugi
     return PluginOutput(stdout=dump(document).encode(), exit_status=status)
 
 
+def _is_in_turn(answer: Answer | Sequence[Answer]) -> TypeGuard[Sequence[Answer]]:
+    return isinstance(answer, Sequence)
+
+
 def _seen(call: PluginCall) -> ScriptedCall:
     return ScriptedCall(
         PurePath(call.path).name, call.environment.get(CNI_COMMAND, ""), call.stdin, dict(call.environment)
@@ -108,8 +114,9 @@ class _InPlace:
 class ScriptedRunner(_InPlace):
     """Answers from a table and records what it was asked; nothing is executed.
 
-    :param answers: by ``"plugin"`` and ``"COMMAND"``, an output, an exception to raise, a function of the call, or a list of
-        these, one for each call in turn. What has no entry succeeds and prints nothing; ADD prints an empty result.
+    :param answers: by ``"plugin"`` and ``"COMMAND"``, an output, an exception to raise, a function of the call, or a
+        list of these, one for each call in turn. What has no entry succeeds and prints nothing; ADD prints an empty
+        result.
     :param missing: types of plugins that lookup does not find.
 
     >>> runner = ScriptedRunner({("bridge", "ADD"): failure(11, "busy")})
@@ -125,14 +132,13 @@ class ScriptedRunner(_InPlace):
     ) -> None:
         self.calls: list[ScriptedCall] = []
         self.missing = set(missing)
-        self._answers: dict[tuple[str, str], Answer | deque[Answer]] = {}
+        self._answers: dict[tuple[str, str], deque[Answer]] = {}
         for key, answer in (answers or {}).items():
             self.answer(*key, answer)
 
     def answer(self, plugin: str, command: str, answer: Answer | Sequence[Answer]) -> None:
         """Set the answer of a plugin to a verb, from now on."""
-        in_turn = isinstance(answer, list | tuple)
-        self._answers[plugin, command] = deque(answer) if in_turn else answer  # type: ignore[assignment,arg-type]  # narrowed by in_turn
+        self._answers[plugin, command] = deque(answer if _is_in_turn(answer) else [answer])
 
     @property
     def history(self) -> list[tuple[str, str]]:
@@ -149,11 +155,11 @@ class ScriptedRunner(_InPlace):
         """Record the call and return, or raise, the answer to it."""
         seen = _seen(call)
         self.calls.append(seen)
-        answer = self._answers.get((seen.plugin, seen.command))
-        if isinstance(answer, deque):
-            answer = answer.popleft() if len(answer) > 1 else answer[0]
-        if answer is None:
+        answers = self._answers.get((seen.plugin, seen.command))
+        if answers is None:
             return success({} if seen.command == "ADD" else None)
+        # The last answer stays.
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
         if isinstance(answer, BaseException):
             raise answer
         return answer if isinstance(answer, PluginOutput) else answer(seen)

@@ -1,6 +1,7 @@
 """Versions of the specification: which are known, how they compare, and what a plugin says it supports.
 
-Go counterpart: ``pkg/version``. Source: SPEC 1.1.0, "Released versions" and section 2, "VERSION: probe plugin version support".
+Go counterpart: ``pkg/version``. Source: SPEC 1.1.0, "Released versions" and section 2, "VERSION: probe plugin version
+support".
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ __all__ = ["main"]
 def main() -> None:
     """Run ``cnitool`` and exit: 0 done, 1 the operation failed, 2 wrong usage."""
     try:
-        import click  # noqa: F401 -- asked for here, where its absence has a clear answer
-    except ImportError:
+        from libcni.cli.root import cnitool
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
         from libcni.errors import MissingExtraError
 
         sys.stderr.write(f"cnitool: {MissingExtraError('the command line', 'cli')}\n")
         sys.exit(1)
-    from libcni.cli.root import cnitool
-
     cnitool(prog_name="cnitool")

@@ -1,7 +1,7 @@
 """A tour of the verbs: two containers, ADD, CHECK, DEL and GC, with every plugin call shown.
 
-It goes the way that every runtime goes: a configuration directory, a cache directory, and plugins that are executed. The
-embedded plugins need no root and no network; with the reference plugins the same is done to a real bridge.
+It goes the way that every runtime goes: a configuration directory, a cache directory, and plugins that are executed.
+The embedded plugins need no root and no network; with the reference plugins the same is done to a real bridge.
 """
 
 from __future__ import annotations

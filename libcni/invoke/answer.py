@@ -1,8 +1,8 @@
 """Reading what a plugin answered: a result, version information, or why it failed.
 
-Pure: from a :class:`PluginOutput` to data or an error that names the plugin, the verb and the attachment. Answers are read as
-strictly as configurations. Go counterpart: ``invoke/raw_exec.go`` (``pluginErr``) and ``version/plugin.go``. Source:
-SPEC 1.1.0, section 2, "Execution protocol", and section 5.
+Pure: from a :class:`PluginOutput` to data or an error that names the plugin, the verb and the attachment. Answers are
+read as strictly as configurations. Go counterpart: ``invoke/raw_exec.go`` (``pluginErr``) and ``version/plugin.go``.
+Source: SPEC 1.1.0, section 2, "Execution protocol", and section 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """For plugins that call other plugins: run a delegate with the environment that this plugin was called with.
 
-A plugin whose delegated ADD fails, or that fails after it, must call :func:`delegate_del` before it reports its own error. Go
-counterpart: ``invoke/delegate.go``. Source: SPEC 1.1.0, section 4, "Plugin Delegation".
+A plugin whose delegated ADD fails, or that fails after it, must call :func:`delegate_del` before it reports its own
+error. Go counterpart: ``invoke/delegate.go``. Source: SPEC 1.1.0, section 4, "Plugin Delegation".
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def delegate_add(
     :raises ConfigError: if ``config`` is not the configuration of a plugin.
     """
     parsed = config if isinstance(config, PluginConfig) else parse_plugin(config)
-    invocation, output = _run("ADD", plugin, parsed, environ, runner, timeout)
+    invocation, output = _run("ADD", plugin, parsed, environ=environ, runner=runner, timeout=timeout)
     return read_result(invocation, output, parsed.version).result
 
 
@@ -61,7 +61,7 @@ def delegate_check(
     timeout: float | None = None,
 ) -> None:
     """Run CHECK of a delegate; parameters and errors as for :func:`delegate_add`."""
-    _run("CHECK", plugin, config, environ, runner, timeout)
+    _run("CHECK", plugin, config, environ=environ, runner=runner, timeout=timeout)
 
 
 def delegate_del(
@@ -73,7 +73,7 @@ def delegate_del(
     timeout: float | None = None,
 ) -> None:
     """Run DEL of a delegate; parameters and errors as for :func:`delegate_add`."""
-    _run("DEL", plugin, config, environ, runner, timeout)
+    _run("DEL", plugin, config, environ=environ, runner=runner, timeout=timeout)
 
 
 def delegate_gc(
@@ -85,7 +85,7 @@ def delegate_gc(
     timeout: float | None = None,
 ) -> None:
     """Run GC of a delegate; parameters and errors as for :func:`delegate_add`."""
-    _run("GC", plugin, config, environ, runner, timeout)
+    _run("GC", plugin, config, environ=environ, runner=runner, timeout=timeout)
 
 
 def delegate_status(
@@ -97,13 +97,14 @@ def delegate_status(
     timeout: float | None = None,
 ) -> None:
     """Run STATUS of a delegate; parameters and errors as for :func:`delegate_add`."""
-    _run("STATUS", plugin, config, environ, runner, timeout)
+    _run("STATUS", plugin, config, environ=environ, runner=runner, timeout=timeout)
 
 
 def _run(
     command: str,
     plugin: str,
     config: Config,
+    *,
     environ: Mapping[str, str] | None,
     runner: Runner | None,
     timeout: float | None,

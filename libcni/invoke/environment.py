@@ -45,6 +45,7 @@ _HARMLESS = "dummy"
 def attachment_environment(
     base: Mapping[str, str],
     command: str,
+    *,
     paths: Sequence[str],
     rt: RuntimeConf,
 ) -> dict[str, str]:

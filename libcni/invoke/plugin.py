@@ -1,8 +1,8 @@
 """One execution of a plugin as data: what goes in, what comes out, and who runs it.
 
-Owns :class:`PluginCall`, :class:`PluginOutput` and the :class:`Runner` protocol, the only seam between the library and the
-world: every process, file, lock and wait of an operation passes through a runner. Nothing here does any I/O. Go counterpart:
-``invoke.Exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
+Owns :class:`PluginCall`, :class:`PluginOutput` and the :class:`Runner` protocol, the only seam between the library and
+the world: every process, file, lock and wait of an operation passes through a runner. Nothing here does any I/O. Go
+counterpart: ``invoke.Exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ STDERR_LIMIT = 1024 * 1024
 class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
-    ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it comes
-    and without its line end. ``on_start`` gets the process id as soon as there is one.
+    ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
+    comes and without its line end. ``on_start`` gets the process id as soon as there is one.
     """
 
     path: str
@@ -44,9 +44,10 @@ class PluginCall:
 class PluginOutput:
     """How one execution ended and what it printed.
 
-    Exactly one of ``exit_status`` and ``signal`` is set. ``stderr`` is the last :data:`STDERR_LIMIT` bytes. ``duration`` and
-    ``cpu_seconds`` are in seconds, ``max_rss`` in bytes. ``timed_out``: the deadline passed and the process was ended.
-    ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is cut there.
+    Exactly one of ``exit_status`` and ``signal`` is set. ``stderr`` is the last :data:`STDERR_LIMIT` bytes.
+    ``duration`` and ``cpu_seconds`` are in seconds, ``max_rss`` in bytes. ``timed_out``: the deadline passed and the
+    process was ended. ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is cut
+    there.
     """
 
     stdout: bytes = b""

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -21,7 +22,6 @@ from libcni.invoke.plugin import PluginCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from pathlib import Path
 
     from libcni.invoke.plugin import PluginOutput, Runner
 
@@ -61,7 +61,7 @@ class Flavour:
         return self.drive(lambda: runner.run(call))
 
     def interruptible(self, function: Callable[[Callable[[], None]], Coroutine[Any, Any, object]]) -> None:
-        """Run ``function`` with a way to interrupt it that any thread may use, and raise ``Interrupted`` if that ended it."""
+        """Run ``function`` with a way to interrupt it from any thread, and raise ``Interrupted`` if that ended it."""
         if self.is_blocking:
             try:
                 complete(function(partial(signal.pthread_kill, threading.main_thread().ident or 0, signal.SIGINT)))
@@ -145,8 +145,12 @@ def _threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if not thread.name.startswith("Trio thread")]  # idle for 10 s
 
 
+def _descriptors() -> list[str]:
+    return [file.name for file in Path("/proc/self/fd").iterdir()]
+
+
 def _open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(_descriptors())
 
 
 @pytest.fixture(autouse=True)
@@ -158,5 +162,5 @@ def nothing_left_behind() -> Iterator[None]:
     if _open_descriptors() > descriptors:
         gc.collect()  # an exception keeps the frames it went through, and they what they own
     assert eventually(lambda: len(_threads()) <= threads), _threads()
-    assert eventually(lambda: _open_descriptors() <= descriptors), os.listdir("/proc/self/fd")
+    assert eventually(lambda: _open_descriptors() <= descriptors), _descriptors()
     assert me.children() == []

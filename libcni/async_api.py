@@ -1,0 +1,256 @@
+"""``AsyncCNIConfig``: the verbs, awaitable on asyncio and trio; what they do is documented once, at ``CNIConfig``.
+
+Go counterpart: ``libcni.CNI``, whose methods take a context. Source: SPEC 1.1.0, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libcni.api import CONFIGURED, DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT, Config, Timeout
+from libcni.operations import cached_config, cached_result
+from libcni.store import network_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
+    from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.invoke.plugin import Runner
+    from libcni.results import Result
+    from libcni.versions import PluginInfo
+
+__all__ = ["AsyncCNIConfig"]
+
+
+class AsyncCNIConfig(Config):
+    """The verbs, awaitable, on asyncio and trio; safe to share between tasks.
+
+    :param path: plugin directories, in order of preference.
+    :param cache_dir: where results and records are kept; made with mode 0700 when it is missing.
+    :param runner: runs plugins and waits; the one for asyncio and trio when left out.
+    :param timeout: seconds for each plugin execution, ``None`` for no limit.
+    :param lock_timeout: seconds to wait for another operation on the same container, ``None`` for no limit.
+    :param environ: base environment of the plugins; the current one when left out.
+    :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
+    :param durable: whether results and records are synced to the disk; without, they survive the process only.
+    :raises InvalidParameterError: if a directory contains the path separator, or a number of seconds is not positive.
+    """
+
+    def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen
+        self,
+        path: Sequence[str],
+        *,
+        cache_dir: str | PathLike[str] = DEFAULT_CACHE_DIR,
+        runner: Runner | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT,
+        environ: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        durable: bool = True,
+    ) -> None:
+        if runner is None:
+            # anyio is imported by those who await, and by nobody else.
+            from libcni.invoke.aio import AnyioRunner  # noqa: PLC0415 -- see above
+
+            runner = AnyioRunner()
+        super().__init__(
+            path,
+            runner,
+            cache_dir=cache_dir,
+            timeout=timeout,
+            lock_timeout=lock_timeout,
+            environ=environ,
+            owner=owner,
+            durable=durable,
+        )
+
+    async def add_network_list(
+        self,
+        network: NetworkConfigList,
+        rt: RuntimeConf,
+        *,
+        rollback: bool = True,
+        timeout: Timeout = CONFIGURED,
+    ) -> Result:
+        """Attach a container to a network: run ADD along the chain (SPEC 1.1.0, section 3, "Adding an attachment").
+
+        :param rollback: when a plugin fails, delete the chain again before the error is raised.
+        :raises InvalidParameterError: if a name or an argument is not allowed.
+        :raises AttachmentExistsError: if it is added already, or an earlier ADD or DEL was not finished.
+        :raises PluginNotFoundError: if a plugin of the chain is missing; then none has run.
+        :raises PluginError: if a plugin fails; what a rollback could not do is in the error's notes.
+        :raises LockTimeoutError: if the container is busy for too long.
+        :raises CacheError: if the record or the result cannot be stored.
+        """
+        return await self.operations.add(network, rt, self.seconds(timeout), rollback=rollback)
+
+    async def add_network(
+        self,
+        plugin: PluginConfig,
+        rt: RuntimeConf,
+        *,
+        rollback: bool = True,
+        timeout: Timeout = CONFIGURED,
+    ) -> Result:
+        """Run ADD of a single plugin; otherwise as :meth:`add_network_list`."""
+        return await self.operations.add(network_of(plugin), rt, self.seconds(timeout), rollback=rollback)
+
+    async def check_network_list(
+        self,
+        network: NetworkConfigList,
+        rt: RuntimeConf,
+        *,
+        timeout: Timeout = CONFIGURED,
+    ) -> None:
+        """Run CHECK along the chain, unless it is disabled (SPEC 1.1.0, section 3, "Checking an attachment").
+
+        :raises CheckNotSupportedError: if the version of the network is below 0.4.0.
+        :raises AttachmentNotFoundError: if no ADD is known.
+        :raises PluginError: if a plugin finds something wrong; the first such error.
+        """
+        await self.operations.check(network, rt, self.seconds(timeout))
+
+    async def check_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
+        """Run CHECK of a single plugin; otherwise as :meth:`check_network_list`."""
+        await self.operations.check(network_of(plugin), rt, self.seconds(timeout))
+
+    async def del_network_list(
+        self,
+        network: NetworkConfigList,
+        rt: RuntimeConf,
+        *,
+        timeout: Timeout = CONFIGURED,
+    ) -> None:
+        """Detach a container: run DEL along the chain in reverse (SPEC 1.1.0, section 3, "Deleting an attachment").
+
+        The stored configuration and arguments of the ADD are used when there are any, else the given ones. Deleting
+        what is not there succeeds. What is stored goes only after every plugin has succeeded.
+
+        :raises PluginError: if a plugin fails; nothing that is stored is lost.
+        """
+        await self.operations.delete(network, rt, self.seconds(timeout))
+
+    async def del_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
+        """Run DEL of a single plugin; otherwise as :meth:`del_network_list`."""
+        await self.operations.delete(network_of(plugin), rt, self.seconds(timeout))
+
+    async def gc_network_list(
+        self,
+        network: NetworkConfigList,
+        valid_attachments: Iterable[GCAttachment],
+        *,
+        dry_run: bool = False,
+        timeout: Timeout = CONFIGURED,
+    ) -> list[NetworkAttachment]:
+        """Delete stale attachments, then run GC (SPEC 1.1.0, section 3, "Garbage-collecting a network").
+
+        :param valid_attachments: what is in use and must stay.
+        :param dry_run: change nothing.
+        :returns: the attachments that were deleted, or would be.
+        :raises CNIErrorGroup: with every failure; everything else was done all the same.
+        :raises CacheError: if what is stored cannot be read.
+        """
+        return await self.collector.collect([network], valid_attachments, self.seconds(timeout), dry_run=dry_run)
+
+    async def gc_networks(
+        self,
+        networks: Iterable[NetworkConfigList],
+        valid_attachments: Iterable[GCAttachment],
+        *,
+        dry_run: bool = False,
+        timeout: Timeout = CONFIGURED,
+    ) -> list[NetworkAttachment]:
+        """Do the same over all the given networks, and delete what is stored of networks that are not among them.
+
+        :raises CNIErrorGroup: with every failure; everything else was done all the same.
+        :raises CacheError: if what is stored cannot be read.
+        """
+        return await self.collector.collect(
+            list(networks),
+            valid_attachments,
+            self.seconds(timeout),
+            with_unlisted=True,
+            dry_run=dry_run,
+        )
+
+    async def get_status_network_list(self, network: NetworkConfigList, *, timeout: Timeout = CONFIGURED) -> None:
+        """Ask whether a network is ready for ADD; below 1.1.0 nothing is asked (SPEC 1.1.0, section 2, "STATUS").
+
+        :raises PluginError: from the first plugin that is not ready, with code 50 or 51.
+        """
+        await self.operations.status(network, self.seconds(timeout))
+
+    async def validate_network_list(self, network: NetworkConfigList, *, timeout: Timeout = CONFIGURED) -> list[str]:
+        """Check that every plugin is there and supports the version of the network.
+
+        :returns: the capabilities in use, sorted.
+        :raises CNIErrorGroup: with one error for each plugin that cannot be used.
+        """
+        return await self.operations.validate(network.plugins, network.cni_version, self.seconds(timeout))
+
+    async def validate_network(self, plugin: PluginConfig, *, timeout: Timeout = CONFIGURED) -> list[str]:
+        """Check a single plugin; otherwise as :meth:`validate_network_list`."""
+        return await self.operations.validate([plugin], plugin.version, self.seconds(timeout))
+
+    async def get_version_info(self, plugin_type: str, *, timeout: Timeout = CONFIGURED) -> PluginInfo:
+        """Ask a plugin which versions it supports (SPEC 1.1.0, section 2, "VERSION").
+
+        :raises PluginNotFoundError: if it is missing.
+        :raises PluginError: if it fails or answers something else.
+        """
+        return await self.operations.version(plugin_type, self.seconds(timeout))
+
+    async def get_network_list_cached_result(self, network: NetworkConfigList, rt: RuntimeConf) -> Result | None:
+        """Return the stored result in the version of the network, or ``None``.
+
+        :raises CacheError: if the file cannot be read or is damaged.
+        """
+        return await cached_result(self.operations, network, rt)
+
+    async def get_network_cached_result(self, plugin: PluginConfig, rt: RuntimeConf) -> Result | None:
+        """Return the stored result of a single plugin; otherwise as :meth:`get_network_list_cached_result`."""
+        return await cached_result(self.operations, network_of(plugin), rt)
+
+    async def get_network_list_cached_config(
+        self,
+        network: NetworkConfigList,
+        rt: RuntimeConf,
+    ) -> tuple[bytes, RuntimeConf] | None:
+        """Return the stored configuration document and what the ADD was called with, or ``None``.
+
+        :raises CacheError: if the file cannot be read or is damaged.
+        """
+        return await cached_config(self.operations, network, rt)
+
+    async def get_network_cached_config(
+        self,
+        plugin: PluginConfig,
+        rt: RuntimeConf,
+    ) -> tuple[bytes, RuntimeConf] | None:
+        """Return the stored document of a single plugin; otherwise as :meth:`get_network_list_cached_config`."""
+        return await cached_config(self.operations, network_of(plugin), rt)
+
+    async def get_cached_attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
+        """Return every stored attachment, or those of one container; damaged files are left out and logged.
+
+        :raises CacheError: if the folder cannot be read.
+        """
+        return await self.operations.attachments(container_id)
+
+    async def pending(self) -> list[NetworkAttachment]:
+        """Return the attachments whose ADD or DEL was begun and not finished.
+
+        :raises CacheError: if the journal cannot be read.
+        """
+        return await self.collector.pending()
+
+    async def recover(self, *, timeout: Timeout = CONFIGURED) -> list[Recovery]:
+        """Finish what was begun: DEL with the configuration and arguments of the ADD, also after a reboot.
+
+        A plugin that a dead process left behind is ended first. What cannot be finished stays, and says why.
+
+        :raises CacheError: if the cache directory cannot be read.
+        """
+        return await self.collector.recover(self.seconds(timeout))
