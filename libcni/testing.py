@@ -80,8 +80,16 @@ def failure(code: int, msg: str, *, details: str = "", status: int = 1) -> Plugi
     return PluginOutput(stdout=dump(document).encode(), exit_status=status)
 
 
-def _is_in_turn(answer: Answer | Sequence[Answer]) -> TypeGuard[Sequence[Answer]]:
+def _in_turn(answer: Answer | Sequence[Answer]) -> Sequence[Answer]:
+    return answer if _are_many(answer) else [answer] if _is_one(answer) else []
+
+
+def _are_many(answer: Answer | Sequence[Answer]) -> TypeGuard[Sequence[Answer]]:
     return isinstance(answer, Sequence)
+
+
+def _is_one(answer: Answer | Sequence[Answer]) -> TypeGuard[Answer]:
+    return not isinstance(answer, Sequence)
 
 
 def _seen(call: PluginCall) -> ScriptedCall:
@@ -138,7 +146,7 @@ class ScriptedRunner(_InPlace):
 
     def answer(self, plugin: str, command: str, answer: Answer | Sequence[Answer]) -> None:
         """Set the answer of a plugin to a verb, from now on."""
-        self._answers[plugin, command] = deque(answer if _is_in_turn(answer) else [answer])
+        self._answers[plugin, command] = deque(_in_turn(answer))
 
     @property
     def history(self) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def make(flavour: str, tmp_path: Path) -> Callable[..., Runtime]:
 
     def build(runner: ScriptedRunner | None = None, **options: Any) -> Runtime:
         kind: Any = CNIConfig if flavour == "sync" else AsyncCNIConfig
-        defaults = {"cache_dir": tmp_path / "cache", "runner": runner, "durable": False, "environ": {}}
+        defaults: dict[str, Any] = {"cache_dir": tmp_path / "cache", "runner": runner, "durable": False, "environ": {}}
         return Runtime(flavour, kind(["/opt/cni/bin"], **defaults | options))
 
     return build

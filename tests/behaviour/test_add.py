@@ -36,7 +36,9 @@ RESULT = {"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.2/24"}]}
 
 def test_add_of_chain_passes_each_result_to_the_next(make: Callable[..., Runtime]) -> None:
     second = RESULT | {"vendor": {"kept": 1}}
-    runner = ScriptedRunner({("one", "ADD"): success(RESULT), ("two", "ADD"): success(second), ("three", "ADD"): success(second)})
+    runner = ScriptedRunner(
+        {("one", "ADD"): success(RESULT), ("two", "ADD"): success(second), ("three", "ADD"): success(second)}
+    )
     result = make(runner).add_network_list(network("one", "two", "three"), attachment())
     assert runner.history == [("ADD", "one"), ("ADD", "two"), ("ADD", "three")]
     assert [call.request.get("prevResult") for call in runner.calls] == [None, RESULT, second]
@@ -73,7 +75,10 @@ def test_request_keeps_numbers_and_unknown_members_as_written(make: Callable[...
     runner = ScriptedRunner()
     from libcni import network_conf_from_bytes  # noqa: PLC0415 -- the text matters here, not its meaning
 
-    text = '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"t","big":18446744073709551615,"f":1.0,"e":1.10e+2,"u":{"x":[1.50]}}]}'
+    text = (
+        '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"t","big":18446744073709551615,'
+        '"f":1.0,"e":1.10e+2,"u":{"x":[1.50]}}]}'
+    )
     make(runner).add_network_list(network_conf_from_bytes(text), attachment())
     assert runner.calls[0].stdin == (
         b'{"cniVersion":"1.0.0","name":"n","type":"t","big":18446744073709551615,"f":1.0,"e":1.10e+2,"u":{"x":[1.50]}}'
@@ -92,7 +97,12 @@ def test_request_leaves_out_what_the_runtime_owns(make: Callable[..., Runtime]) 
     }
     runner = ScriptedRunner()
     make(runner).add_network_list(network(plugin), attachment())
-    assert runner.calls[0].request == {"cniVersion": "1.1.0", "name": "net", "type": "one", "runtimeConfig": {"test": 1}}
+    assert runner.calls[0].request == {
+        "cniVersion": "1.1.0",
+        "name": "net",
+        "type": "one",
+        "runtimeConfig": {"test": 1},
+    }
 
 
 def test_capability_arguments_go_to_the_plugins_that_declare_them(make: Callable[..., Runtime]) -> None:
@@ -245,7 +255,9 @@ def test_bad_parameter_is_refused_by_every_verb(
 
 
 @pytest.mark.parametrize("version", ["1.0", "x", "", "01.0.0", "1.0.0\n", "9.9.9"])
-@pytest.mark.parametrize("verb", ["add_network_list", "check_network_list", "del_network_list", "get_status_network_list"])
+@pytest.mark.parametrize(
+    "verb", ["add_network_list", "check_network_list", "del_network_list", "get_status_network_list"]
+)
 def test_malformed_or_unknown_version_is_an_error_in_every_verb(
     make: Callable[..., Runtime],
     verb: str,
@@ -276,11 +288,17 @@ def test_network_without_plugins_is_refused(make: Callable[..., Runtime]) -> Non
         pytest.param(PluginOutput(stdout=b'{"a":NaN}'), PluginOutputError, "a: .*NaN", id="nan"),
         pytest.param(PluginOutput(stdout=b'{"a":1,"a":2}'), PluginOutputError, "duplicate key", id="duplicate-key"),
         pytest.param(PluginOutput(stdout=b"[" * 100_000), PluginOutputError, "nested", id="nested"),
-        pytest.param(PluginOutput(stdout=b'{"a":' + b"9" * 10_000_000 + b"}"), PluginOutputError, "too large", id="huge"),
-        pytest.param(success({"code": 7, "msg": "oops"}), PluginOutputError, "printed an error: oops", id="error-and-0"),
+        pytest.param(
+            PluginOutput(stdout=b'{"a":' + b"9" * 10_000_000 + b"}"), PluginOutputError, "too large", id="huge"
+        ),
+        pytest.param(
+            success({"code": 7, "msg": "oops"}), PluginOutputError, "printed an error: oops", id="error-and-0"
+        ),
         pytest.param(success({"ips": [None]}), ResultError, r"ips\[0\]", id="null-entry"),
         pytest.param(success({"ips": [{"address": "10.0.0.2"}]}), ResultError, r"ips\[0\].address", id="no-prefix"),
-        pytest.param(success({"ips": [{"address": "10.0.0.2/24", "interface": 10**40}]}), ResultError, "interface", id="big"),
+        pytest.param(
+            success({"ips": [{"address": "10.0.0.2/24", "interface": 10**40}]}), ResultError, "interface", id="big"
+        ),
         pytest.param(success({"cniVersion": "9.0.0"}), ResultError, "cniVersion", id="unknown-version"),
         pytest.param(PluginOutput(exit_status=None, signal=9), PluginError, "SIGKILL", id="killed"),
         pytest.param(PluginOutput(exit_status=3, stderr=b"boom\n"), PluginError, "status 3.*stderr: boom", id="status"),
@@ -345,7 +363,9 @@ def test_stored_file_is_what_go_libcni_writes(make: Callable[..., Runtime], tmp_
 
 
 def test_injected_member_reaches_the_plugin(make: Callable[..., Runtime]) -> None:
-    plugin = inject_conf(network_plugin_conf_from_bytes('{"name":"n","type":"t"}'), {"mtu": 1400, "cniVersion": "1.0.0"})
+    plugin = inject_conf(
+        network_plugin_conf_from_bytes('{"name":"n","type":"t"}'), {"mtu": 1400, "cniVersion": "1.0.0"}
+    )
     runner = ScriptedRunner()
     make(runner).add_network(plugin, attachment())
     assert runner.calls[0].request == {"cniVersion": "1.0.0", "name": "n", "type": "t", "mtu": 1400}

@@ -105,7 +105,9 @@ def test_delete_runs_in_reverse_with_stored_result_and_forgets(
     assert runtime.pending() == []
 
 
-def test_delete_uses_the_stored_configuration_and_arguments(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
+def test_delete_uses_the_stored_configuration_and_arguments(
+    make: Callable[..., Runtime], runner: ScriptedRunner
+) -> None:
     runtime = make(runner)
     stored = attachment(args=[("K", "V")], capability_args={"mac": "m"}, netns="/run/netns/stored")
     runtime.add_network_list(network({"type": "one", "capabilities": {"mac": True}}, "two"), stored)
@@ -198,7 +200,9 @@ def test_failed_delete_keeps_everything_until_it_succeeds(
         pytest.param("{", id="truncated"),
         pytest.param('{"kind":"other"}', id="kind"),
         pytest.param("[]", id="array"),
-        pytest.param('{"kind":"cniCacheV1","containerId":"../x","config":"e30=","ifName":"eth0","networkName":"net"}', id="names"),
+        pytest.param(
+            '{"kind":"cniCacheV1","containerId":"../x","config":"e30=","ifName":"eth0","networkName":"net"}', id="names"
+        ),
     ],
 )
 def test_damaged_file_never_stops_a_delete(

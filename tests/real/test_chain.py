@@ -59,8 +59,8 @@ def test_full_chain_add_matches_kernel_and_delete_removes_everything(
     assert f"--dport 18080 -j DNAT --to-destination {networks.FIRST_ADDRESS}:80" in rules
     assert f"-A CNI-FORWARD -s {networks.FIRST_ADDRESS}/32 -j ACCEPT" in rules
     assert f"-A POSTROUTING -s {networks.FIRST_ADDRESS}/32" in rules
-    for link in made_on_host(result):
-        assert "rate 8Mbit" in kernel.run("tc", "qdisc", "show", "dev", link)
+    for name in made_on_host(result):
+        assert "rate 8Mbit" in kernel.run("tc", "qdisc", "show", "dev", name)
 
     runtime.delete(network, attachment)
     assert_nothing_left(network, result, namespace, tmp_path)
