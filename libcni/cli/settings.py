@@ -102,7 +102,7 @@ def default_container_id(netns: str) -> str:
     """Return the container id that Go's tool makes of a namespace path.
 
     >>> default_container_id("/var/run/netns/blue")
-    'cnitool-8dd7b7a8be7cb1ac2a87'
+    'cnitool-296747069b8a02dc4e2a'
     """
     return f"cnitool-{hashlib.sha512(netns.encode()).digest()[:10].hex()}"
 
