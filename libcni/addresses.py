@@ -5,6 +5,7 @@ Go counterpart: ``types.ParseCIDR`` and ``net.IP``. Source: SPEC 1.1.0, section 
 
 from __future__ import annotations
 
+import functools
 import re
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import TypeAlias
@@ -18,6 +19,11 @@ InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 _CIDR = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}")
 
 
+# The plugins of a chain hand the same few addresses on, and making one costs ten times as much as finding it.
+_remembered = functools.lru_cache(maxsize=1024)
+
+
+@_remembered
 def parse_cidr(text: str) -> InterfaceAddress:
     """Return an address with its prefix length.
 
@@ -31,6 +37,7 @@ def parse_cidr(text: str) -> InterfaceAddress:
     return ip_interface(text)
 
 
+@_remembered
 def parse_address(text: str) -> Address:
     """Return an address without a prefix.
 

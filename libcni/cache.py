@@ -140,7 +140,6 @@ class ResultCache:
 
         :raises CacheError: if it cannot be written.
         """
-        name = self._name_to_write(key)
         members = [
             ("kind", dump(CACHE_KIND)),
             ("containerId", dump(key.container_id)),
@@ -152,22 +151,26 @@ class ResultCache:
         members += [("cniArgs", dump(rt.args))] if rt.args else []
         members += [("capabilityArgs", dump(rt.capability_args))] if rt.capability_args else []
         members += [("result", result)] if result else []
+        data = join_object(members).encode()
+        name = _plain_name(key)
         try:
-            self.folder.replace(name, join_object(members).encode())
+            try:
+                self.folder.replace(name, data, exclusive=True)
+            except FileExistsError:
+                # The file of another attachment, or one that another program has just written for this one.
+                name = _unambiguous_name(key) if self._is_taken(key) else name
+                self.folder.replace(name, data)
         except OSError as error:
             raise CacheError(self.folder.path(name), f"cannot be written: {error.strerror or error}") from error
 
-    def _name_to_write(self, key: AttachmentKey) -> str:
-        """Take the plain name, unless the file of another attachment has it."""
+    def _is_taken(self, key: AttachmentKey) -> bool:
+        """Say whether the file of another attachment has the plain name."""
         name = _plain_name(key)
         data = self._read(name)
-        if data is None:
-            return name
         try:
-            entry = self._decode(name, data, key)
+            return data is not None and self._decode(name, data, key).key != key
         except DamagedFileError:
-            return name
-        return name if entry.key == key else _unambiguous_name(key)
+            return False
 
     def remove(self, key: AttachmentKey) -> None:
         """Remove the entry of an attachment, whatever state it is in; that of another one stays.

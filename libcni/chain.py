@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
 from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
 from libcni.invoke.environment import attachment_environment, network_environment, probe_environment
 from libcni.invoke.plugin import PluginCall
-from libcni.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,44 +88,58 @@ class Caller:
 
     async def add(self, job: Job, invocations: Sequence[Invocation]) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer."""
-        answer = Answer("", Result())
+        answer = Answer("")
+        environment = self._environment("ADD", job)
         for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
-            output = await self._call_attachment(invocation, plugin, replace(job, prev_result=answer.text))
+            stdin = _request(plugin, job, answer.text)
+            output = await self._call(invocation, stdin, environment=environment, job=job)
             answer = read_result(invocation, output, job.network.cni_version)
         return answer
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
+        environment = self._environment("CHECK", job)
         for plugin, invocation in zip(job.network.plugins, self.locate("CHECK", job.network, job.rt), strict=True):
-            await self._call_attachment(invocation, plugin, job)
+            await self._call(invocation, _request(plugin, job, job.prev_result), environment=environment, job=job)
 
     async def delete(self, job: Job) -> None:
         """Run DEL along the chain in reverse, and stop at the first error."""
+        environment = self._environment("DEL", job)
         for plugin in reversed(job.network.plugins):
-            await self._delete_one(job, plugin)
+            await self._delete_one(job, plugin, environment)
 
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
         errors: list[CNIError] = []
+        environment = self._environment("DEL", job)
         for plugin in reversed(job.network.plugins):
             try:
-                await self._delete_one(job, plugin)
+                await self._delete_one(job, plugin, environment)
             except CNIError as error:
                 errors.append(error)
         return errors
 
-    async def _delete_one(self, job: Job, plugin: PluginConfig) -> None:
+    async def _delete_one(self, job: Job, plugin: PluginConfig, environment: Mapping[str, str]) -> None:
         # Looked up one by one: a plugin that is gone must not keep the others, which come first, from being deleted.
         invocation = self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt)
-        await self._call_attachment(invocation, plugin, job)
+        await self._call(invocation, _request(plugin, job, job.prev_result), environment=environment, job=job)
 
-    async def _call_attachment(self, invocation: Invocation, plugin: PluginConfig, job: Job) -> PluginOutput:
-        inserted = plugin.runtime_config(job.rt.capability_args)
-        if job.prev_result:
-            inserted["prevResult"] = job.prev_result
-        stdin = plugin.request(job.network.name, job.network.cni_version, **inserted)
-        environment = attachment_environment(self._base(), invocation.command, paths=self.paths, rt=job.rt)
-        return await self._call(invocation, stdin, environment=environment, limits=job.limits, on_start=job.on_start)
+    def _environment(self, command: str, job: Job) -> Mapping[str, str]:
+        """Return the environment of a whole chain: it is the same for each of its plugins."""
+        return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
+
+    async def _call(
+        self,
+        invocation: Invocation,
+        stdin: bytes,
+        *,
+        environment: Mapping[str, str],
+        job: Job,
+    ) -> PluginOutput:
+        limits = job.limits
+        output = await self._execute(invocation, stdin, environment=environment, limits=limits, on_start=job.on_start)
+        check_success(invocation, output, limits.timeout)
+        return output
 
     async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
         """Run GC on each plugin, go on after errors, and return them."""
@@ -157,7 +170,8 @@ class Caller:
     ) -> None:
         invocation = self._locate(command, plugin.type, network=network.name)
         environment = network_environment(self._base(), command, self.paths)
-        await self._call(invocation, stdin, environment=environment, limits=limits)
+        output = await self._execute(invocation, stdin, environment=environment, limits=limits)
+        check_success(invocation, output, limits.timeout)
 
     async def version(self, plugin: str, limits: Limits) -> PluginInfo:
         """Ask a plugin which versions it supports.
@@ -168,19 +182,6 @@ class Caller:
         environment = probe_environment(self._base(), self.paths)
         output = await self._execute(invocation, VERSION_REQUEST, environment=environment, limits=limits)
         return read_version(invocation, output, limits.timeout)
-
-    async def _call(
-        self,
-        invocation: Invocation,
-        stdin: bytes,
-        *,
-        environment: Mapping[str, str],
-        limits: Limits,
-        on_start: Callable[[int], None] | None = None,
-    ) -> PluginOutput:
-        output = await self._execute(invocation, stdin, environment=environment, limits=limits, on_start=on_start)
-        check_success(invocation, output, limits.timeout)
-        return output
 
     async def _execute(
         self,
@@ -212,3 +213,11 @@ class Caller:
             raise
         except OSError as error:
             raise start_error(invocation, error) from error
+
+
+def _request(plugin: PluginConfig, job: Job, prev_result: str) -> bytes:
+    """Build what goes to one plugin's stdin."""
+    inserted = plugin.runtime_config(job.rt.capability_args)
+    if prev_result:
+        inserted["prevResult"] = prev_result
+    return plugin.request(job.network.name, job.network.cni_version, **inserted)

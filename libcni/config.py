@@ -58,6 +58,8 @@ RESERVED_PREFIX = "cni.dev/"
 _VALID_ATTACHMENTS = ("cni.dev/valid-attachments", "cni.dev/attachments")
 """Where GC finds what to keep; the second is what an earlier text of the specification said, and plugins read."""
 
+_RUNTIME_CONFIG = "runtimeConfig"
+
 _OWNED_BY_RUNTIME = frozenset({"name", "cniVersion", "capabilities", "prevResult"})
 
 
@@ -95,6 +97,11 @@ class PluginConfig:
         members = self.members.items()
         return tuple((k, v) for k, v in members if k not in _OWNED_BY_RUNTIME and not k.startswith(RESERVED_PREFIX))
 
+    @cached_property
+    def _starts(self) -> dict[tuple[str, str, bool], str]:
+        """Requests up to what is inserted; a plugin is called with the same name and version again and again."""
+        return {}
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginConfig):
             return NotImplemented
@@ -128,16 +135,21 @@ class PluginConfig:
         return self._request(name, version, dict.fromkeys(_VALID_ATTACHMENTS, entries))
 
     def _request(self, name: str, version: str, inserted: Mapping[str, str]) -> bytes:
-        members = [("cniVersion", dump(version)), ("name", dump(name))]
-        members += [member for member in self._passed_on if member[0] not in inserted]
-        members += inserted.items()
-        return join_object(members).encode()
+        key = name, version, _RUNTIME_CONFIG in inserted
+        start = self._starts.get(key)
+        if start is None:
+            members = [("cniVersion", dump(version)), ("name", dump(name))]
+            members += [member for member in self._passed_on if member[0] not in inserted]
+            start = self._starts[key] = join_object(members)[:-1]
+        return "".join([start, *[f",{dump(member)}:{text}" for member, text in inserted.items()], "}"]).encode()
 
     def runtime_config(self, capability_args: Mapping[str, Any]) -> dict[str, str]:
         """Return the ``runtimeConfig`` member with the arguments that this plugin declares; empty without any."""
+        if not capability_args:
+            return {}
         wanted = self.used_capabilities
         values = {key: value for key, value in capability_args.items() if key in wanted}
-        return {"runtimeConfig": dump(values)} if values else {}
+        return {_RUNTIME_CONFIG: dump(values)} if values else {}
 
 
 @dataclass(frozen=True)

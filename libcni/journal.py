@@ -137,15 +137,18 @@ class Journal:
         self.folder = folder
         self.damaged = damaged
 
-    def begin(self, record: Record) -> None:
-        """Write a record, durably when the journal is.
+    def begin(self, record: Record) -> bool:
+        """Write a record, durably when the journal is, and say whether there was none.
 
         :raises CacheError: if it cannot be written; then nothing may run.
         """
         try:
-            self.folder.replace(_name(record.key), _encode(record).encode())
+            self.folder.replace(_name(record.key), _encode(record).encode(), exclusive=True)
+        except FileExistsError:
+            return False
         except OSError as error:
             raise CacheError(self._path(record.key), f"cannot be written: {error.strerror or error}") from error
+        return True
 
     def mark(self, key: AttachmentKey, state: State) -> bool:
         """Change the state of a record on the disk, and say whether there is one.

@@ -1,8 +1,10 @@
 """Locks that hold across threads, tasks and processes that share a cache directory, and die with their holder.
 
-A lock is a file under ``<cache_dir>/locks`` with ``flock(2)`` on it. Nothing here waits: an operation tries, sleeps
-through its runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on
-one container.
+One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that the name
+decides, locked with an open file description lock (``fcntl(2)``, ``F_OFD_SETLK``). So nothing is made or removed for a
+lock. At the start of the file stands who holds what alone. Nothing here waits: an operation tries, sleeps through its
+runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
+container.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
@@ -21,8 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
 
+_FILE = "all"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-_PID_SIZE = 16
+
+_FLOCK = struct.Struct("hhqqi")
+"""``struct flock``: type, whence, start, length, pid."""
+
+_HOLDER = struct.Struct("<QQ")
+"""One entry of the table of holders: process id, offset of the lock."""
+
+_HOLDERS = 4096
+"""Entries of the table. Two locks that share one overwrite each other, and then a holder is not known by name."""
 
 
 def container_lock(container_id: str) -> str:
@@ -38,16 +51,16 @@ def network_lock(network: str) -> str:
 class HeldLock:
     """A lock that this thread or task has; it ends with :meth:`release`."""
 
-    def __init__(self, descriptor: int, folder: Folder, name: str) -> None:
+    __slots__ = ("_descriptor", "_offset")
+
+    def __init__(self, descriptor: int, offset: int | None) -> None:
         self._descriptor = descriptor
-        self._folder = folder
-        self._name = name
+        self._offset = offset
 
     def release(self) -> None:
-        """Give the lock up. An exclusive lock's file goes with it; it is unlinked while it is still locked."""
-        if self._name:
-            with contextlib.suppress(OSError):
-                self._folder.remove(self._name)
+        """Give the lock up."""
+        if self._offset is not None:
+            _note_holder(self._descriptor, self._offset, 0)
         os.close(self._descriptor)
 
 
@@ -60,76 +73,75 @@ class Locks:
     def try_lock(self, name: str, *, shared: bool = False) -> HeldLock | None:
         """Take a lock if it is free now, or return ``None``.
 
-        On a full or read-only disk, where no file can be made, the folder itself is locked: coarser, and never missing.
+        On a full or read-only disk, where the file cannot be made, the cache directory itself is locked: coarser, and
+        never missing.
 
         :raises CacheError: if the folder of the locks cannot be used.
         """
         try:
             try:
-                with self.folder.opened(create=True) as folder:
-                    return self._try(_open(name, folder), name, folder, shared=shared)
+                descriptor = self._open()
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                descriptor = os.open(self.folder.cache_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                return self._try((descriptor, ""), name, descriptor, shared=shared)
+                return self._lock_cache_dir(shared=shared)
+            return _try(descriptor, _offset(name), shared=shared)
         except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be locked: {error.strerror or error}") from error
+            raise CacheError(self.folder.path(_FILE), f"cannot be locked: {error.strerror or error}") from error
 
-    def _try(self, opened: tuple[int, str], name: str, folder: int, *, shared: bool) -> HeldLock | None:
-        descriptor, file_name = opened
-        if not _try_flock(descriptor, shared=shared) or (file_name and not _is_current(descriptor, name, folder)):
+    def _open(self) -> int:
+        folder = self.folder.open(create=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(_FILE, flags, FILE_MODE, dir_fd=folder.descriptor)
+
+    def _lock_cache_dir(self, *, shared: bool) -> HeldLock | None:
+        descriptor = os.open(self.folder.cache_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
             os.close(descriptor)
             return None
-        if shared or not file_name:
-            return HeldLock(descriptor, self.folder, "")
-        with contextlib.suppress(OSError):
-            os.pwrite(descriptor, str(os.getpid()).ljust(_PID_SIZE).encode(), 0)
-        return HeldLock(descriptor, self.folder, file_name)
+        return HeldLock(descriptor, None)
 
     def holder(self, name: str) -> int | None:
         """Return the process id of who has the lock alone, as far as it is known."""
+        offset = _offset(name)
         try:
-            text = (self.folder.read(name) or b"").decode("ascii", "replace").strip()
+            descriptor = self._open()
         except (OSError, CacheError):
             return None
-        return int(text) if text.isdigit() else None
-
-    def sweep(self) -> list[str]:
-        """Remove the files of locks that nobody holds, and return their names."""
-        swept: list[str] = []
-        for name in self.folder.names():
-            held = self.try_lock(name)
-            if held is not None:
-                held.release()
-                swept.append(name)
-        return swept
+        try:
+            entry = os.pread(descriptor, _HOLDER.size, _place(offset))
+        finally:
+            os.close(descriptor)
+        pid, noted = _HOLDER.unpack(entry.ljust(_HOLDER.size, b"\0"))
+        return pid if pid and noted == offset else None
 
 
-def _open(name: str, folder: int) -> tuple[int, str]:
-    """Open the file of a lock; without room for one, the folder in its place (then the name is empty)."""
+def _offset(name: str) -> int:
+    # 62 bits: far behind the table, inside what a file offset can be, and too many for two names to meet.
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 2
+
+
+def _place(offset: int) -> int:
+    return offset % _HOLDERS * _HOLDER.size
+
+
+def _try(descriptor: int, offset: int, *, shared: bool) -> HeldLock | None:
+    request = _FLOCK.pack(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
     try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(name, flags, FILE_MODE, dir_fd=folder), name
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder), ""
+        os.close(descriptor)
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return None
+        raise
+    if shared:
+        return HeldLock(descriptor, None)
+    _note_holder(descriptor, offset, os.getpid())
+    return HeldLock(descriptor, offset)
 
 
-def _try_flock(descriptor: int, *, shared: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_current(descriptor: int, name: str, folder: int) -> bool:
-    """Say whether a locked file still has its name: its last holder may have removed it before we locked it."""
-    try:
-        named = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(descriptor)
-    return (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev)
+def _note_holder(descriptor: int, offset: int, pid: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
+        os.pwrite(descriptor, _HOLDER.pack(pid, offset), _place(offset))

@@ -129,11 +129,12 @@ class Operations:
     def _begin_add(self, job: Job, key: AttachmentKey) -> None:
         if self.store.cache.exists(key):
             raise AttachmentExistsError(*key)
-        if self.store.journal.find(key) is not None:
+        if not self.store.journal.begin(
+            record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING)
+        ):
             error = AttachmentExistsError(*key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
-        self.store.journal.begin(record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING))
 
     def _store_result(self, job: Job, key: AttachmentKey, answer: Answer) -> None:
         self.store.cache.store(key, job.rt, config=job.network.raw, result=answer.text)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libcni.addresses import Address, InterfaceAddress
     from libcni.document import JSONObject
 
-__all__ = ["DNS", "IPConfig", "Interface", "Result", "Route", "load_result"]
+__all__ = ["DNS", "CheckedResult", "IPConfig", "Interface", "Result", "Route", "check_result"]
 
 D = TypeVar("D", bound=protocol.Document)
 
@@ -132,7 +132,7 @@ class Result:
         :param default_version: the version of a document that names none; 0.1.0 when this is empty.
         :raises ResultError: if it is not a result of its version.
         """
-        return load_result(obj, default_version)
+        return check_result(obj, default_version).result()
 
     def as_version(self, version: str) -> Result:
         """Return the same result in another version; what that version cannot express is dropped.
@@ -169,19 +169,38 @@ class Result:
         return dump(self.to_dict())
 
 
-def load_result(obj: JSONObject, default_version: str = "") -> Result:
-    """Decode a result object in the version it names, or in ``default_version``.
+@dataclass(frozen=True, slots=True)
+class CheckedResult:
+    """A result document that has passed its check; most of a chain's are only handed on, never made a ``Result``."""
+
+    version: str
+    document: protocol.ListResultDocument | protocol.ResultDocument01
+
+    def result(self) -> Result:
+        """Return the form in memory."""
+        if isinstance(self.document, protocol.ResultDocument01):
+            return _from_families(self.document, self.version)
+        return _from_lists(self.document, self.version)
+
+
+_MODELS: dict[str, type[protocol.ListResultDocument | protocol.ResultDocument01]] = {
+    "0.1.0": protocol.ResultDocument01,
+    "0.2.0": protocol.ResultDocument01,
+    "0.3.0": protocol.ResultDocument03,
+    "0.3.1": protocol.ResultDocument03,
+    "0.4.0": protocol.ResultDocument03,
+    "1.0.0": protocol.ResultDocument10,
+    "1.1.0": protocol.ResultDocument11,
+}
+
+
+def check_result(obj: JSONObject, default_version: str = "") -> CheckedResult:
+    """Check a result object against the version it names, or against ``default_version``.
 
     :raises ResultError: if it is not a result of that version.
     """
     version = _version_of(obj, default_version)
-    if is_at_least(version, "1.1.0"):
-        return _from_lists(_validated(protocol.ResultDocument11, obj), version)
-    if is_at_least(version, "1.0.0"):
-        return _from_lists(_validated(protocol.ResultDocument10, obj), version)
-    if is_at_least(version, "0.3.0"):
-        return _from_lists(_validated(protocol.ResultDocument03, obj), version)
-    return _from_families(_validated(protocol.ResultDocument01, obj), version)
+    return CheckedResult(version, _validated(_MODELS[version], obj))
 
 
 def _version_of(obj: JSONObject, default_version: str) -> str:

@@ -13,14 +13,10 @@ import itertools
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any
 
 from libcni.errors import CacheError
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-__all__ = ["FileOperations", "Folder", "is_name_too_long"]
+__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary"]
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -64,6 +60,10 @@ class FileOperations:
         """Give a file its final name, in place of what has it."""
         os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
 
+    def link(self, name: str, new_name: str, folder: int) -> None:
+        """Give a file its final name as well, if nothing has that."""
+        os.link(name, new_name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+
     def unlink(self, name: str, folder: int) -> None:
         """Remove a file."""
         os.unlink(name, dir_fd=folder)
@@ -78,8 +78,33 @@ class FileOperations:
         os.chmod(name, FOLDER_MODE, dir_fd=parent)
 
 
+class OpenFolder:
+    """An open folder that nobody else can write to; it is closed with the last reference to it."""
+
+    __slots__ = ("_identity", "descriptor")
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self.descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._identity = status.st_dev, status.st_ino
+        if not _is_safe(status):
+            mode = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
+            raise CacheError(path, f"{mode}: others can write to it")
+
+    def is_still_at(self, path: str, parent: str) -> bool:
+        """Say whether the path leads here, and nobody else can write here or to the parent folder."""
+        try:
+            status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
+            return (status.st_dev, status.st_ino) == self._identity and _is_safe(status) and _is_safe(os.stat(parent))  # noqa: PTH116 -- same
+        except OSError:
+            return False
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 class Folder:
-    """One folder of the cache directory, opened anew for each use.
+    """One folder of the cache directory.
 
     :param cache_dir: made with mode 0700 when it is missing.
     :param name: of the folder in it.
@@ -91,60 +116,56 @@ class Folder:
         self.name = name
         self.operations = operations
         self.durable = durable
+        self._path = os.path.join(cache_dir, name)  # noqa: PTH118 -- text in, text out
+        self._held: OpenFolder | None = None
 
     def path(self, name: str) -> str:
         """Return the full path of a file, for messages."""
-        return os.path.join(self.cache_dir, self.name, name)  # noqa: PTH118 -- text in, text out
+        return os.path.join(self._path, name)  # noqa: PTH118 -- text in, text out
 
-    @contextlib.contextmanager
-    def opened(self, *, create: bool = False) -> Generator[int]:
-        """Open the folder for a while; with ``create``, make it first.
+    def open(self, *, create: bool = False) -> OpenFolder:
+        """Return the folder, opened; with ``create``, make it first.
+
+        It stays open while it is the same folder and safe, which two calls of the system find out, where nine would
+        open it anew. Who uses the descriptor keeps the object: it is closed with the last reference.
 
         :raises FileNotFoundError: if it does not exist and is not to be made.
         :raises CacheError: if it, or the cache directory, is a link or others can write to it.
         """
-        parent = self._open_cache_dir(create=create)
-        try:
-            folder = self._open_below(parent, create=create)
-        finally:
-            os.close(parent)
-        try:
-            yield folder
-        finally:
-            os.close(folder)
+        held = self._held
+        if held is None or not held.is_still_at(self._path, self.cache_dir):
+            held = self._held = self._open(create=create)
+        return held
 
-    def _open_cache_dir(self, *, create: bool) -> int:
+    def _open(self, *, create: bool) -> OpenFolder:
+        parent = OpenFolder(self._open_cache_dir(create=create), self.cache_dir)
         try:
-            descriptor = os.open(self.cache_dir, _OPEN_FOLDER)
-        except FileNotFoundError:
-            if not create:
-                raise
-            with contextlib.suppress(FileExistsError):
-                os.makedirs(self.cache_dir, FOLDER_MODE)  # noqa: PTH103 -- text in
-            descriptor = os.open(self.cache_dir, _OPEN_FOLDER)
-        return _checked(descriptor, self.cache_dir)
-
-    def _open_below(self, parent: int, *, create: bool) -> int:
-        path = self.path("").rstrip("/")
-        try:
-            return _checked(self._open_no_follow(parent), path)
+            return self._open_no_follow(parent.descriptor)
         except FileNotFoundError:
             if not create:
                 raise
         with contextlib.suppress(FileExistsError):
-            self.operations.make_folder(self.name, parent)
+            self.operations.make_folder(self.name, parent.descriptor)
             if self.durable:
-                self.operations.sync_folder(parent)
-        return _checked(self._open_no_follow(parent), path)
+                self.operations.sync_folder(parent.descriptor)
+        return self._open_no_follow(parent.descriptor)
 
-    def _open_no_follow(self, parent: int) -> int:
+    def _open_cache_dir(self, *, create: bool) -> int:
         try:
-            return os.open(self.name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+            return os.open(self.cache_dir, _OPEN_FOLDER)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with contextlib.suppress(FileExistsError):
+            os.makedirs(self.cache_dir, FOLDER_MODE)  # noqa: PTH103 -- text in
+        return os.open(self.cache_dir, _OPEN_FOLDER)
+
+    def _open_no_follow(self, parent: int) -> OpenFolder:
+        try:
+            return OpenFolder(os.open(self.name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent), self._path)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise CacheError(
-                    self.path("").rstrip("/"), "is not a folder, or is a link, which is not followed"
-                ) from None
+                raise CacheError(self._path, "is not a folder, or is a link, which is not followed") from None
             raise
 
     def read(self, name: str) -> bytes | None:
@@ -153,8 +174,8 @@ class Folder:
         :raises OSError: if it cannot be read, or is a link.
         """
         try:
-            with self.opened() as folder:
-                return _read(name, folder)
+            folder = self.open()
+            return _read(name, folder.descriptor)
         except FileNotFoundError:
             return None
 
@@ -164,34 +185,41 @@ class Folder:
         :raises OSError: if the folder cannot be read.
         """
         try:
-            with self.opened() as folder:
-                return sorted(os.listdir(folder))  # noqa: PTH208 -- pathlib knows no folder descriptors
+            folder = self.open()
+            return sorted(os.listdir(folder.descriptor))  # noqa: PTH208 -- pathlib knows no folder descriptors
         except FileNotFoundError:
             return []
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, *, exclusive: bool = False) -> None:
         """Write a whole file: beside its place, synced, renamed, and the folder synced.
 
-        :raises OSError: if that fails; the file is then as it was before, or complete and perhaps not on the disk.
+        :param exclusive: leave what has the name already.
+        :raises FileExistsError: if something has the name and ``exclusive`` is set.
+        :raises OSError: if it fails; the file is then as it was before, or complete and perhaps not on the disk.
         """
         do = self.operations
+        folder = self.open(create=True)
         beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
-        with self.opened(create=True) as folder:
-            descriptor = do.create(beside, folder)
-            try:
-                os.fchmod(descriptor, FILE_MODE)
-                do.write(descriptor, data)
-                if self.durable:
-                    do.sync(descriptor)
-                do.rename(beside, name, folder=folder, new_folder=folder)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    do.unlink(beside, folder)
-                raise
-            finally:
-                os.close(descriptor)
+        descriptor = do.create(beside, folder.descriptor)
+        try:
+            os.fchmod(descriptor, FILE_MODE)
+            do.write(descriptor, data)
             if self.durable:
-                do.sync_folder(folder)
+                do.sync(descriptor)
+            if exclusive:
+                do.link(beside, name, folder.descriptor)
+            else:
+                do.rename(beside, name, folder=folder.descriptor, new_folder=folder.descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                do.unlink(beside, folder.descriptor)
+            raise
+        finally:
+            os.close(descriptor)
+        if exclusive:
+            do.unlink(beside, folder.descriptor)
+        if self.durable:
+            do.sync_folder(folder.descriptor)
 
     def patch(self, name: str, data: bytes, offset: int, *, durable: bool) -> bool:
         """Overwrite a few bytes of a file in place, within one disk sector, and say whether the file is there.
@@ -199,16 +227,16 @@ class Folder:
         :raises OSError: if that fails.
         """
         try:
-            with self.opened() as folder:
-                descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-                try:
-                    self.operations.overwrite(descriptor, data, offset)
-                    if durable and self.durable:
-                        self.operations.sync(descriptor)
-                finally:
-                    os.close(descriptor)
+            folder = self.open()
+            descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
         except FileNotFoundError:
             return False
+        try:
+            self.operations.overwrite(descriptor, data, offset)
+            if durable and self.durable:
+                self.operations.sync(descriptor)
+        finally:
+            os.close(descriptor)
         return True
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
@@ -217,12 +245,12 @@ class Folder:
         :raises OSError: if it cannot be removed.
         """
         try:
-            with self.opened() as folder:
-                self.operations.unlink(name, folder)
-                if durable and self.durable:
-                    self.operations.sync_folder(folder)
+            folder = self.open()
+            self.operations.unlink(name, folder.descriptor)
         except FileNotFoundError:
             return False
+        if durable and self.durable:
+            self.operations.sync_folder(folder.descriptor)
         return True
 
     def move_to(self, other: Folder, name: str, new_name: str) -> None:
@@ -230,11 +258,11 @@ class Folder:
 
         :raises OSError: if that fails.
         """
-        with self.opened() as folder, other.opened(create=True) as target:
-            self.operations.rename(name, new_name, folder=folder, new_folder=target)
-            if self.durable:
-                self.operations.sync_folder(target)
-                self.operations.sync_folder(folder)
+        folder, target = self.open(), other.open(create=True)
+        self.operations.rename(name, new_name, folder=folder.descriptor, new_folder=target.descriptor)
+        if self.durable:
+            self.operations.sync_folder(target.descriptor)
+            self.operations.sync_folder(folder.descriptor)
 
     def remove_temporary(self) -> list[str]:
         """Remove what writers that are gone left beside the files, and return the names.
@@ -289,12 +317,6 @@ def _regular(status: os.stat_result) -> os.stat_result:
     return status
 
 
-def _checked(descriptor: int, path: str) -> int:
-    """Refuse a folder that somebody else could change under us (and close it)."""
-    status: Any = os.fstat(descriptor)
-    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if others_write or status.st_uid not in {os.geteuid(), 0}:
-        os.close(descriptor)
-        reason = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}: others can write to it"
-        raise CacheError(path, reason)
-    return descriptor
+def _is_safe(status: os.stat_result) -> bool:
+    """Say whether nobody but the owner, who is this user or root, can change what is in a folder."""
+    return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and status.st_uid in {os.geteuid(), 0}

@@ -67,7 +67,7 @@ class Store:
         return Known(entry, record, tuple(problems))
 
     def sweep(self) -> None:
-        """Remove the temporary files and lock files of processes that are gone.
+        """Remove the temporary files of processes that are gone.
 
         :raises CacheError: if a folder cannot be read.
         """
@@ -76,7 +76,6 @@ class Store:
                 folder.remove_temporary()
             except OSError as error:
                 raise CacheError(folder.path(""), f"cannot be swept: {error.strerror or error}") from error
-        self.locks.sweep()
 
 
 @dataclass(frozen=True, slots=True)

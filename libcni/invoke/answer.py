@@ -23,12 +23,13 @@ from libcni.errors import (
     ResultError,
 )
 from libcni.protocol import ErrorDocument, VersionDocument, first_problem
-from libcni.results import Result
+from libcni.results import Result, check_result
 from libcni.versions import FIRST_VERSION, PluginInfo
 
 if TYPE_CHECKING:
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
+    from libcni.results import CheckedResult
 
 __all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
 
@@ -80,10 +81,16 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A result as the next plugin gets it: its encoded document and its form in memory, both in one version."""
+    """A result as the next plugin gets it: its encoded document, and what it says, both in one version."""
 
     text: str
-    result: Result
+    checked: CheckedResult | None = None
+    converted: Result | None = None
+
+    @property
+    def result(self) -> Result:
+        """The form in memory."""
+        return self.converted or (self.checked.result() if self.checked is not None else Result())
 
 
 def start_error(invocation: Invocation, error: OSError) -> PluginError:
@@ -160,16 +167,16 @@ def read_result(invocation: Invocation, output: PluginOutput, version: str) -> A
         message = f"exited with status 0 and printed an error: {document['msg']} (code {document['code']})"
         raise _output_error(invocation, output, message)
     try:
-        result = Result.from_dict(document, default_version=version)
+        checked = check_result(document, version)
     except ResultError as error:
         stdout = _quoted(output.stdout)
         raise invocation.error(PluginResultError, error.msg, output, stdout=stdout, field=error.field) from None
-    if result.cni_version != version:
-        result = result.as_version(version)
-        return Answer(result.to_json(), result)
+    if checked.version != version:
+        result = checked.result().as_version(version)
+        return Answer(result.to_json(), converted=result)
     if not document.get("cniVersion"):
         text = join_object({**split_object(text), "cniVersion": dump(version)}.items())
-    return Answer(text.strip(), result)
+    return Answer(text.strip(), checked)
 
 
 def _read_object(invocation: Invocation, output: PluginOutput, expected: str) -> tuple[str, JSONObject]:
