@@ -98,17 +98,6 @@ class ResultCache:
         found = self._find(key)
         return None if found is None else found[1]
 
-    def exists(self, key: AttachmentKey) -> bool:
-        """Say whether an attachment is stored; a damaged file in its place is set aside.
-
-        :raises CacheError: if the folder cannot be read.
-        """
-        try:
-            return self.find(key) is not None
-        except DamagedFileError:
-            self.set_aside(_plain_name(key))
-            return False
-
     def has_file(self, key: AttachmentKey) -> bool:
         """Say whether there is a file for an attachment, be it damaged.
 
@@ -232,6 +221,13 @@ class ResultCache:
         except CacheError as error:
             return error
         return None if entry.config is None else entry
+
+    def set_aside_of(self, key: AttachmentKey) -> None:
+        """Move the damaged file that has the name of an attachment to ``<cache_dir>/damaged``.
+
+        :raises CacheError: if that fails.
+        """
+        self.set_aside(_plain_name(key))
 
     def set_aside(self, name: str) -> None:
         """Move a damaged file to ``<cache_dir>/damaged``, where it blocks nothing.

@@ -143,11 +143,7 @@ class Collector:
 
         :raises CacheError: if something cannot be read; a file that can be read and is damaged is set aside.
         """
-        damaged: list[CacheError] = []
-        for put_away, error in self._damaged_files():
-            damaged.append(error)
-            if set_aside:
-                put_away()
+        damaged = self._set_aside_damaged() if set_aside else [error for _, error in self._damaged_files()]
         owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
         keys = {item.key for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)} | owners.keys()
         stale: list[AttachmentKey] = []
@@ -172,6 +168,16 @@ class Collector:
                     raise item
                 found.append((functools.partial(place.set_aside, name), item))
         return found
+
+    def _set_aside_damaged(self) -> list[CacheError]:
+        """Set damaged files aside, and return why. A result that is lost so does not make its attachment unfinished."""
+        damaged = self._damaged_files()
+        for _, item in self.store.journal.scan() if damaged else ():
+            if isinstance(item, Record) and item.state is State.ADDING and self.store.cache.has_file(item.key):
+                self.store.journal.mark(item.key, State.ADDED)
+        for put_away, _ in damaged:
+            put_away()
+        return [error for _, error in damaged]
 
     async def _delete_stale(
         self,
@@ -223,24 +229,14 @@ class Collector:
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        reports = await self.runner.call(self._set_aside_damaged)
+        damaged = await self.runner.call(self._set_aside_damaged)
+        reports = [Recovery("", "", "", done=False, error=error) for error in damaged]
         unfinished = await self.runner.call(self._unfinished)
         mine = [record.key for record in unfinished if record.owner == self.operations.owner]
         jobs = [functools.partial(self._finish_all, keys, Limits(timeout)) for keys in _by_container(mine)]
         for finished in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS):
             reports += finished
         await self.runner.call(self.store.sweep)
-        return reports
-
-    def _set_aside_damaged(self) -> list[Recovery]:
-        """Set damaged files aside. A result that is lost so does not turn its attachment into an unfinished one."""
-        for _, item in self.store.journal.scan():
-            if isinstance(item, Record) and item.state is State.ADDING and self.store.cache.has_file(item.key):
-                self.store.journal.mark(item.key, State.ADDED)
-        reports: list[Recovery] = []
-        for set_aside, error in self._damaged_files():
-            set_aside()
-            reports.append(Recovery("", "", "", done=False, error=error))
         return reports
 
     async def _finish_all(self, keys: Sequence[AttachmentKey], limits: Limits) -> list[Recovery]:

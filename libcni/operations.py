@@ -23,6 +23,7 @@ from libcni.errors import (
     CNIError,
     CNIErrorGroup,
     ConfigError,
+    DamagedFileError,
     IncompatibleVersionError,
     LockTimeoutError,
 )
@@ -113,28 +114,41 @@ class Operations:
         self.store.cache.check_name(key)
         invocations = self.caller.locate("ADD", network, rt)
         job = Job(network, rt, Limits(timeout), functools.partial(self.store.journal.note_plugin, key))
+        begun: list[AttachmentKey] = []
         async with self.locked(key.network, key.container_id):
-            await self.runner.call(functools.partial(self._begin_add, job, key))
             try:
+                await self.runner.call(functools.partial(self._begin_add, job, key, begun))
                 answer = await self.caller.add(job, invocations)
                 await self.runner.call(functools.partial(self._store_result, job, key, answer))
             except BaseException as error:
-                if rollback:
+                # An attachment that was there before is not this ADD's to delete.
+                if begun and rollback:
                     await self.runner.shielded(functools.partial(self._roll_back, job, key, error))
-                else:
+                elif begun:
                     self._mark_unfinished(key, error)
                 raise
         return answer.result
 
-    def _begin_add(self, job: Job, key: AttachmentKey) -> None:
-        if self.store.cache.exists(key):
-            raise AttachmentExistsError(*key)
-        if not self.store.journal.begin(
-            record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING)
-        ):
+    def _begin_add(self, job: Job, key: AttachmentKey, begun: list[AttachmentKey]) -> None:
+        """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
+        damaged = self._look_for_entry(key)
+        record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING)
+        if not self.store.journal.begin(record):
             error = AttachmentExistsError(*key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
+        begun.append(key)
+        if damaged:
+            self.store.cache.set_aside_of(key)
+
+    def _look_for_entry(self, key: AttachmentKey) -> bool:
+        """Make sure that an attachment is not stored, and say whether a damaged file has its place."""
+        try:
+            if self.store.cache.find(key) is not None:
+                raise AttachmentExistsError(*key)
+        except DamagedFileError:
+            return True
+        return False
 
     def _store_result(self, job: Job, key: AttachmentKey, answer: Answer) -> None:
         self.store.cache.store(key, job.rt, config=job.network.raw, result=answer.text)

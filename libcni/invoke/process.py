@@ -8,7 +8,6 @@ protocol".
 from __future__ import annotations
 
 import errno
-import fcntl
 import math
 import os
 import select
@@ -206,20 +205,13 @@ class Execution:
 
     def _open_pipes(self) -> None:
         self._fds.extend(chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
-        if min(self._fds) < _FIRST_FREE:
-            self._leave_stdio()
         for end in (_STDIN_WRITE, _STDOUT_READ, _STDERR_READ):
             os.set_blocking(self._fds[end], False)
         self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
 
-    def _leave_stdio(self) -> None:
-        # A program that closed its standard streams gets pipes with their numbers, which the child would overwrite.
-        for end, fd in enumerate(self._fds):
-            if fd < _FIRST_FREE:
-                self._fds[end] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-                os.close(fd)
-
     def _spawn(self, close_inherited: Iterable[tuple[int, int]]) -> None:
+        # In a program that closed its standard streams the first pipes get their numbers: the order of these lines keeps
+        # them from overwriting each other, because numbers are given lowest first.
         actions = [
             (os.POSIX_SPAWN_DUP2, self._fds[_STDIN_READ], 0),
             (os.POSIX_SPAWN_DUP2, self._fds[_STDOUT_WRITE], 1),
@@ -315,8 +307,10 @@ class Execution:
             self._watch_pipes()
 
     def _reap(self) -> None:
-        with suppress(ChildProcessError):
+        try:
             _store(self._ended, os.wait4, self._pid[0], 0)
+        except ChildProcessError:  # somebody else reaped it, and the number may belong to another process by now
+            self._pid.clear()
 
     def _close(self, end: int) -> None:
         fd = self._fds[end]
