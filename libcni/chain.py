@@ -8,14 +8,18 @@ section 3, "Attachment Parameters", "Adding an attachment", "Deleting an attachm
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
 from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
-from libcni.invoke.environment import attachment_environment, network_environment, probe_environment
+from libcni.invoke.environment import (
+    CurrentEnvironment,
+    attachment_environment,
+    network_environment,
+    probe_environment,
+)
 from libcni.invoke.plugin import PluginCall
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Caller", "Job", "Limits"]
 
 _log = logging.getLogger("libcni.plugin")
+
+_current_environment = CurrentEnvironment()
 
 VERSION_REQUEST = b'{"cniVersion":"1.1.0"}'
 
@@ -69,7 +75,7 @@ class Caller:
     environ: Mapping[str, str] | None
 
     def _base(self) -> Mapping[str, str]:
-        return os.environ if self.environ is None else self.environ
+        return _current_environment() if self.environ is None else self.environ
 
     def locate(self, command: str, network: NetworkConfigList, rt: RuntimeConf | None = None) -> list[Invocation]:
         """Find every plugin of a network before the first one runs.
