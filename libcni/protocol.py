@@ -65,7 +65,6 @@ class Document(BaseModel):
         extra="allow",
         defer_build=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         protected_namespaces=(),
     )
 

@@ -8,7 +8,9 @@ configurations are written by hand. Both stand in ``schemas/`` of the repository
 
 from __future__ import annotations
 
+import ast
 import functools
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -120,9 +122,39 @@ def generate(name: str) -> Schema:
     if source is None:
         raise InvalidParameterError("name", name, f"is not a protocol document; there are {', '.join(_GENERATED)}")
     schema: Schema = _tidied(source.model.model_json_schema(mode="validation"))
+    _describe(schema, source.model.__name__)
+    for model, definition in schema.get("$defs", {}).items():
+        _describe(definition, model)
     schema.pop("title", None)
     head = {"$schema": _DIALECT, "$id": f"urn:libcni:schema:{name}", "title": source.title}
     return head | schema | {"examples": [source.example]}
+
+
+def _describe(schema: Schema, model: str) -> None:
+    """Give each property the text below it in the model, and below that of the model's bases."""
+    for name, member in schema.get("properties", {}).items():
+        for parent in getattr(protocol, model).__mro__:
+            text = _member_texts().get((parent.__name__, name))
+            if text:
+                text = " ".join(text.replace("``", "").split())
+                schema["properties"][name] = {"description": text} | member
+                break
+
+
+@functools.cache
+def _member_texts() -> dict[tuple[str, str], str]:
+    """Read the texts below the members of the models; at import, this would cost more than all the models."""
+    found: dict[tuple[str, str], str] = {}
+    for node in ast.parse(Path(protocol.__file__).read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for member, below in itertools.pairwise(node.body):
+            match member, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[node.name, name] = text
+                case _:
+                    pass
+    return found
 
 
 def _tidied(node: Any, *, is_properties: bool = False) -> Any:

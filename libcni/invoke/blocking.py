@@ -119,7 +119,7 @@ class BlockingRunner:
         interrupt = self._here.interrupt
         if interrupt is None:
             time.sleep(seconds)
-        elif select.select([interrupt.fd], [], [], seconds)[0]:
+        elif interrupt.wait(seconds):
             raise KeyboardInterrupt
 
     async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
@@ -212,6 +212,11 @@ class _Interrupt:
 
     def set(self) -> None:
         os.eventfd_write(self.fd, 1)
+
+    def wait(self, seconds: float) -> bool:
+        poller = select.poll()
+        poller.register(self.fd, select.POLLIN)
+        return bool(poller.poll(math.ceil(seconds * 1000)))
 
     def __del__(self) -> None:
         os.close(self.fd)

@@ -37,6 +37,8 @@ _BUSY_PAUSE = 0.01
 _EXIT_PAUSE = 0.01
 _QUIET = 0.02
 """Seconds: at first only the exit is waited for. A plugin that answers at once wakes its caller only once."""
+_LONGEST_WAIT = 86400.0
+"""Seconds: a poll takes no more than 24 days, a timeout of the caller may be anything."""
 _CHUNK = 64 * 1024
 _DRAIN_READS = 32
 """Twice what the largest pipe of an ordinary user holds, 1 MiB: a child that never stops writing is left alone."""
@@ -147,7 +149,7 @@ class Execution:
             until = min(until, self._quiet_until)
         elif self._fds[_PIDFD] == _CLOSED and not self._schedule.has_exited:
             until = min(until, now + _EXIT_PAUSE)
-        return step, None if until == math.inf else max(0.0, until - now)
+        return step, None if until == math.inf else min(max(0.0, until - now), _LONGEST_WAIT)
 
     def signal(self, step: Step) -> None:
         """Do the step TERMINATE or KILL to the plugin and all that descends from it."""
@@ -210,8 +212,8 @@ class Execution:
         self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
 
     def _spawn(self, close_inherited: Iterable[tuple[int, int]]) -> None:
-        # In a program that closed its standard streams the first pipes get their numbers: the order of these lines keeps
-        # them from overwriting each other, because numbers are given lowest first.
+        # In a program that closed its standard streams the first pipes get their numbers. Numbers are given lowest first:
+        # in this order no line overwrites what a later one needs.
         actions = [
             (os.POSIX_SPAWN_DUP2, self._fds[_STDIN_READ], 0),
             (os.POSIX_SPAWN_DUP2, self._fds[_STDOUT_WRITE], 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import threading
 import time
@@ -29,6 +30,12 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds until a test gives something up that should have happened; only a failing test waits that long."""
+
+SOON = PATIENCE / 2
+"""Seconds: far more than a loaded machine needs, far less than what must not have been waited for."""
+
+LONG = 300
+"""Seconds that a fake plugin sleeps when it has to be ended."""
 
 
 class Interrupted(BaseException):
@@ -121,6 +128,16 @@ def plugins(tmp_path: Path) -> Iterator[Plugins]:
     for file in tmp_path.glob("*.pid"):  # children that a test left running on purpose
         with suppress(ProcessLookupError, ValueError):
             os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture
+def busy(plugins: Plugins) -> Path:
+    return Path(shutil.copy("/bin/cat", plugins.folder / "busy"))
+
+
+def wait_for(name: str) -> str:
+    """Return the shell command that waits for a file in the folder of the plugin."""
+    return f'while [ ! -e "$HERE/{name}" ]; do sleep 0.01; done'
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

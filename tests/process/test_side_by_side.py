@@ -1,0 +1,314 @@
+"""Runners apart from a single plugin: many at once, shields, file work, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from libcni.invoke.aio import AnyioRunner
+from libcni.invoke.blocking import BlockingRunner, complete
+from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libcni.invoke.plugin import Runner
+
+
+# Many at once.
+
+
+def test_run_from_many_threads_mixes_nothing_up(plugins: Plugins) -> None:
+    # A pipe that leaked into another plugin would keep the answer of a quick one waiting for a slow one.
+    runner = BlockingRunner(linger=LONG)
+    path = plugins.script("read n; echo $n; [ $n = 0 ] && exec >&- 2>&- sleep 2; exit 0")
+
+    def run(number: int) -> tuple[bytes, float]:
+        output = complete(runner.run(plugins.call_of(path, stdin=b"%d\n" % number)))
+        return output.stdout, output.duration
+
+    with ThreadPoolExecutor(16) as pool:
+        outputs = list(pool.map(run, range(64)))
+    assert [stdout for stdout, _ in outputs] == [b"%d\n" % number for number in range(64)]
+    assert max(duration for _, duration in outputs[16:]) < 1.9
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_gather_keeps_order_and_limit(flavour: Flavour, limit: int) -> None:
+    runner = flavour.runner()
+    lock = threading.Lock()
+    running = most = 0
+
+    async def job(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        await runner.sleep(0.05 if number % 2 else 0.02)
+        with lock:
+            running -= 1
+        return number
+
+    jobs = [partial(job, number) for number in range(9)]
+    assert flavour.drive(lambda: runner.gather(jobs, limit=limit)) == list(range(9))
+    assert most == limit
+
+
+def test_gather_of_nothing_is_empty(flavour: Flavour) -> None:
+    assert flavour.drive(lambda: flavour.runner().gather([], limit=4)) == []
+
+
+def test_gather_runs_plugins_side_by_side(flavour: Flavour, plugins: Plugins) -> None:
+    runner = flavour.runner()
+    call = plugins.call("sleep 0.3; echo $$")
+    started = time.monotonic()
+    outputs = flavour.drive(lambda: runner.gather([lambda: runner.run(call)] * 8, limit=8))
+    assert time.monotonic() - started < 8 * 0.3
+    assert len({output.stdout for output in outputs}) == 8
+
+
+def test_gather_in_threads_leaves_no_descriptor_to_the_garbage_collector(plugins: Plugins) -> None:
+    runner = BlockingRunner()
+    call = plugins.call("exit 0")
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        complete(runner.gather([lambda: runner.run(call)] * 3, limit=3))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        gc.enable()
+
+
+def test_gather_interrupted_ends_every_plugin(flavour: Flavour, plugins: Plugins) -> None:
+    started: list[int] = []
+    finished: list[int] = []
+
+    async def gather(interrupt: Callable[[], None]) -> None:
+        runner = flavour.runner(grace=0.2)
+        call = plugins.call(f"exec sleep {LONG}", on_start=started.append)
+
+        async def run() -> None:
+            await runner.run(call)
+            finished.append(1)
+
+        async def sleep() -> None:
+            await runner.sleep(LONG)
+
+        def hit() -> None:
+            eventually(lambda: len(started) == 3)
+            interrupt()
+
+        thread = threading.Thread(target=hit)
+        thread.start()
+        try:
+            await runner.gather([run, run, run, sleep, run], limit=4)
+        finally:
+            thread.join()
+
+    with pytest.raises(Interrupted):
+        flavour.interruptible(gather)
+    assert not finished
+    assert all(is_gone(pid) for pid in started)
+
+
+def test_gather_job_that_raises_ends_the_others(flavour: Flavour, plugins: Plugins) -> None:
+    runner = flavour.runner()
+
+    async def fail() -> None:
+        raise LookupError
+
+    async def run() -> None:
+        await runner.run(plugins.call(f"exec sleep {LONG}"))
+
+    started = time.monotonic()
+    with pytest.raises((LookupError, ExceptionGroup)):
+        flavour.drive(lambda: runner.gather([run, fail], limit=2))
+    assert time.monotonic() - started < SOON
+
+
+# Shields.
+
+
+def test_shielded_job_ends_before_the_interrupt(flavour: Flavour, plugins: Plugins) -> None:
+    done: list[bytes] = []
+    reached: list[str] = []
+
+    async def main(interrupt: Callable[[], None]) -> None:
+        runner = flavour.runner()
+
+        async def job() -> None:
+            output = await runner.run(
+                plugins.call("echo go >&2; sleep 0.2; echo done", on_stderr=lambda _: interrupt())
+            )
+            await runner.sleep(0.01)
+            done.append(output.stdout)
+
+        await runner.shielded(job)
+        await runner.sleep(0.01)
+        reached.append("after")
+
+    with pytest.raises(Interrupted):
+        flavour.interruptible(main)
+    assert done == [b"done\n"]
+    assert reached == []
+
+
+def test_shielded_returns_and_raises_what_the_job_does(flavour: Flavour) -> None:
+    runner = flavour.runner()
+
+    async def answer() -> int:
+        return 42
+
+    async def fail() -> int:
+        raise LookupError("from the job")
+
+    assert flavour.drive(lambda: runner.shielded(answer)) == 42
+    with pytest.raises(LookupError, match="from the job"):
+        flavour.drive(lambda: runner.shielded(fail))
+
+
+def test_shielded_job_in_a_gathered_thread_ends_before_the_interrupt(flavour: Flavour, plugins: Plugins) -> None:
+    done: list[int | None] = []
+
+    async def main(interrupt: Callable[[], None]) -> None:
+        runner = flavour.runner(grace=0.1)
+        call = plugins.call("echo go >&2; sleep 0.2; exit 5", on_stderr=lambda _: interrupt())
+
+        async def job() -> None:
+            done.append((await runner.run(call)).exit_status)
+
+        async def other() -> None:
+            await runner.sleep(LONG)
+
+        await runner.gather([lambda: runner.shielded(job), other], limit=2)
+
+    with pytest.raises(Interrupted):
+        flavour.interruptible(main)
+    assert done == [5]
+
+
+def test_shielded_job_survives_cancelled_asyncio_task() -> None:
+    done: list[str] = []
+
+    async def main() -> None:
+        async def job() -> None:
+            for _ in range(2):
+                task.cancel()
+                await anyio.sleep(0.05)
+            done.append("done")
+
+        task = asyncio.ensure_future(AnyioRunner().shielded(job))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert done == ["done"]
+
+
+def test_shielded_interrupt_calls_the_previous_handler() -> None:
+    calls: list[int] = []
+    runner = BlockingRunner()
+
+    async def job() -> str:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert calls == []
+        return "done"
+
+    previous = signal.signal(signal.SIGINT, lambda number, _: calls.append(number))
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert complete(runner.shielded(job)) == "done"
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert calls == [signal.SIGINT]
+
+
+# Small things.
+
+
+def test_call_returns_and_raises_what_the_work_does(flavour: Flavour) -> None:
+    runner = flavour.runner()
+    assert flavour.drive(lambda: runner.call(lambda: 42)) == 42
+    with pytest.raises(ZeroDivisionError):
+        flavour.drive(lambda: runner.call(lambda: 1 // 0))
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_call_offload_decides_on_the_thread(offload: bool) -> None:
+    runner = AnyioRunner(offload=offload)
+    thread = anyio.run(lambda: runner.call(threading.get_ident))
+    assert (thread != threading.get_ident()) == offload
+
+
+def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(AnyioRunner().call(work))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_sleep_waits(flavour: Flavour) -> None:
+    started = time.monotonic()
+    flavour.drive(lambda: flavour.runner().sleep(0.1))
+    assert 0.1 <= time.monotonic() - started < SOON
+
+
+def test_complete_coroutine_that_waits_raises() -> None:
+    closed: list[bool] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            closed.append(True)
+
+    async def wait_bare() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(RuntimeError):
+        complete(wait())
+    with pytest.raises(RuntimeError, match="event loop"):
+        complete(wait_bare())
+    assert closed == [True, True]
+
+
+def test_runners_satisfy_the_protocol() -> None:
+    runners: list[Runner] = [BlockingRunner(), AnyioRunner()]
+    assert len(runners) == 2
+
+
+def test_import_of_the_blocking_runner_is_light() -> None:
+    code = "import sys, libcni.invoke.blocking; print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"anyio", "asyncio", "concurrent.futures", "logging", "psutil", "subprocess", "trio"} & set(output)
