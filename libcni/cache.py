@@ -2,14 +2,14 @@
 
 ``<cache_dir>/results/<network>-<container id>-<ifname>`` holds one attachment. That name is ambiguous, as a hyphen may
 stand in all three parts, so the names inside a file are compared on every read: a file of another attachment is never
-used, overwritten or removed, and the newcomer gets a name with a digest. Go counterpart: ``cacheAdd``,
-``getCachedResult`` and ``getCachedConfig`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Caching".
+used, overwritten or removed, and the newcomer gets a name with ``@`` in place of the hyphens. Go counterpart:
+``cacheAdd``, ``getCachedResult`` and ``getCachedConfig`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3,
+"Caching".
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -204,8 +204,10 @@ class ResultCache:
             names = self.folder.names()
         except OSError as error:
             raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
+        # Most files of a large cache need not be opened to say that they are of another container.
+        parts = ("",) if container_id is None else (f"-{container_id}-", f"@{container_id}@")
         for name in names:
-            if is_temporary(name) or (container_id is not None and f"-{container_id}-" not in name):
+            if is_temporary(name) or not any(part in name for part in parts):
                 continue
             entry = self._scanned(name)
             if entry is None or (container_id is not None and _is_of_another(entry, container_id)):
@@ -288,5 +290,5 @@ def _plain_name(key: AttachmentKey) -> str:
 
 
 def _unambiguous_name(key: AttachmentKey) -> str:
-    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
-    return f"{_plain_name(key)}-{digest[:16]}"
+    # '@' is not allowed in the first two parts.
+    return "@".join(key)

@@ -6,7 +6,6 @@ Go counterpart: ``cnitool/cnitool.go``. An option may stand before or after the 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -104,6 +103,8 @@ def default_container_id(netns: str) -> str:
     >>> default_container_id("/var/run/netns/blue")
     'cnitool-296747069b8a02dc4e2a'
     """
+    import hashlib  # noqa: PLC0415 -- OpenSSL, 10 ms that those who name a container id need not spend
+
     return f"cnitool-{hashlib.sha512(netns.encode()).digest()[:10].hex()}"
 
 

@@ -282,6 +282,7 @@ def test_names_that_make_one_file_name_are_kept_apart(
     assert len(list(results(tmp_path).iterdir())) == 2
     found = {(item.network, item.container_id) for item in runtime.get_cached_attachments()}
     assert found == {("a", "b-c"), ("a-b", "c")}
+    assert [item.network for item in runtime.get_cached_attachments("c")] == ["a-b"]
     runtime.del_network_list(network("one", name="a"), first)
     assert runtime.get_network_list_cached_result(network("one", name="a-b"), second) is not None
     runtime.check_network_list(network("one", name="a-b"), second)
