@@ -69,7 +69,9 @@ def test_plugin_keeps_exact_numbers_and_its_text() -> None:
 
 
 def test_bytes_and_str_give_the_same() -> None:
-    assert network_conf_from_bytes(NETWORK) == network_conf_from_bytes(NETWORK.encode()) == conf_list_from_bytes(NETWORK)
+    assert (
+        network_conf_from_bytes(NETWORK) == network_conf_from_bytes(NETWORK.encode()) == conf_list_from_bytes(NETWORK)
+    )
     assert conf_from_bytes('{"type": "a"}') == network_plugin_conf_from_bytes(b'{"type": "a"}')
 
 
@@ -78,7 +80,12 @@ MISTAKES: dict[str, tuple[str | bytes, str, int, str]] = {
     "empty": ("", "", 1, "is empty"),
     "array": ("[]", "", 1, "expected a JSON object, found an array"),
     "truncated": ('{"name": "a",\n"plugins": [', "", 2, "invalid JSON"),
-    "duplicate-key": ('{"name": "a",\n"plugins": [{"type": "b",\n"type": "c"}]}', "plugins[0].type", 3, "duplicate key"),
+    "duplicate-key": (
+        '{"name": "a",\n"plugins": [{"type": "b",\n"type": "c"}]}',
+        "plugins[0].type",
+        3,
+        "duplicate key",
+    ),
     "nan": ('{"name": "a",\n"x": NaN}', "x", 2, "NaN"),
     "utf-8": (b'{"name": "\xff"}', "", 1, "invalid UTF-8"),
     "name-missing": (network(name=...), "name", 1, "is required"),
@@ -278,7 +285,15 @@ def test_inject_conf_sets_and_adds_and_leaves_the_original() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"": 1}, {"type": "a/b"}, {"type": None}, {"x": object()}, {"x": float("nan")}, {"name": "../x"}, {"cniVersion": 1}],
+    [
+        {"": 1},
+        {"type": "a/b"},
+        {"type": None},
+        {"x": object()},
+        {"x": float("nan")},
+        {"name": "../x"},
+        {"cniVersion": 1},
+    ],
     ids=["empty-key", "slash", "null-type", "object", "nan", "name", "version"],
 )
 def test_inject_conf_refuses_what_makes_no_configuration(values: dict[str, Any]) -> None:

@@ -12,13 +12,11 @@ from libcni.addresses import parse_address, parse_cidr
 from libcni.document import (
     MAX_DEPTH,
     DocumentError,
-    FrozenDict,
-    FrozenList,
+
     canonical,
     decode_text,
     dump,
     format_path,
-    freeze,
     join_object,
     kind_of,
     locate,
@@ -26,8 +24,8 @@ from libcni.document import (
     parse_object,
     split_array,
     split_object,
-    thaw,
 )
+from libcni.frozen import FrozenDict, FrozenList, freeze, thaw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,7 +258,9 @@ def test_copies_of_frozen_value_are_plain_and_can_be_changed() -> None:
     assert frozen == {"a": {"b": [{"c": 1}]}}
 
 
-@pytest.mark.parametrize("text", ["10.1.2.3/24", "10.1.2.3/0", "10.1.2.3/32", "fd00::1/64", "::/0", "::ffff:10.0.0.1/128"])
+@pytest.mark.parametrize(
+    "text", ["10.1.2.3/24", "10.1.2.3/0", "10.1.2.3/32", "fd00::1/64", "::/0", "::ffff:10.0.0.1/128"]
+)
 def test_parse_cidr_keeps_host_bits(text: str) -> None:
     assert str(parse_cidr(text).ip) == text.partition("/")[0].replace("::ffff:10.0.0.1", "::ffff:a00:1")
 
@@ -275,7 +275,9 @@ def test_parse_cidr_refuses_what_a_plugin_in_go_refuses(text: str) -> None:
         parse_cidr(text)
 
 
-@pytest.mark.parametrize("text", ["", "10.0.0.1/8", "fe80::1%eth0", "10.0.0", "1", " 10.0.0.1", "10.0.0.1\n", "x" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0.1/8", "fe80::1%eth0", "10.0.0", "1", " 10.0.0.1", "10.0.0.1\n", "x" * 5000]
+)
 def test_parse_address_refuses_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="."):
         parse_address(text)

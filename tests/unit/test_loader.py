@@ -77,7 +77,9 @@ def test_conf_files_of_a_file_is_an_os_error(tmp_path: Path) -> None:
         conf_files(tmp_path / "file", ALL)
 
 
-@pytest.mark.parametrize("load", [load_conf_dir, conf_from_file, network_conf_from_file], ids=lambda load: load.__name__)
+@pytest.mark.parametrize(
+    "load", [load_conf_dir, conf_from_file, network_conf_from_file], ids=lambda load: load.__name__
+)
 def test_path_with_nul_is_an_invalid_parameter(load: Callable[[str], object]) -> None:
     with pytest.raises(InvalidParameterError):
         load("/etc/cni\0/net.d")

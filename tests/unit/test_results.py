@@ -125,9 +125,7 @@ def test_result_fields_have_their_types() -> None:
         dst=ipaddress.ip_interface("0.0.0.0/0"), mtu=1400, advmss=1360, priority=0, table=0, scope=0
     )
     assert str(result.routes[1].dst) == "10.9.0.7/24", "host bits are kept"
-    assert result.dns == DNS(
-        nameservers=("10.1.0.1",), domain="a.example", search=("b.example",), options=("ndots:2",)
-    )
+    assert result.dns == DNS(nameservers=("10.1.0.1",), domain="a.example", search=("b.example",), options=("ndots:2",))
     assert Result().dns == DNS()
 
 

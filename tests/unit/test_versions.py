@@ -15,7 +15,21 @@ def test_supported_versions_are_the_released_ones_in_order() -> None:
 
 @pytest.mark.parametrize(
     "version",
-    ["", "1", "1.0", "1.0.0.0", "v1.0.0", "1.0.0\n", " 1.0.0", "1.0.x", "1.0.-1", "1_0.0.0", "01.0.0", "1.0.0-rc1", "١.0.0"],
+    [
+        "",
+        "1",
+        "1.0",
+        "1.0.0.0",
+        "v1.0.0",
+        "1.0.0\n",
+        " 1.0.0",
+        "1.0.x",
+        "1.0.-1",
+        "1_0.0.0",
+        "01.0.0",
+        "1.0.0-rc1",
+        "١.0.0",
+    ],
 )
 def test_parse_version_of_something_else_is_refused(version: str) -> None:
     with pytest.raises(VersionError, match="expected major.minor.patch"):
