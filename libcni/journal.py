@@ -272,7 +272,7 @@ def _decode(data: bytes) -> Record:
         raise ValueError(f"kind {document['kind']!r} is unknown")
     for name, kinds in _MEMBERS.items():
         if not isinstance(document[name], kinds):
-            raise TypeError(f"{name} is {kind_of(document[name])}")  # noqa: TRY301 -- the caller names the file
+            raise TypeError(f"{name} is {kind_of(document[name])}")
     key = AttachmentKey(document["networkName"], document["containerId"], document["ifName"])
     key.check()
     return Record(

@@ -276,7 +276,7 @@ class Folder:
 
 
 def _make_with_parents(directory: str) -> None:
-    """Make a folder and those above it, private whatever the umask is: who can write above can exchange what is below."""
+    """Make a folder and those above it, whatever the umask is: who can write above can exchange what is below."""
     path = Path(directory)
     for folder in (*reversed(path.parents), path):
         with contextlib.suppress(FileExistsError):

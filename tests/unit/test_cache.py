@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.attachment import AttachmentKey, RuntimeConf
-from libcni.cache import ResultCache
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
-from libcni.journal import Journal, RunningPlugin, State, netns_identity, record_of
+from libcni.journal import RunningPlugin, State, netns_identity, record_of
 from libcni.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from libcni.cache import ResultCache
+    from libcni.journal import Journal
 
 KEY = AttachmentKey("net", "box", "eth0")
 CONFIG = b'{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtu": 1.50}]}'
@@ -69,7 +72,7 @@ def document(**members: Any) -> str:
 
 
 def test_stored_entry_is_found_as_it_was(cache: ResultCache) -> None:
-    cache.store(KEY, CONFIG, RESULT, RT)
+    cache.store(KEY, RT, config=CONFIG, result=RESULT)
     entry = cache.find(KEY)
     assert entry is not None
     assert (entry.key, entry.config, entry.result) == (KEY, CONFIG, RESULT)
@@ -79,7 +82,7 @@ def test_stored_entry_is_found_as_it_was(cache: ResultCache) -> None:
 
 
 def test_stored_file_leaves_out_what_there_is_none_of(cache: ResultCache, tmp_path: Path) -> None:
-    cache.store(KEY, CONFIG, "", RuntimeConf("box", "", "eth0"))
+    cache.store(KEY, RuntimeConf("box", "", "eth0"), config=CONFIG, result="")
     assert json.loads(result_file(tmp_path).read_text()).keys() == {
         "kind",
         "containerId",
@@ -94,14 +97,14 @@ def test_stored_file_leaves_out_what_there_is_none_of(cache: ResultCache, tmp_pa
 
 def test_entry_of_an_ambiguous_name_is_never_used_overwritten_or_removed(cache: ResultCache, tmp_path: Path) -> None:
     first, second = AttachmentKey("a-b", "c", "e"), AttachmentKey("a", "b-c", "e")
-    cache.store(first, CONFIG, RESULT, RT)
+    cache.store(first, RT, config=CONFIG, result=RESULT)
     before = result_file(tmp_path, "a-b-c-e").read_bytes()
     assert cache.find(second) is None
     cache.remove(second)
-    cache.store(second, b"{}", RESULT, RT)
+    cache.store(second, RT, config=b"{}", result=RESULT)
     assert result_file(tmp_path, "a-b-c-e").read_bytes() == before
     assert {item.config for item in cache.attachments()} == {CONFIG, b"{}"}
-    cache.store(second, b"[]", RESULT, RT)
+    cache.store(second, RT, config=b"[]", result=RESULT)
     cache.remove(first)
     assert [item.config for item in cache.attachments()] == [b"[]"]
     cache.remove(second)
@@ -140,11 +143,11 @@ def test_damaged_file_is_a_cache_error_and_stops_nothing_else(
     assert reason in str(caught.value)
     assert cache.has_file(KEY)
     good = AttachmentKey("net", "good", "eth0")
-    cache.store(good, CONFIG, RESULT, RT)
+    cache.store(good, RT, config=CONFIG, result=RESULT)
     with caplog.at_level(logging.WARNING, logger="libcni.cache"):
         assert [item.container_id for item in cache.attachments()] == ["good"]
     assert any(reason in record.getMessage() for record in caplog.records)
-    cache.store(KEY, CONFIG, RESULT, RT)
+    cache.store(KEY, RT, config=CONFIG, result=RESULT)
     assert cache.find(KEY) is not None
 
 
@@ -169,7 +172,12 @@ def test_link_in_the_cache_is_an_error_and_is_never_followed_or_removed(cache: R
     put(tmp_path, "")
     result_file(tmp_path).unlink()
     result_file(tmp_path).symlink_to(target)
-    for action in (cache.find, cache.exists, cache.remove, lambda key: cache.store(key, CONFIG, RESULT, RT)):
+    for action in (
+        cache.find,
+        cache.exists,
+        cache.remove,
+        lambda key: cache.store(key, RT, config=CONFIG, result=RESULT),
+    ):
         with pytest.raises(CacheError, match="cannot be read: Too many levels of symbolic links"):
             action(KEY)
     assert cache.attachments() == []
@@ -207,7 +215,7 @@ def test_null_members_of_a_file_count_as_absent(cache: ResultCache, tmp_path: Pa
 
 def test_attachments_of_one_container_are_those_only(cache: ResultCache) -> None:
     for network, container_id in (("net", "box"), ("box", "a"), ("n-box", "b"), ("net2", "box")):
-        cache.store(AttachmentKey(network, container_id, "eth0"), CONFIG, RESULT, RT)
+        cache.store(AttachmentKey(network, container_id, "eth0"), RT, config=CONFIG, result=RESULT)
     assert [item.network for item in cache.attachments("box")] == ["net", "net2"]
     assert cache.attachments("nobody") == []
     assert len(cache.attachments()) == 4
@@ -239,7 +247,7 @@ def test_folder_that_cannot_be_read_is_a_cache_error(cache: ResultCache, journal
 def record(tmp_path: Path, **members: Any) -> Path:
     """Write a record, then replace members of its document."""
     journal = Store(str(tmp_path), durable=False).journal
-    journal.begin(record_of(KEY, CONFIG, RT, "owner", State.ADDING))
+    journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
     path = tmp_path / "journal" / "net@box@eth0"
     if members:
         path.write_text(json.dumps(json.loads(path.read_text()) | members))
@@ -281,7 +289,7 @@ def test_record_gives_the_namespace_only_while_it_is_the_same(journal: Journal, 
     netns = tmp_path / "netns"
     netns.touch()
     rt = RuntimeConf("box", str(netns), "eth0")
-    journal.begin(record_of(KEY, CONFIG, rt, None, State.ADDING))
+    journal.begin(record_of(KEY, rt, config=CONFIG, owner=None, state=State.ADDING))
     found = journal.find(KEY)
     assert found is not None
     assert found.identity == netns_identity(str(netns))
@@ -325,7 +333,7 @@ def test_damaged_record_is_a_cache_error_and_stops_nothing_else(
     with pytest.raises(DamagedFileError, match="damaged record"):
         journal.find(KEY)
     other = AttachmentKey("net", "zzz", "eth0")
-    journal.begin(record_of(other, CONFIG, RuntimeConf("zzz", "", "eth0"), None, State.ADDED))
+    journal.begin(record_of(other, RuntimeConf("zzz", "", "eth0"), config=CONFIG, owner=None, state=State.ADDED))
     found = [item for _, item in journal.scan()]
     assert isinstance(found[0], DamagedFileError)
     assert getattr(found[1], "key", None) == other
@@ -341,17 +349,16 @@ def test_record_under_the_name_of_another_is_damaged(journal: Journal, tmp_path:
         journal.find(AttachmentKey("net", "other", "eth0"))
 
 
-@pytest.mark.parametrize("action", ["find", "mark", "note", "begin", "remove"])
+@pytest.mark.parametrize("action", ["find", "mark", "note", "remove"])
 def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path: Path, action: str) -> None:
     (tmp_path / "journal").mkdir(mode=0o700)
     path = tmp_path / "journal" / "net@box@eth0"
     path.mkdir()
     (path / "inside").touch()
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "find": lambda: journal.find(KEY),
         "mark": lambda: journal.mark(KEY, State.ADDED),
         "note": lambda: journal.note_plugin(KEY, 1),
-        "begin": lambda: journal.begin(record_of(KEY, CONFIG, RT, None, State.ADDING)),
         "remove": lambda: journal.remove(KEY),
     }
     with pytest.raises(CacheError, match="cannot be") as caught:
@@ -359,9 +366,15 @@ def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path:
     assert caught.value.path == str(path)
 
 
+def test_record_that_is_there_already_is_not_begun_again(journal: Journal, tmp_path: Path) -> None:
+    before = record(tmp_path).read_bytes()
+    assert not journal.begin(record_of(KEY, RT, config=b"other", owner=None, state=State.ADDED))
+    assert (tmp_path / "journal" / "net@box@eth0").read_bytes() == before
+
+
 def test_sweep_removes_what_dead_writers_left(store: Store, tmp_path: Path) -> None:
-    store.cache.store(KEY, CONFIG, RESULT, RT)
-    store.journal.begin(record_of(KEY, CONFIG, RT, None, State.ADDED))
+    store.cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    store.journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDED))
     mine = os.getpid()
     for name in ("results", "journal"):
         (tmp_path / name / f".x.{mine}.earlier.0.tmp").touch()

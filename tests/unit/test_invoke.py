@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import libcni.invoke as package
 from libcni import (
     ConfigError,
     InvalidParameterError,
@@ -117,7 +118,7 @@ RT = RuntimeConf("box", "/run/netns/blue", "eth0", [("A", "1")])
 
 
 def test_attachment_environment_is_the_base_and_the_six_variables() -> None:
-    environment = attachment_environment(BASE, "ADD", ["/a", "/b"], RT)
+    environment = attachment_environment(BASE, "ADD", paths=["/a", "/b"], rt=RT)
     assert list(environment.items()) == [
         ("PATH", "/bin"),
         ("CNI_OWN", "kept"),
@@ -159,7 +160,10 @@ def output(stdout: str | bytes = b"", stderr: bytes = b"", **fields: Any) -> Plu
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (output(stderr=b"no route\n", exit_status=3), "exited with status 3 without an error document; stderr: no route"),
+        (
+            output(stderr=b"no route\n", exit_status=3),
+            "exited with status 3 without an error document; stderr: no route",
+        ),
         (output("half {", exit_status=1), "exited with status 1 without an error document; stdout: half {"),
         (output(exit_status=1), "exited with status 1 without an error document; it printed nothing"),
         (output(exit_status=None, signal=9), "was killed by signal 9 (SIGKILL) without an error document"),
@@ -199,7 +203,7 @@ def test_failure_quotes_only_the_end_of_a_long_log() -> None:
 
 
 def test_deadline_and_overflow_have_their_own_errors() -> None:
-    with pytest.raises(PluginTimeoutError, match="within 2.5 s") as caught:
+    with pytest.raises(PluginTimeoutError, match=r"within 2\.5 s") as caught:
         check_success(PLACE, output(exit_status=None, signal=15, timed_out=True), 2.5)
     assert (caught.value.timeout, caught.value.signal) == (2.5, 15)
     with pytest.raises(PluginTimeoutError, match="was ended"):
@@ -253,9 +257,17 @@ def test_answer_goes_on_as_printed_in_the_version_of_the_list(stdout: str, versi
 
 @pytest.mark.parametrize(
     "stdout",
-    ["", "null", "[]", "{}", '{"cniVersion": "1.0.0"}', '{"cniVersion": "1.0.0", "supportedVersions": ["x"]}']
-    + ['{"cniVersion": 1, "supportedVersions": []}', '{"supportedVersions": ["1.0.0"]}'],
-)  # fmt: skip
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"cniVersion": "1.0.0"}',
+        '{"cniVersion": "1.0.0", "supportedVersions": ["x"]}',
+        '{"cniVersion": 1, "supportedVersions": []}',
+        '{"supportedVersions": ["1.0.0"]}',
+    ],
+)
 def test_bad_version_information_is_an_output_error(stdout: str) -> None:
     with pytest.raises(PluginOutputError):
         read_version(PLACE, output(stdout))
@@ -432,8 +444,6 @@ def test_delegate_takes_another_runner(environ: dict[str, str]) -> None:
 
 
 def test_names_of_the_package_load_when_they_are_used() -> None:
-    import libcni.invoke as package
-
     assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = package.nothing

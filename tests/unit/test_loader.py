@@ -60,7 +60,7 @@ def test_conf_files_have_the_extensions_and_are_no_directories(tmp_path: Path) -
     assert [path.name for path in conf_files(tmp_path, [".conf"])] == [".conf", "a.conf"]
     assert [path.name for path in conf_files(str(tmp_path), ALL)] == [".conf", "a.conf", "b.conflist", "c.json"]
     assert conf_files(tmp_path, []) == []
-    assert all(isinstance(path, Path) and path.parent == tmp_path for path in conf_files(tmp_path, ALL))
+    assert all(path.parent == tmp_path for path in conf_files(tmp_path, ALL))
 
 
 def test_conf_files_are_in_the_order_of_their_bytes(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 
 # What is left of the fullest document of a version, and back in lists: one address of each family, no interfaces.
-FROM_ONE_FAMILY = {
+FROM_ONE_FAMILY: dict[str, Any] = {
     "ips": [
         {"address": "10.1.0.5/16", "gateway": "10.1.0.1"},
         {"address": "fd00::5/64", "gateway": "fd00::1"},
@@ -311,7 +311,7 @@ def test_version_of_another_type_is_refused_although_it_is_empty(version: object
 
 def test_unknown_version_is_a_result_error_and_an_incompatible_version() -> None:
     for expected_class in (ResultError, IncompatibleVersionError):
-        with pytest.raises(expected_class, match="version '1.2.0' is not supported"):
+        with pytest.raises(expected_class, match=r"version '1\.2\.0' is not supported"):
             Result.from_dict({"cniVersion": "1.2.0"})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from libcni import InvalidParameterError, schema
 from libcni.schema import generate, load, names, validate
@@ -19,9 +20,7 @@ GENERATED = ("cache", "error", "network", "plugin", "result-0.2", "result-0.4", 
 def test_names_are_the_files() -> None:
     assert set(GENERATED) <= set(names())
     assert {"plugins/bridge", "plugins/host-local"} <= set(names())
-    assert names() == sorted(
-        path.relative_to(SCHEMAS).with_suffix("").as_posix() for path in SCHEMAS.rglob("*.json")
-    )
+    assert names() == sorted(path.relative_to(SCHEMAS).with_suffix("").as_posix() for path in SCHEMAS.rglob("*.json"))
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -47,8 +46,6 @@ def test_schema_has_a_head_and_its_example_is_valid(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(names()))
 def test_schema_is_a_schema(name: str) -> None:
-    from jsonschema import Draft202012Validator
-
     Draft202012Validator.check_schema(load(name))
 
 
@@ -94,22 +91,18 @@ def test_generate_of_a_hand_written_one_is_refused() -> None:
 def test_validate_names_field_and_reason(name: str, change: dict[str, Any], field: str, message: str) -> None:
     document = copy.deepcopy(load(name)["examples"][0]) | change
     problems = validate(name, {key: value for key, value in document.items() if value is not ...})
-    assert [problem.field for problem in problems] == [field]
-    assert message in problems[0].message
+    assert {problem.field for problem in problems} == {field}
+    assert message in " ".join(problem.message for problem in problems)
     assert str(problems[0]) == (f"{field}: {problems[0].message}" if field else problems[0].message)
 
 
 def test_validate_returns_every_problem_in_the_order_of_the_fields() -> None:
     problems = validate("network", {"plugins": [{"type": 1}, {}], "name": 7, "disableGC": 1})
-    assert [problem.field for problem in problems] == [
-        "disableGC",
-        "disableGC",
-        "name",
-        "plugins[0].type",
-        "plugins[1]",
-    ] or [problem.field for problem in problems] == ["disableGC", "name", "plugins[0].type", "plugins[1]"]
+    fields = [problem.field for problem in problems]
+    assert fields == sorted(fields)
+    assert set(fields) == {"disableGC", "name", "plugins[0].type", "plugins[1]"}
 
 
-def test_validate_of_plugin_schema_checks_mac_and_address() -> None:
+def test_validate_of_a_plugin_schema_checks_addresses() -> None:
     bad = {"type": "static", "addresses": [{"address": "10.0.0.1"}]}
-    assert [problem.field for problem in validate("plugins/static", bad)] == ["addresses[0].address"]
+    assert {problem.field for problem in validate("plugins/static", bad)} == {"addresses[0].address"}

@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from libcni.storage import READ_LIMIT, FileOperations, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 UMASKS = (0o000, 0o022, 0o077, 0o777)
 
@@ -81,9 +81,9 @@ class _Failing(FileOperations):
         self._at("sync")
         super().sync(descriptor)
 
-    def rename(self, name: str, new_name: str, folder: int, new_folder: int) -> None:
+    def rename(self, name: str, new_name: str, *, folder: int, new_folder: int) -> None:
         self._at("rename")
-        super().rename(name, new_name, folder, new_folder)
+        super().rename(name, new_name, folder=folder, new_folder=new_folder)
 
     def sync_folder(self, folder: int) -> None:
         self._at("sync_folder")

@@ -15,7 +15,6 @@ from libcni.invoke import AnyioRunner, BlockingRunner
 from libcni.testing import RecordingRunner, ReplayError, ReplayRunner, ScriptedRunner, failure, success
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 PLUGIN = """\
@@ -71,12 +70,11 @@ def test_recorded_executions_are_replayed_without_plugins(tmp_path: Path, bin_di
     for number in range(2):
         replay = ReplayRunner(path)
         options: dict[str, Any] = {"cache_dir": tmp_path / f"replayed-{number}", "runner": replay, "durable": False}
-        tour: Callable[[], list[Any]] = (
-            (lambda options=options: _tour_blocking(CNIConfig(["/missing"], **options)))
-            if number == 0
-            else (lambda options=options: _tour_async(AsyncCNIConfig(["/missing"], **options)))
-        )
-        assert tour() == real
+        if number:
+            replayed = _tour_async(AsyncCNIConfig(["/missing"], **options))
+        else:
+            replayed = _tour_blocking(CNIConfig(["/missing"], **options))
+        assert replayed == real
         assert [call.command for call in replay.calls] == ["VERSION", "ADD", "CHECK", "DEL", "GC"]
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert [record["environment"]["CNI_COMMAND"] for record in records] == ["VERSION", "ADD", "CHECK", "DEL", "GC"]
@@ -88,9 +86,7 @@ def test_asynchronous_executions_are_recorded_as_well(tmp_path: Path, bin_dir: P
     recorder = RecordingRunner(AnyioRunner(), path)
     real = _tour_async(AsyncCNIConfig([bin_dir], cache_dir=tmp_path / "one", runner=recorder, durable=False))
     replay = ReplayRunner(path)
-    assert (
-        _tour_blocking(CNIConfig(["/missing"], cache_dir=tmp_path / "two", runner=replay, durable=False)) == real
-    )
+    assert _tour_blocking(CNIConfig(["/missing"], cache_dir=tmp_path / "two", runner=replay, durable=False)) == real
 
 
 def test_replay_without_execution_left_is_an_error(tmp_path: Path, bin_dir: Path) -> None:
