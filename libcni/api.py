@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from libcni.chain import Caller
 from libcni.collection import Collector
 from libcni.errors import InvalidParameterError
+from libcni.identifiers import is_encodable
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.operations import Operations, cached_config, cached_result
 from libcni.store import Store, network_of
@@ -51,7 +52,7 @@ class Config:
 
     def __init__(  # noqa: PLR0913 -- what the two constructors below take
         self,
-        path: Sequence[str],
+        path: Sequence[str | PathLike[str]],
         runner: Runner,
         *,
         cache_dir: str | PathLike[str],
@@ -61,13 +62,12 @@ class Config:
         owner: str | None,
         durable: bool,
     ) -> None:
-        _check_directories(path)
+        self.path = _checked_directories(path)
         _check_seconds("timeout", timeout)
         _check_seconds("lock_timeout", lock_timeout)
-        self.path = tuple(path)
         self.cache_dir = os.fspath(cache_dir)
         self.timeout = timeout
-        caller = Caller(runner, self.path, None if environ is None else dict(environ))
+        caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
         store = Store(self.cache_dir, durable=durable)
         self.operations = Operations(caller, store, lock_timeout=lock_timeout, owner=owner)
         self.collector = Collector(self.operations)
@@ -80,12 +80,22 @@ class Config:
         return timeout
 
 
-def _check_directories(path: Sequence[str]) -> None:
+def _checked_directories(path: Sequence[str | PathLike[str]]) -> tuple[str, ...]:
     if isinstance(path, str):
         raise InvalidParameterError("path", path, "expected a sequence of directories, found one string")
-    for directory in path:
-        if os.pathsep in directory or "\0" in directory:
+    directories = tuple([os.fspath(directory) for directory in path])
+    for directory in directories:
+        if os.pathsep in directory or not is_encodable(directory):
             raise InvalidParameterError("path", directory, f"a directory in CNI_PATH must not contain {os.pathsep!r}")
+    return directories
+
+
+def _checked_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environ.items():
+        if not name or "=" in name or not is_encodable(name + value):
+            # The value may be a secret: the message names the variable only.
+            raise InvalidParameterError("environ", name, "no process can have such a variable")
+    return dict(environ)
 
 
 def _check_seconds(name: str, seconds: float | None) -> None:
@@ -104,12 +114,13 @@ class CNIConfig(Config):
     :param environ: base environment of the plugins; the current one when left out.
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
-    :raises InvalidParameterError: if a directory contains the path separator, or a number of seconds is not positive.
+    :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
+        or a number of seconds is not positive.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen
         self,
-        path: Sequence[str],
+        path: Sequence[str | PathLike[str]],
         *,
         cache_dir: str | PathLike[str] = DEFAULT_CACHE_DIR,
         runner: Runner | None = None,

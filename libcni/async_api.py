@@ -35,12 +35,13 @@ class AsyncCNIConfig(Config):
     :param environ: base environment of the plugins; the current one when left out.
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
-    :raises InvalidParameterError: if a directory contains the path separator, or a number of seconds is not positive.
+    :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
+        or a number of seconds is not positive.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen
         self,
-        path: Sequence[str],
+        path: Sequence[str | PathLike[str]],
         *,
         cache_dir: str | PathLike[str] = DEFAULT_CACHE_DIR,
         runner: Runner | None = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from libcni.document import dump
 from libcni.errors import InvalidParameterError
 from libcni.frozen import FrozenDict, freeze
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args
+from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args, is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,8 +73,9 @@ class RuntimeConf:
         """
         key = AttachmentKey(network, self.container_id, self.ifname)
         key.check()
-        if "\0" in self.netns:
-            raise InvalidParameterError("netns", self.netns, "must not contain a NUL character")
+        if not is_encodable(self.netns):
+            reason = "must not contain a NUL character or half of a surrogate pair"
+            raise InvalidParameterError("netns", self.netns, reason)
         format_args(self.args)
         try:
             dump(self.capability_args)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from libcni.document import (
     DocumentError,
+    canonical,
     decode_text,
     dump,
     format_path,
@@ -92,6 +93,11 @@ class PluginConfig:
         return split_object(decode_text(self.raw))
 
     @cached_property
+    def _canonical(self) -> str:
+        """The document in one form: to Python ``1``, ``1.0`` and ``true`` are equal, to a plugin they are not."""
+        return canonical(parse_object(self.raw))
+
+    @cached_property
     def _passed_on(self) -> tuple[tuple[str, str], ...]:
         """The members that a request takes over unchanged."""
         members = self.members.items()
@@ -105,7 +111,7 @@ class PluginConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginConfig):
             return NotImplemented
-        return self.raw == other.raw or self.data == other.data
+        return self.raw == other.raw or self._canonical == other._canonical
 
     def __hash__(self) -> int:
         return hash((self.type, self.name, self.cni_version))

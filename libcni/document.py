@@ -23,10 +23,12 @@ __all__ = [
     "DocumentError",
     "JSONObject",
     "Path",
+    "canonical",
     "decode_text",
     "dump",
     "format_path",
     "join_object",
+    "kind_of",
     "locate",
     "parse",
     "parse_object",
@@ -180,6 +182,15 @@ def dump(value: Any) -> str:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def canonical(value: Any) -> str:
+    """Encode a JSON value so that equal documents give equal texts, whatever the order of their members.
+
+    >>> canonical({"b": 1, "a": True})
+    '{"a":true,"b":1}'
+    """
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
 def join_object(members: Iterable[tuple[str, str]]) -> str:

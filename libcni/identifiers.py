@@ -6,6 +6,7 @@ counterpart: ``pkg/utils``. Source: SPEC 1.1.0, section 1 ("name") and section 2
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_network_name",
     "format_args",
     "interface_name_problem",
+    "is_encodable",
     "network_name_problem",
     "parse_args",
     "plugin_type_problem",
@@ -29,6 +31,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _NAME_RULE = "must start with a letter or digit, then letters, digits, '_', '.' or '-'"
 # The Linux kernel's IFNAMSIZ of 16 counts the final NUL.
 _INTERFACE_NAME_BYTES = 15
+_NOT_ENCODABLE = "must not contain half of a surrogate pair, which has no bytes"
+
+
+def is_encodable(text: str) -> bool:
+    """Say whether a text can be part of a path or an environment, whose bytes it must have.
+
+    >>> is_encodable("eth0"), is_encodable(chr(0xD800)), is_encodable("eth" + chr(0))
+    (True, False, False)
+    """
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def network_name_problem(name: str) -> str | None:
@@ -56,7 +71,9 @@ def interface_name_problem(name: str) -> str | None:
         return "must not be '.' or '..'"
     if any(character in "/:\0" or character.isspace() for character in name):
         return "must not contain '/', ':' or white space"
-    size = len(name.encode("utf-8", "surrogatepass"))
+    if not is_encodable(name):
+        return _NOT_ENCODABLE
+    size = len(os.fsencode(name))
     return None if size <= _INTERFACE_NAME_BYTES else f"has {size} bytes; at most {_INTERFACE_NAME_BYTES} are allowed"
 
 
@@ -142,6 +159,8 @@ def _pair_problem(key: str, value: str) -> str | None:
         return "a key must not be empty"
     if "=" in key:
         return "a key must not contain '='"
-    if any(character in text for text in (key, value) for character in ";\0"):
+    if ";" in key or ";" in value:
         return "a key or value must not contain ';', which separates pairs"
+    if not is_encodable(key + value):
+        return "a key or value must not contain a NUL character or half of a surrogate pair"
     return None

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import DocumentError, dump, parse_object
+from libcni.document import DocumentError, dump, kind_of, parse_object
 from libcni.errors import CacheError, DamagedFileError
 from libcni.frozen import FrozenDict
 from libcni.storage import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from types import UnionType
 
     from libcni.storage import Folder
 
@@ -269,23 +270,48 @@ def _decode(data: bytes) -> Record:
     document = parse_object(data)
     if document["kind"] != _KIND:
         raise ValueError(f"kind {document['kind']!r} is unknown")
+    for name, kinds in _MEMBERS.items():
+        if not isinstance(document[name], kinds):
+            raise TypeError(f"{name} is {kind_of(document[name])}")
     key = AttachmentKey(document["networkName"], document["containerId"], document["ifName"])
     key.check()
-    identity = document["netnsIdentity"]
-    boot_id = document["bootId"]
     return Record(
         key=key,
         config=base64.b64decode(document["config"], validate=True),
         netns=document["netns"],
-        identity=NetnsIdentity(int(identity[0]), int(identity[1]), boot_id) if identity else None,
-        args=tuple([(str(name), str(value)) for name, value in document["cniArgs"]]),
-        capability_args=dict(document["capabilityArgs"]),
+        identity=_decode_identity(document["netnsIdentity"], document["bootId"]),
+        args=_decode_args(document["cniArgs"]),
+        capability_args=document["capabilityArgs"],
         owner=document["owner"],
         state=State(document["state"].strip()),
         plugin=_decode_plugin(document["plugin"]),
-        boot_id=boot_id,
+        boot_id=document["bootId"],
         time=document["time"],
     )
+
+
+_MEMBERS: Mapping[str, type | UnionType] = {
+    **dict.fromkeys(("state", "plugin", "networkName", "containerId", "ifName", "config", "netns", "bootId"), str),
+    "netnsIdentity": list | None,
+    "cniArgs": list,
+    "capabilityArgs": dict,
+    "owner": str | None,
+    "time": float | int,
+}
+
+
+def _decode_identity(values: Sequence[int] | None, boot_id: str) -> NetnsIdentity | None:
+    if not values:
+        return None
+    device, inode = values
+    return NetnsIdentity(int(device), int(inode), boot_id)
+
+
+def _decode_args(pairs: Sequence[Sequence[object]]) -> tuple[tuple[str, str], ...]:
+    args = tuple([(str(name), str(value)) for name, value in pairs])
+    if list(map(list, args)) != pairs:
+        raise ValueError("cniArgs are not pairs of texts")
+    return args
 
 
 def _decode_plugin(text: str) -> RunningPlugin | None:

@@ -80,11 +80,20 @@ def _list(directory: str | PathLike[str], extensions: Sequence[str]) -> list[str
     wanted = frozenset(extensions)
     try:
         with os.scandir(directory) as entries:
-            found = [entry for entry in entries if _extension(entry.name) in wanted and not entry.is_dir()]
+            found = [entry for entry in entries if _extension(entry.name) in wanted and not _is_directory(entry)]
     except FileNotFoundError:
         return []
+    except ValueError as error:
+        raise InvalidParameterError("directory", directory, str(error)) from None
     found.sort(key=lambda entry: os.fsencode(entry.name))
     return [os.fspath(entry.path) for entry in found]
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads nowhere: reading it says why
 
 
 def _extension(name: str) -> str:
@@ -95,7 +104,10 @@ def _extension(name: str) -> str:
 
 def _read(path: str | PathLike[str]) -> bytes:
     """Read a configuration file, and never block on a pipe or a device that stands in its place."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except ValueError as error:
+        raise InvalidParameterError("path", path, str(error)) from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -255,7 +267,8 @@ def _collect(load: Callable[[str], T], path: str, problems: list[ConfigError]) -
     except ConfigError as error:
         problems.append(error)
     except OSError as error:
-        problems.append(ConfigError(f"cannot be read: {error.strerror}", source=Path(path)))
+        # A drop-in that cannot be read makes the list unusable; the file to look at is the drop-in.
+        problems.append(ConfigError(f"cannot be read: {error.strerror}", source=Path(error.filename or path)))
     return None
 
 

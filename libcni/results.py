@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from libcni import protocol
-from libcni.document import DocumentError, dump, format_path, parse_object
+from libcni.document import DocumentError, dump, format_path, kind_of, parse_object
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
 from libcni.frozen import FrozenDict, freeze, thaw
 from libcni.protocol import first_problem
@@ -194,11 +194,13 @@ _MODELS: dict[str, type[protocol.ListResultDocument | protocol.ResultDocument01]
 }
 
 
-def check_result(obj: JSONObject, default_version: str = "") -> CheckedResult:
+def check_result(obj: object, default_version: str = "") -> CheckedResult:
     """Check a result object against the version it names, or against ``default_version``.
 
     :raises ResultError: if it is not a result of that version.
     """
+    if not isinstance(obj, dict):
+        raise ResultError(f"expected a JSON object, found {kind_of(obj)}")
     version = _version_of(obj, default_version)
     return CheckedResult(version, _validated(_MODELS[version], obj))
 

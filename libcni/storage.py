@@ -13,6 +13,7 @@ import itertools
 import os
 import stat
 import time
+from pathlib import Path
 
 from libcni.errors import CacheError
 
@@ -20,6 +21,9 @@ __all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_tem
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+PARENT_MODE = 0o755
+"""Of a folder above the cache directory that has to be made first."""
+
 NAME_MAX = 255
 """Bytes in a file name, on every Linux file system that is in use for this."""
 
@@ -156,8 +160,7 @@ class Folder:
         except FileNotFoundError:
             if not create:
                 raise
-        with contextlib.suppress(FileExistsError):
-            os.makedirs(self.cache_dir, FOLDER_MODE)  # noqa: PTH103 -- text in
+        _make_with_parents(self.cache_dir)
         return os.open(self.cache_dir, _OPEN_FOLDER)
 
     def _open_no_follow(self, parent: int) -> OpenFolder:
@@ -270,6 +273,15 @@ class Folder:
         :raises OSError: if the folder cannot be read.
         """
         return [name for name in self.names() if _is_leftover(name) and self.remove(name)]
+
+
+def _make_with_parents(directory: str) -> None:
+    """Make a folder and those above it, whatever the umask is: who can write above can exchange what is below."""
+    path = Path(directory)
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(FOLDER_MODE if folder == path else PARENT_MODE)
+            folder.chmod(FOLDER_MODE if folder == path else PARENT_MODE)
 
 
 def is_temporary(name: str) -> bool:

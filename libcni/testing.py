@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -204,9 +205,16 @@ class RecordingRunner:
         protocol = {key: value for key, value in seen.environment.items() if key.startswith("CNI_")}
         fields = asdict(output) | {name: _encoded(getattr(output, name)) for name in _OUTPUT_TEXTS}
         line = dump({"plugin": seen.plugin, "environment": protocol, "stdin": _encoded(call.stdin), "output": fields})
-        with self._lock, self._path.open("a", encoding="ascii") as file:
-            file.write(line + "\n")
+        with self._lock:
+            _append_private(self._path, f"{line}\n".encode())
         return output
+
+
+def _append_private(path: Path, line: bytes) -> None:
+    # What goes to plugins may be secret.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write(line)
 
 
 class ReplayRunner(_InPlace):

@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from libcni.config import PluginConfig, parse_plugin
-from libcni.document import parse_object
-from libcni.errors import PluginNotFoundError
+from libcni.document import DocumentError, parse_object
+from libcni.errors import ConfigError, PluginNotFoundError
 from libcni.invoke.answer import Invocation, check_success, read_result, start_error
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.environment import CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_PATH, split_path
@@ -114,8 +114,7 @@ def _run(
     stdin = stdin.encode() if isinstance(stdin, str) else stdin
     chosen = runner or BlockingRunner()
     paths = split_path(given.get(CNI_PATH, ""))
-    network = str(parse_object(stdin).get("name", ""))
-    place = Invocation(plugin, "", command, network, given.get(CNI_CONTAINERID, ""), given.get(CNI_IFNAME, ""))
+    place = Invocation(plugin, "", command, _network(stdin), given.get(CNI_CONTAINERID, ""), given.get(CNI_IFNAME, ""))
     try:
         path = chosen.find(plugin, paths)
     except PluginNotFoundError as error:
@@ -127,3 +126,10 @@ def _run(
         raise start_error(invocation, error) from error
     check_success(invocation, output, timeout)
     return invocation, output
+
+
+def _network(stdin: bytes) -> str:
+    try:
+        return str(parse_object(stdin).get("name") or "")
+    except DocumentError as error:
+        raise ConfigError(error.msg, line=error.line, column=error.column) from None

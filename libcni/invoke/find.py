@@ -47,7 +47,7 @@ def _why_not_executable(path: str) -> str | None:
     """Say why a path cannot be run: ``None`` if it can, an empty text if there is nothing."""
     try:
         status = os.stat(path)  # noqa: PTH116 -- a look-up on the way of every plugin call; Path costs more than the call
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that has no bytes names no file
         return ""
     if not stat.S_ISREG(status.st_mode):
         return "is not a regular file"

@@ -1,0 +1,389 @@
+"""Stored results and records of what was begun: names, formats, damage."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcni.attachment import AttachmentKey, RuntimeConf
+from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
+from libcni.journal import RunningPlugin, State, netns_identity, record_of
+from libcni.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from libcni.cache import ResultCache
+    from libcni.journal import Journal
+
+KEY = AttachmentKey("net", "box", "eth0")
+CONFIG = b'{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtu": 1.50}]}'
+RESULT = '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}],"own":1.50}'
+RT = RuntimeConf("box", "/run/netns/blue", "eth0", [("A", "1"), ("A", "2")], {"mac": "m", "big": 2**63})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path), durable=False)
+
+
+@pytest.fixture
+def cache(store: Store) -> ResultCache:
+    return store.cache
+
+
+@pytest.fixture
+def journal(store: Store) -> Journal:
+    return store.journal
+
+
+def result_file(tmp_path: Path, name: str = "net-box-eth0") -> Path:
+    return tmp_path / "results" / name
+
+
+def put(tmp_path: Path, data: str | bytes, name: str = "net-box-eth0") -> Path:
+    path = result_file(tmp_path, name)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def document(**members: Any) -> str:
+    """Return a file as Go libcni writes it; a member that is ``...`` is left out."""
+    whole = {
+        "kind": "cniCacheV1",
+        "containerId": "box",
+        "config": base64.b64encode(CONFIG).decode(),
+        "ifName": "eth0",
+        "networkName": "net",
+        "result": {"cniVersion": "1.0.0"},
+    } | members
+    return json.dumps({key: value for key, value in whole.items() if value is not ...})
+
+
+# Results
+
+
+def test_stored_entry_is_found_as_it_was(cache: ResultCache) -> None:
+    cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    entry = cache.find(KEY)
+    assert entry is not None
+    assert (entry.key, entry.config, entry.result) == (KEY, CONFIG, RESULT)
+    assert (entry.netns, entry.args, entry.capability_args) == (RT.netns, RT.args, RT.capability_args)
+    assert entry.runtime_conf(RuntimeConf("box", "/other", "eth0")) == RT
+    assert entry.attachment().result is not None
+
+
+def test_stored_file_leaves_out_what_there_is_none_of(cache: ResultCache, tmp_path: Path) -> None:
+    cache.store(KEY, RuntimeConf("box", "", "eth0"), config=CONFIG, result="")
+    assert json.loads(result_file(tmp_path).read_text()).keys() == {
+        "kind",
+        "containerId",
+        "config",
+        "ifName",
+        "networkName",
+    }
+    entry = cache.find(KEY)
+    assert entry is not None
+    assert (entry.result, entry.attachment().result) == ("", None)
+
+
+def test_entry_of_an_ambiguous_name_is_never_used_overwritten_or_removed(cache: ResultCache, tmp_path: Path) -> None:
+    first, second = AttachmentKey("a-b", "c", "e"), AttachmentKey("a", "b-c", "e")
+    cache.store(first, RT, config=CONFIG, result=RESULT)
+    before = result_file(tmp_path, "a-b-c-e").read_bytes()
+    assert cache.find(second) is None
+    cache.remove(second)
+    cache.store(second, RT, config=b"{}", result=RESULT)
+    assert result_file(tmp_path, "a-b-c-e").read_bytes() == before
+    assert {item.config for item in cache.attachments()} == {CONFIG, b"{}"}
+    cache.store(second, RT, config=b"[]", result=RESULT)
+    cache.remove(first)
+    assert [item.config for item in cache.attachments()] == [b"[]"]
+    cache.remove(second)
+    assert cache.attachments() == []
+
+
+DAMAGED: dict[str, tuple[str | bytes, str]] = {
+    "empty": ("", "is empty"),
+    "truncated": (document()[:50], "invalid JSON"),
+    "array": ("[]", "expected a JSON object"),
+    "binary": (b"\xff\x00", "invalid UTF-8"),
+    "kind-unknown": (document(kind="cniCacheV9"), "kind: must be 'cniCacheV1'"),
+    "config-not-base64": (document(config="*"), "config: not base64"),
+    "config-missing": (document(config=...), "config: is required"),
+    "config-number": (document(config=7), "config: expected a string"),
+    "container-number": (document(containerId=1), "containerId: expected a string"),
+    "container-path": (document(containerId="../x"), "invalid container_id '../x'"),
+    "network-path": (document(networkName="/"), "invalid network '/'"),
+    "args-triple": (document(cniArgs=[["A", "1", "2"]]), "cniArgs[0]"),
+    "args-numbers": (document(cniArgs=[["A", 1]]), "cniArgs[0][1]: expected a string"),
+    "capabilities-array": (document(capabilityArgs=[]), "capabilityArgs: expected an object"),
+    "result-text": (document(result="x"), "result: expected an object"),
+    "legacy-bad-result": ('{"cniVersion": "1.0.0", "ips": [null]}', "ips[0]"),
+    "legacy-future": ('{"cniVersion": "9.0.0"}', "not supported"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_file_is_a_cache_error_and_stops_nothing_else(
+    cache: ResultCache, tmp_path: Path, caplog: pytest.LogCaptureFixture, data: str | bytes, reason: str
+) -> None:
+    path = put(tmp_path, data)
+    with pytest.raises(DamagedFileError) as caught:
+        cache.find(KEY)
+    assert caught.value.path == str(path)
+    assert reason in str(caught.value)
+    assert cache.has_file(KEY)
+    good = AttachmentKey("net", "good", "eth0")
+    cache.store(good, RT, config=CONFIG, result=RESULT)
+    with caplog.at_level(logging.WARNING, logger="libcni.cache"):
+        assert [item.container_id for item in cache.attachments()] == ["good"]
+    assert any(reason in record.getMessage() for record in caplog.records)
+    cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    assert cache.find(KEY) is not None
+
+
+def test_damaged_file_in_the_way_of_an_add_is_set_aside(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, "damage")
+    assert cache.exists(KEY) is False
+    assert [path.read_text() for path in (tmp_path / "damaged").iterdir()] == ["damage"]
+    assert not result_file(tmp_path).exists()
+    assert (cache.exists(KEY), cache.has_file(KEY)) == (False, False)
+    cache.set_aside("net-box-eth0")
+
+
+def test_damaged_file_is_removed_with_its_attachment(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, "damage")
+    cache.remove(KEY)
+    assert not result_file(tmp_path).exists()
+
+
+def test_link_in_the_cache_is_an_error_and_is_never_followed_or_removed(cache: ResultCache, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text(document())
+    put(tmp_path, "")
+    result_file(tmp_path).unlink()
+    result_file(tmp_path).symlink_to(target)
+    for action in (
+        cache.find,
+        cache.exists,
+        cache.remove,
+        lambda key: cache.store(key, RT, config=CONFIG, result=RESULT),
+    ):
+        with pytest.raises(CacheError, match="cannot be read: Too many levels of symbolic links"):
+            action(KEY)
+    assert cache.attachments() == []
+    assert result_file(tmp_path).is_symlink()
+    assert target.read_text() == document()
+
+
+def test_entry_with_a_damaged_result_is_left_out_of_the_list(
+    cache: ResultCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, document(result={"cniVersion": "1.0.0", "ips": 7}))
+    entry = cache.find(KEY)
+    assert entry is not None
+    with pytest.raises(CNIError, match="ips: expected an array"):
+        entry.attachment()
+    assert cache.attachments() == []
+    assert "net-box-eth0" in caplog.text
+
+
+def test_legacy_file_is_a_result_and_nothing_else(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, RESULT)
+    entry = cache.find(KEY)
+    assert entry is not None
+    assert (entry.key, entry.config, entry.result) == (KEY, None, RESULT)
+    assert entry.runtime_conf(RT) == RT
+    assert cache.attachments() == []
+
+
+def test_null_members_of_a_file_count_as_absent(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, document(netns=None, cniArgs=None, capabilityArgs=None, result=None, own=1))
+    entry = cache.find(KEY)
+    assert entry is not None
+    assert (entry.netns, entry.args, entry.capability_args, entry.result) == ("", (), {}, "")
+
+
+def test_attachments_of_one_container_are_those_only(cache: ResultCache) -> None:
+    for network, container_id in (("net", "box"), ("box", "a"), ("n-box", "b"), ("net2", "box")):
+        cache.store(AttachmentKey(network, container_id, "eth0"), RT, config=CONFIG, result=RESULT)
+    assert [item.network for item in cache.attachments("box")] == ["net", "net2"]
+    assert cache.attachments("nobody") == []
+    assert len(cache.attachments()) == 4
+
+
+def test_names_too_long_for_a_file_are_refused(cache: ResultCache) -> None:
+    cache.check_name(AttachmentKey("n" * 100, "c" * 100, "eth0"))
+    with pytest.raises(InvalidParameterError, match="too long for a file name") as caught:
+        cache.check_name(AttachmentKey("n" * 100, "c" * 150, "eth0"))
+    assert caught.value.name == "container_id"
+
+
+def test_temporary_file_is_no_attachment(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, "half", ".net-box-eth0.1.1.1.tmp")
+    assert list(cache.scan()) == []
+
+
+def test_folder_that_cannot_be_read_is_a_cache_error(cache: ResultCache, journal: Journal, tmp_path: Path) -> None:
+    for name in ("results", "journal"):
+        (tmp_path / name).touch()
+    for action in (cache.attachments, lambda: list(journal.scan())):
+        with pytest.raises(CacheError, match="is not a folder"):
+            action()
+
+
+# Records
+
+
+def record(tmp_path: Path, **members: Any) -> Path:
+    """Write a record, then replace members of its document."""
+    journal = Store(str(tmp_path), durable=False).journal
+    journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
+    path = tmp_path / "journal" / "net@box@eth0"
+    if members:
+        path.write_text(json.dumps(json.loads(path.read_text()) | members))
+    return path
+
+
+def test_record_is_found_as_it_was_begun(journal: Journal, tmp_path: Path) -> None:
+    record(tmp_path)
+    found = journal.find(KEY)
+    assert found is not None
+    assert (found.key, found.config, found.owner, found.state) == (KEY, CONFIG, "owner", State.ADDING)
+    assert (found.netns, found.args, found.capability_args) == (RT.netns, RT.args, RT.capability_args)
+    assert (found.plugin, found.identity) == (None, None)
+    assert abs(found.time - time.time()) < 60
+    assert found.attachment().config == CONFIG
+
+
+def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Path) -> None:
+    path = record(tmp_path)
+    size, inode = path.stat().st_size, path.stat().st_ino
+    for state in State:
+        assert journal.mark(KEY, state)
+        journal.note_plugin(KEY, 4194304)
+        found = journal.find(KEY)
+        assert found is not None
+        assert found.state is state
+        assert isinstance(found.plugin, RunningPlugin)
+        assert found.plugin.pid == 4194304
+        assert abs(found.plugin.started - time.clock_gettime(time.CLOCK_BOOTTIME)) < 60
+    assert (path.stat().st_size, path.stat().st_ino) == (size, inode)
+    journal.remove(KEY)
+    assert journal.find(KEY) is None
+    assert journal.mark(KEY, State.DELETING) is False
+    journal.note_plugin(KEY, 1)
+    journal.remove(KEY)
+
+
+def test_record_gives_the_namespace_only_while_it_is_the_same(journal: Journal, tmp_path: Path) -> None:
+    netns = tmp_path / "netns"
+    netns.touch()
+    rt = RuntimeConf("box", str(netns), "eth0")
+    journal.begin(record_of(KEY, rt, config=CONFIG, owner=None, state=State.ADDING))
+    found = journal.find(KEY)
+    assert found is not None
+    assert found.identity == netns_identity(str(netns))
+    assert found.runtime_conf == rt
+    netns.rename(tmp_path / "gone")
+    netns.touch()
+    assert found.runtime_conf.netns == ""
+    assert netns_identity("/n\0ul") is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"kind": "libcniRecordV9"},
+        {"kind": None},
+        {"state": "unknown     "},
+        {"state": 1},
+        {"config": "*"},
+        {"config": None},
+        {"containerId": "../x"},
+        {"containerId": "other"},
+        {"cniArgs": [["A"]]},
+        {"cniArgs": None},
+        {"capabilityArgs": 1},
+        {"netnsIdentity": [1]},
+        {"plugin": "x"},
+        {"plugin": None},
+        {"networkName": 7},
+        {"netns": 7},
+        {"owner": 7},
+        {"time": "x"},
+        {"bootId": 7},
+        {"cniArgs": [["A", 1]]},
+    ],
+    ids=str,
+)
+def test_damaged_record_is_a_cache_error_and_stops_nothing_else(
+    journal: Journal, tmp_path: Path, members: dict[str, Any]
+) -> None:
+    path = record(tmp_path, **members)
+    with pytest.raises(DamagedFileError, match="damaged record"):
+        journal.find(KEY)
+    other = AttachmentKey("net", "zzz", "eth0")
+    journal.begin(record_of(other, RuntimeConf("zzz", "", "eth0"), config=CONFIG, owner=None, state=State.ADDED))
+    found = [item for _, item in journal.scan()]
+    assert isinstance(found[0], DamagedFileError)
+    assert getattr(found[1], "key", None) == other
+    journal.set_aside(path.name)
+    journal.set_aside(path.name)
+    assert not path.exists()
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+
+
+def test_record_under_the_name_of_another_is_damaged(journal: Journal, tmp_path: Path) -> None:
+    record(tmp_path).rename(tmp_path / "journal" / "net@other@eth0")
+    with pytest.raises(DamagedFileError, match="of another attachment than its name says"):
+        journal.find(AttachmentKey("net", "other", "eth0"))
+
+
+@pytest.mark.parametrize("action", ["find", "mark", "note", "remove"])
+def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path: Path, action: str) -> None:
+    (tmp_path / "journal").mkdir(mode=0o700)
+    path = tmp_path / "journal" / "net@box@eth0"
+    path.mkdir()
+    (path / "inside").touch()
+    actions: dict[str, Callable[[], object]] = {
+        "find": lambda: journal.find(KEY),
+        "mark": lambda: journal.mark(KEY, State.ADDED),
+        "note": lambda: journal.note_plugin(KEY, 1),
+        "remove": lambda: journal.remove(KEY),
+    }
+    with pytest.raises(CacheError, match="cannot be") as caught:
+        actions[action]()
+    assert caught.value.path == str(path)
+
+
+def test_record_that_is_there_already_is_not_begun_again(journal: Journal, tmp_path: Path) -> None:
+    before = record(tmp_path).read_bytes()
+    assert not journal.begin(record_of(KEY, RT, config=b"other", owner=None, state=State.ADDED))
+    assert (tmp_path / "journal" / "net@box@eth0").read_bytes() == before
+
+
+def test_sweep_removes_what_dead_writers_left(store: Store, tmp_path: Path) -> None:
+    store.cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    store.journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDED))
+    mine = os.getpid()
+    for name in ("results", "journal"):
+        (tmp_path / name / f".x.{mine}.earlier.0.tmp").touch()
+    store.sweep()
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-box-eth0"]
+    assert [path.name for path in (tmp_path / "journal").iterdir()] == ["net@box@eth0"]
+
+
+def test_sweep_of_a_folder_that_cannot_be_read_is_a_cache_error(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "journal").touch()
+    with pytest.raises(CacheError):
+        store.sweep()
