@@ -369,3 +369,26 @@ def test_injected_member_reaches_the_plugin(make: Callable[..., Runtime]) -> Non
     runner = ScriptedRunner()
     make(runner).add_network(plugin, attachment())
     assert runner.calls[0].request == {"cniVersion": "1.0.0", "name": "n", "type": "t", "mtu": 1400}
+
+
+def test_damaged_file_without_a_record_does_not_stop_an_add(make: Callable[..., Runtime], tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "results"
+    folder.mkdir(parents=True)
+    (folder / "net-box-eth0").write_text("")
+    runner = ScriptedRunner({("one", "ADD"): success(RESULT)})
+    assert make(runner).add_network_list(network("one"), attachment()).to_dict() == RESULT
+    assert len(list((tmp_path / "cache" / "damaged").iterdir())) == 1
+
+
+def test_damaged_file_of_an_attachment_that_is_on_record_refuses_an_add(
+    make: Callable[..., Runtime],
+    tmp_path: Path,
+) -> None:
+    runner = ScriptedRunner()
+    runtime = make(runner)
+    runtime.add_network_list(network("one"), attachment())
+    (tmp_path / "cache" / "results" / "net-box-eth0").write_text("")
+    with pytest.raises(AttachmentExistsError):
+        runtime.add_network_list(network("one"), attachment())
+    assert runner.history == [("ADD", "one")]
+    assert runtime.pending() == []
