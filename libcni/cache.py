@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from libcni.attachment import RuntimeConf
+    from libcni.document import JSONObject
 
 __all__ = ["CacheEntry", "ResultCache"]
 
@@ -36,17 +37,25 @@ _log = logging.getLogger("libcni.cache")
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What one file says. ``result`` is the encoded result, ``""`` when there is none.
+    """What one file says: its ``text``, and the decoded result in it.
 
     A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
     """
 
     key: AttachmentKey
     config: bytes | None
-    result: str
+    text: str
+    decoded_result: JSONObject | None
     netns: str = ""
     args: Sequence[tuple[str, str]] = ()
     capability_args: Mapping[str, Any] | None = None
+
+    @property
+    def result(self) -> str:
+        """The encoded result as it was stored, ``""`` when there is none."""
+        if self.decoded_result is None:
+            return ""
+        return self.text if self.config is None else split_object(self.text)["result"]
 
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form.
@@ -61,7 +70,7 @@ class CacheEntry:
             netns=self.netns,
             cni_args=self.args,
             capability_args=self.capability_args or {},
-            result=Result.from_bytes(self.result) if self.result else None,
+            result=None if self.decoded_result is None else Result.from_dict(self.decoded_result),
         )
 
     def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
@@ -252,7 +261,7 @@ class ResultCache:
         except DocumentError as error:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         if "kind" not in document:
-            return CacheEntry(legacy_key or AttachmentKey("", "", ""), None, self._legacy_result(name, text))
+            return self._legacy_entry(name, text, legacy_key)
         try:
             model = CacheDocument.model_validate(document)
         except ValidationError as error:
@@ -267,18 +276,20 @@ class ResultCache:
         return CacheEntry(
             key=key,
             config=model.config,
-            result="" if model.result is None else split_object(text)["result"],
+            text=text,
+            decoded_result=model.result,
             netns=model.netns or "",
             args=tuple([(pair[0], pair[1]) for pair in model.cniArgs or ()]),
             capability_args=model.capabilityArgs or {},
         )
 
-    def _legacy_result(self, name: str, text: str) -> str:
+    def _legacy_entry(self, name: str, text: str, key: AttachmentKey | None) -> CacheEntry:
         try:
-            Result.from_bytes(text)
+            result = parse_object(text)
+            Result.from_dict(result)
         except CNIError as error:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
-        return text
+        return CacheEntry(key or AttachmentKey("", "", ""), config=None, text=text, decoded_result=result)
 
 
 def _is_of_another(entry: CacheEntry | CacheError, container_id: str) -> bool:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from libcni.config import append_plugins, conf_list_from_conf, parse_network, parse_plugin
-from libcni.document import DocumentError, parse
 from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundError, NoConfigsFoundError
-from libcni.frozen import is_object
 from libcni.identifiers import network_name_problem
 
 if TYPE_CHECKING:
@@ -45,6 +43,8 @@ DROP_IN_EXTENSIONS = (".conf",)
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes: a larger configuration file is a mistake, and must not fill the memory."""
+
+_CHUNK = 64 * 1024
 
 T = TypeVar("T", "NetworkConfigList", "PluginConfig")
 
@@ -108,14 +108,25 @@ def _read(path: str | PathLike[str]) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except ValueError as error:
         raise InvalidParameterError("path", path, str(error)) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError("is not a regular file", source=Path(path))
-        data = file.read(SIZE_LIMIT + 1)
+    try:
+        size = _regular_size(descriptor, path)
+        data = os.read(descriptor, size + 1)
+        while len(data) != size and len(data) <= SIZE_LIMIT and (chunk := os.read(descriptor, _CHUNK)):
+            data += chunk
+    finally:
+        os.close(descriptor)
     if len(data) > SIZE_LIMIT:
         raise ConfigError(f"is larger than {SIZE_LIMIT} bytes", source=Path(path))
     return data
+
+
+def _regular_size(descriptor: int, path: str | PathLike[str]) -> int:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError("is not a regular file", source=Path(path))
+    if status.st_size > SIZE_LIMIT:
+        raise ConfigError(f"is larger than {SIZE_LIMIT} bytes", source=Path(path))
+    return status.st_size
 
 
 def network_conf_from_bytes(data: bytes | str) -> NetworkConfigList:
@@ -242,23 +253,31 @@ def load_conf(directory: str | PathLike[str], name: str) -> PluginConfig:
 
 
 def _find(paths: Sequence[str], name: str, *, load: Callable[[str], T], problems: list[ConfigError]) -> T | None:
-    """Load the first good file with the name; what is wrong with the others goes to ``problems``."""
+    """Load the first good file with the name; when there is none, say what is wrong with every bad file."""
+    passed_over: list[str] = []
     for path in paths:
-        if _may_be_named(path, name):
-            loaded = _collect(load, path, problems)
-            if loaded is not None and loaded.name == name:
-                return loaded
+        if _cannot_be_named(path, name.encode()):
+            passed_over.append(path)
+            continue
+        loaded = _collect(load, path, problems)
+        if loaded is not None and loaded.name == name:
+            return loaded
+    for path in passed_over:
+        _collect(load, path, problems)
+    problems.sort(key=lambda problem: os.fsencode(problem.source or ""))
     return None
 
 
-def _may_be_named(path: str, name: str) -> bool:
-    """Look at nothing but the name, which is all that most files of a large directory are read for."""
+def _cannot_be_named(path: str, name: bytes) -> bool:
+    """Say whether a file cannot have the name: it is not in it, nor an escape that could stand for a part of it.
+
+    Most files of a large directory need not be decoded to know that.
+    """
     try:
-        document = parse(_read(path))
-    except (DocumentError, ConfigError, OSError):
-        return True
-    found = document.get("name") if is_object(document) else None
-    return found == name or not isinstance(found, str)
+        data = _read(path)
+    except (ConfigError, OSError):
+        return False
+    return name not in data and b"\\" not in data
 
 
 def _collect(load: Callable[[str], T], path: str, problems: list[ConfigError]) -> T | None:

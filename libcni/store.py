@@ -92,7 +92,7 @@ class Known:
             try:
                 return self.entry.attachment()
             except CNIError:
-                return replace(self.entry, result="").attachment()
+                return replace(self.entry, decoded_result=None).attachment()
         return None if self.record is None else self.record.attachment()
 
 

@@ -212,8 +212,8 @@ class Execution:
         self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
 
     def _spawn(self, close_inherited: Iterable[tuple[int, int]]) -> None:
-        # In a program that closed its standard streams the first pipes get their numbers. Numbers are given lowest first:
-        # in this order no line overwrites what a later one needs.
+        # A program that closed its standard streams gives their numbers to the first pipes. Numbers are given lowest
+        # first: in this order no line overwrites what a later one needs.
         actions = [
             (os.POSIX_SPAWN_DUP2, self._fds[_STDIN_READ], 0),
             (os.POSIX_SPAWN_DUP2, self._fds[_STDOUT_WRITE], 1),

@@ -1,6 +1,7 @@
 """Measures libcni against Go libcni on this machine, side by side, and prints a table of ratios.
 
-``python -m tests.benchmarks.bench [--pairs 7] [--out DIRECTORY]``; nothing here passes or fails by time. Lower is better.
+``python -m tests.benchmarks.bench [--pairs 7] [--out DIRECTORY]``; nothing here passes or fails by time. Lower is
+better.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 48, 56
 COLORS = ("#b3541e", "#1f6feb", "#2d8a4e", "#6e7781", "#8250df")
 
-Line = "Sequence[tuple[float, float]]"
+Points: TypeAlias = "Sequence[tuple[float, float]]"
 
 
-def draw(path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Line]) -> None:
+def draw(path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Points]) -> None:
     """Write a plot of named lines."""
     top = max(y for points in lines.values() for _, y in points) * 1.08
     right = max(x for points in lines.values() for x, _ in points)
@@ -26,7 +26,8 @@ def draw(path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str,
         return LEFT + x / right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
+        ' font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="24" font-size="16" font-weight="bold">{escape(title)}</text>',
     ]

@@ -1,4 +1,4 @@
-"""A worker that measures libcni from inside: a mode prints one JSON object of seconds, and takes what the Go one takes."""
+"""A worker that measures libcni from inside: a mode prints one JSON object of seconds, as the Go worker does."""
 
 from __future__ import annotations
 

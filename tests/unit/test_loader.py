@@ -266,11 +266,11 @@ def test_bad_files_are_all_named_when_no_good_one_has_the_name(tmp_path: Path) -
     array.write_text("[]")
     loop = tmp_path / "40.conf"
     loop.symlink_to(loop)
-    write_list(tmp_path / "50.conflist", "other", "c/d")
+    other = write_list(tmp_path / "50.conflist", "other", "c/d")
     with pytest.raises(NetworkNotFoundError) as caught:
         load_network_conf(tmp_path, "net")
-    assert [problem.source for problem in caught.value.problems] == [bad_type, truncated, array, loop]
-    for path in (bad_type, truncated, array, loop):
+    assert [problem.source for problem in caught.value.problems] == [bad_type, truncated, array, loop, other]
+    for path in (bad_type, truncated, array, loop, other):
         assert str(path) in str(caught.value)
     assert "plugins[0].type" in str(caught.value)
 
