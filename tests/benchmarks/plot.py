@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 48, 56
 COLORS = ("#b3541e", "#1f6feb", "#2d8a4e", "#6e7781", "#8250df")
 
-Points: TypeAlias = "Sequence[tuple[float, float]]"
+Points: TypeAlias = list[tuple[float, float]]
 
 
 def draw(path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Points]) -> None:
