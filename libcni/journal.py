@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import functools
+import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from libcni.storage import Folder
 
 __all__ = ["Journal", "Record", "RunningPlugin", "State", "netns_identity", "record_of"]
+
+_log = logging.getLogger("libcni.cache")
 
 _KIND = "libcniRecordV1"
 _STATE_WIDTH = 12
@@ -71,8 +74,8 @@ class Record:
     config: bytes
     netns: str = ""
     identity: NetnsIdentity | None = None
-    args: Sequence[tuple[str, str]] = ()
-    capability_args: Mapping[str, Any] = FrozenDict()
+    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     owner: str | None = None
     state: State = State.ADDING
     plugin: RunningPlugin | None = None
@@ -151,6 +154,25 @@ class Journal:
             raise CacheError(self._path(record.key), f"cannot be written: {error.strerror or error}") from error
         return True
 
+    def exists(self, key: AttachmentKey) -> bool:
+        """Say whether there is a record, be it damaged.
+
+        :raises CacheError: if that cannot be told.
+        """
+        try:
+            return self.find(key) is not None
+        except DamagedFileError:
+            return True
+
+    def withdraw(self, record: Record) -> None:
+        """Remove a record whose operation does not begin, if it was written at all; that of another one stays.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        found = self.find(record.key)
+        if found is not None and (found.time, found.boot_id) == (record.time, record.boot_id):
+            self.remove(record.key)
+
     def mark(self, key: AttachmentKey, state: State) -> bool:
         """Change the state of a record on the disk, and say whether there is one.
 
@@ -164,14 +186,14 @@ class Journal:
     def note_plugin(self, key: AttachmentKey, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
 
-        :raises CacheError: if that fails.
+        Recovery finds the process without the note too, so that a disk that fails stops no plugin, least of all a DEL.
         """
         started = time.clock_gettime(time.CLOCK_BOOTTIME)
         text = f"{pid} {started:.2f}".ljust(_PLUGIN_WIDTH)
         try:
             self.folder.patch(_name(key), text.encode(), _PLUGIN_OFFSET, durable=False)
-        except OSError as error:
-            raise CacheError(self._path(key), f"cannot be changed: {error.strerror or error}") from error
+        except (OSError, CacheError) as error:
+            _log.warning("process %d is not noted in %s: %s", pid, self._path(key), error)
 
     def find(self, key: AttachmentKey) -> Record | None:
         """Return the record of an attachment, or ``None``.
@@ -190,7 +212,7 @@ class Journal:
             return None
         try:
             record = _decode(data)
-        except (DocumentError, KeyError, TypeError, ValueError) as error:
+        except (DocumentError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedFileError(path, f"damaged record: {error}") from None
         if _name(record.key) != name:
             raise DamagedFileError(path, "damaged record: it is of another attachment than its name says")
