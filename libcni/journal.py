@@ -23,7 +23,7 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, dump, kind_of, parse_object
 from libcni.errors import CacheError, DamagedFileError
 from libcni.frozen import FrozenDict
-from libcni.storage import is_temporary
+from libcni.storage import is_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from libcni.storage import Folder
 
-__all__ = ["Journal", "Record", "RunningPlugin", "State", "netns_identity", "record_of"]
+__all__ = ["Journal", "Record", "RunningPlugin", "State", "current_boot_id", "netns_identity", "record_of"]
 
 _log = logging.getLogger("libcni.cache")
 
@@ -88,6 +88,13 @@ class Record:
         netns = self.netns if netns_identity(self.netns) == self.identity else ""
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
+    def is_unfinished(self, *, has_result: bool) -> bool:
+        """Say whether an ADD or DEL was begun and not finished.
+
+        :param has_result: there is a file for the result, be it damaged: an ADD ends with its result on the disk.
+        """
+        return not has_result if self.state is State.ADDING else self.state is not State.ADDED
+
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form."""
         return NetworkAttachment(
@@ -112,7 +119,7 @@ def record_of(key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str 
         capability_args=rt.capability_args,
         owner=owner,
         state=state,
-        boot_id=_boot_id(),
+        boot_id=current_boot_id(),
         time=time.time(),
     )
 
@@ -123,11 +130,12 @@ def netns_identity(netns: str) -> NetnsIdentity | None:
         status = os.stat(netns)  # noqa: PTH116 -- on the way of every ADD
     except (OSError, ValueError):
         return None
-    return NetnsIdentity(status.st_dev, status.st_ino, _boot_id())
+    return NetnsIdentity(status.st_dev, status.st_ino, current_boot_id())
 
 
 @functools.cache
-def _boot_id() -> str:
+def current_boot_id() -> str:
+    """Return what tells this boot of the machine from every other one; empty where that is not known."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -151,18 +159,8 @@ class Journal:
         except FileExistsError:
             return False
         except OSError as error:
-            raise CacheError(self._path(record.key), f"cannot be written: {error.strerror or error}") from error
+            raise write_error(error, self._path(record.key), "written") from error
         return True
-
-    def exists(self, key: AttachmentKey) -> bool:
-        """Say whether there is a record, be it damaged.
-
-        :raises CacheError: if that cannot be told.
-        """
-        try:
-            return self.find(key) is not None
-        except DamagedFileError:
-            return True
 
     def withdraw(self, record: Record) -> None:
         """Remove a record whose operation does not begin, if it was written at all; that of another one stays.
@@ -181,7 +179,7 @@ class Journal:
         try:
             return self.folder.patch(_name(key), state.ljust(_STATE_WIDTH).encode(), _STATE_OFFSET, durable=True)
         except OSError as error:
-            raise CacheError(self._path(key), f"cannot be changed: {error.strerror or error}") from error
+            raise write_error(error, self._path(key), "changed") from error
 
     def note_plugin(self, key: AttachmentKey, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
@@ -226,7 +224,7 @@ class Journal:
         try:
             self.folder.remove(_name(key))
         except OSError as error:
-            raise CacheError(self._path(key), f"cannot be removed: {error.strerror or error}") from error
+            raise write_error(error, self._path(key), "removed") from error
 
     def scan(self) -> Iterator[tuple[str, Record | CacheError]]:
         """Go through the records, with an error in place of each that is damaged.
@@ -250,8 +248,16 @@ class Journal:
     def set_aside(self, name: str) -> None:
         """Move a damaged record to ``<cache_dir>/damaged``, where it blocks nothing.
 
+        It is read once more: a record that was just being changed in place is no damaged one.
+
         :raises CacheError: if that fails.
         """
+        try:
+            self._load(name)
+        except DamagedFileError:
+            pass
+        else:
+            return
         try:
             self.folder.move_to(self.damaged, name, f"{name[:200]}.{time.time_ns()}")
         except FileNotFoundError:

@@ -15,9 +15,9 @@ import os
 import stat
 import time
 
-from libcni.errors import CacheError
+from libcni.errors import CacheError, NoRoomError
 
-__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary"]
+__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary", "write_error"]
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -314,6 +314,15 @@ class Folder:
             return False
         finally:
             os.close(descriptor)
+
+
+def write_error(error: OSError, path: str, change: str) -> CacheError:
+    """Return the error for a file that could not be changed.
+
+    :param change: what could not be done, as a participle: "written".
+    """
+    kind = NoRoomError if error.errno in NO_ROOM else CacheError
+    return kind(path, f"cannot be {change}: {error.strerror or error}")
 
 
 def is_temporary(name: str) -> bool:
