@@ -26,7 +26,10 @@ __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
 
 _FILE = "all"
 _NETWORK = "network@"
+_WANTED = "wanted@"
 _CLOSED = -1
+
+_F_OFD_GETLK: int = fcntl.F_OFD_GETLK
 
 _FLOCK = struct.Struct("hhqqi")
 """``struct flock``: type, whence, start, length, pid."""
@@ -101,9 +104,22 @@ class Locks:
                 if error.errno not in NO_ROOM:
                     raise
                 return self._lock_folder(name, shared=shared)
+            if shared and _is_locked(descriptor, _offset(_WANTED + name)):
+                os.close(descriptor)
+                return None
             return _try(descriptor, _offset(name), shared=shared)
         except OSError as error:
             raise CacheError(self.folder.path(_FILE), f"cannot be locked: {error.strerror or error}") from error
+
+    def announce(self, name: str) -> HeldLock | None:
+        """Hold off who would share a lock from now on, until this is released; ``None`` if it cannot be done.
+
+        Without it, who wants a lock alone may wait for ever: those who share it come and go, and never all at once.
+        """
+        try:
+            return _try(self._open(), _offset(_WANTED + name), shared=False)
+        except (OSError, CacheError):
+            return None
 
     def _open(self) -> int:
         folder = self.folder.open(create=True)
@@ -164,6 +180,12 @@ def _try(descriptor: int, offset: int, *, shared: bool) -> HeldLock | None:
 
 def _request(kind: int, offset: int) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0)
+
+
+def _is_locked(descriptor: int, offset: int) -> bool:
+    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_RDLCK, offset))
+    kind: int = _FLOCK.unpack(answer)[0]
+    return kind != fcntl.F_UNLCK
 
 
 def _nearest(path: str) -> str:

@@ -57,6 +57,9 @@ ROLLBACK_BUDGET = 60.0
 _LOCK_POLL = (0.001, 0.05)
 """Seconds between two tries for a lock: the first, doubled up to the last."""
 
+_INSIST = 2.0
+"""Seconds: longer than nearly every operation, and short for one that waits."""
+
 
 class Operations:
     """The verbs over one runner and one store."""
@@ -95,15 +98,32 @@ class Operations:
         """
         started = time.monotonic()
         pause, longest = _LOCK_POLL
-        while True:
-            held = self.store.locks.try_lock(name, shared=shared)
-            if held is not None:
-                return held
-            waited = time.monotonic() - started
-            if self.lock_timeout is not None and waited >= self.lock_timeout:
-                raise LockTimeoutError(container_id, self.store.locks.holder(name), waited, subject=subject)
-            await self.runner.sleep(pause)
-            pause = min(pause * 2, longest)
+        wanted: HeldLock | None = None
+        try:
+            while True:
+                held = self.store.locks.try_lock(name, shared=shared)
+                if held is not None:
+                    return held
+                waited = time.monotonic() - started
+                if self.lock_timeout is not None and waited >= self.lock_timeout:
+                    raise LockTimeoutError(container_id, self.store.locks.holder(name), waited, subject=subject)
+                wanted = None if shared else self._insist(name, waited, wanted)
+                await self.runner.sleep(pause)
+                pause = min(pause * 2, longest)
+        finally:
+            if wanted is not None:
+                wanted.release()
+
+    def _insist(self, name: str, waited: float, wanted: HeldLock | None) -> HeldLock | None:
+        """Hold off those who would share a lock, for a while, and let them pass for a while.
+
+        A plugin that hangs keeps its lock until its deadline: others must not wait for it as well all that time.
+        """
+        if waited // _INSIST % 2:
+            if wanted is not None:
+                wanted.release()
+            return None
+        return wanted or self.store.locks.announce(name)
 
     # ADD
 

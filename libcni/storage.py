@@ -296,7 +296,7 @@ class Folder:
 
         :raises OSError: if the folder cannot be read.
         """
-        return [name for name in self.names() if is_temporary(name) and self._remove_if_left(name)]
+        return [name for name in self.names() if _is_own_temporary(name) and self._remove_if_left(name)]
 
     def _remove_if_left(self, name: str) -> bool:
         """Remove a temporary file whose writer is gone, which a process id would not tell across namespaces."""
@@ -328,6 +328,11 @@ def write_error(error: OSError, path: str, change: str) -> CacheError:
 def is_temporary(name: str) -> bool:
     """Say whether a name is one that :meth:`Folder.replace` uses until a file is complete."""
     return name.startswith(".") and name.endswith(".tmp")
+
+
+def _is_own_temporary(name: str) -> bool:
+    parts = name.rsplit(".", 4)
+    return is_temporary(name) and len(parts) == 5 and parts[1].isdigit()  # noqa: PLR2004 -- name, pid, token, number, "tmp"
 
 
 def is_name_too_long(name: str) -> bool:

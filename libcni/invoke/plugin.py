@@ -29,8 +29,8 @@ class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
-    comes and without its line end. ``on_start`` gets the process id as soon as there is one. Request and environment may
-    hold secrets and stay out of ``repr()``.
+    comes and without its line end. ``on_start`` gets the process id as soon as there is one. Request and environment
+    may hold secrets and stay out of ``repr()``.
     """
 
     path: str
