@@ -12,7 +12,8 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -22,7 +23,7 @@ from libcni.document import DocumentError, decode_text, dump, format_path, join_
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
 from libcni.results import Result
-from libcni.storage import Folder, is_name_too_long, is_temporary
+from libcni.storage import Folder, is_name_too_long, is_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,8 +48,8 @@ class CacheEntry:
     text: str
     decoded_result: JSONObject | None
     netns: str = ""
-    args: Sequence[tuple[str, str]] = ()
-    capability_args: Mapping[str, Any] | None = None
+    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def result(self) -> str:
@@ -159,7 +160,7 @@ class ResultCache:
                 name = _unambiguous_name(key) if self._is_taken(key) else name
                 self.folder.replace(name, data)
         except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be written: {error.strerror or error}") from error
+            raise write_error(error, self.folder.path(name), "written") from error
 
     def _is_taken(self, key: AttachmentKey) -> bool:
         """Say whether the file of another attachment has the plain name."""
@@ -178,14 +179,14 @@ class ResultCache:
         try:
             found = self._find(key)
             name = None if found is None else found[0]
-        except DamagedFileError:
-            name = _plain_name(key)
+        except DamagedFileError as error:
+            name = PurePath(error.path).name  # the other name may be that of another attachment
         if name is None:
             return
         try:
             self.folder.remove(name, durable=True)
         except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be removed: {error.strerror or error}") from error
+            raise write_error(error, self.folder.path(name), "removed") from error
 
     def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container; a damaged file is left out and logged.
@@ -234,11 +235,19 @@ class ResultCache:
         return None if entry.config is None else entry
 
     def set_aside_of(self, key: AttachmentKey) -> None:
-        """Move the damaged file that has the name of an attachment to ``<cache_dir>/damaged``.
+        """Move the damaged files that have a name of an attachment to ``<cache_dir>/damaged``.
 
         :raises CacheError: if that fails.
         """
-        self.set_aside(_plain_name(key))
+        while (name := self._damaged_name(key)) is not None:
+            self.set_aside(name)
+
+    def _damaged_name(self, key: AttachmentKey) -> str | None:
+        try:
+            self._find(key)
+        except DamagedFileError as error:
+            return PurePath(error.path).name
+        return None
 
     def set_aside(self, name: str) -> None:
         """Move a damaged file to ``<cache_dir>/damaged``, where it blocks nothing.

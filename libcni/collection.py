@@ -15,7 +15,6 @@ from libcni.chain import Limits
 from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name
 from libcni.journal import Record, State
-from libcni.leftover import end_left_behind
 from libcni.locks import container_lock, network_lock
 from libcni.operations import check_network
 from libcni.versions import GC_SINCE, is_at_least
@@ -35,11 +34,10 @@ PARALLEL_CONTAINERS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What one network has stored: attachments to delete, attachments to keep, and files that make no sense."""
+    """What one network has stored: attachments to delete, and attachments to keep."""
 
     stale: tuple[AttachmentKey, ...]
     kept: tuple[AttachmentKey, ...]
-    damaged: tuple[CacheError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,8 @@ class Collector:
         if dry_run:
             stored = await self.runner.call(functools.partial(self._stored, name, keep))
             found = [self.store.known(key).attachment() for key in stored.stale]
-            return [attachment for attachment in found if attachment is not None], list(stored.damaged)
+            damaged = await self.runner.call(self._damaged_files)
+            return [attachment for attachment in found if attachment is not None], [error for _, error in damaged]
         subject = f"network {name!r}"
         held = await self.operations.lock(network_lock(name), "", subject=subject)
         try:
@@ -122,8 +121,8 @@ class Collector:
         keep: frozenset[GCAttachment],
         timeout: float | None,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
-        stored = await self.runner.call(functools.partial(self._stored, name, keep, set_aside=True))
-        errors: list[CNIError] = list(stored.damaged)
+        errors = await self._set_aside_damaged()
+        stored = await self.runner.call(functools.partial(self._stored, name, keep))
         delete = functools.partial(self._delete_stale, network=network, limits=Limits(timeout))
         jobs = [functools.partial(delete, keys) for keys in _by_container(stored.stale)]
         outcomes = [each for job in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS) for each in job]
@@ -138,12 +137,11 @@ class Collector:
         entries = {item.key.network for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)}
         return entries | {item.key.network for _, item in self.store.journal.scan() if isinstance(item, Record)}
 
-    def _stored(self, network: str, keep: frozenset[GCAttachment], *, set_aside: bool = False) -> _Stored:
+    def _stored(self, network: str, keep: frozenset[GCAttachment]) -> _Stored:
         """Read what a network has stored, and tell what is stale.
 
-        :raises CacheError: if something cannot be read; a file that can be read and is damaged is set aside.
+        :raises CacheError: if something cannot be read.
         """
-        damaged = self._set_aside_damaged() if set_aside else [error for _, error in self._damaged_files()]
         owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
         keys = {item.key for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)} | owners.keys()
         stale: list[AttachmentKey] = []
@@ -152,7 +150,7 @@ class Collector:
             is_ours = owners.get(key) == self.operations.owner
             is_stale = is_ours and GCAttachment(key.container_id, key.ifname) not in keep
             (stale if is_stale else kept).append(key)
-        return _Stored(tuple(stale), tuple(kept), tuple(damaged))
+        return _Stored(tuple(stale), tuple(kept))
 
     def _damaged_files(self) -> list[tuple[Callable[[], None], CacheError]]:
         """Return an action that sets aside, and the error, for each file that is damaged.
@@ -169,15 +167,44 @@ class Collector:
                 found.append((functools.partial(place.set_aside, name), item))
         return found
 
-    def _set_aside_damaged(self) -> list[CacheError]:
-        """Set damaged files aside, and return why. A result that is lost so does not make its attachment unfinished."""
-        damaged = self._damaged_files()
-        for _, item in self.store.journal.scan() if damaged else ():
-            if isinstance(item, Record) and item.state is State.ADDING and self.store.cache.has_file(item.key):
-                self.store.journal.mark(item.key, State.ADDED)
+    async def _set_aside_damaged(self) -> list[CNIError]:
+        """Set damaged files aside, and return why."""
+        damaged = await self.runner.call(self._damaged_files)
+        if not damaged:
+            return []
+        errors: list[CNIError] = [error for _, error in damaged]
+        for key in await self.runner.call(self._added_with_damage):
+            try:
+                held = await self.operations.lock(container_lock(key.container_id), key.container_id)
+            except CNIError as error:
+                return [*errors, error]  # another time
+            try:
+                await self.runner.call(functools.partial(self._set_result_aside, key))
+            finally:
+                held.release()
         for put_away, _ in damaged:
-            put_away()
-        return [error for _, error in damaged]
+            await self.runner.call(put_away)
+        return errors
+
+    def _added_with_damage(self) -> list[AttachmentKey]:
+        return [
+            item.key for _, item in self.store.journal.scan() if isinstance(item, Record) and self._is_damaged(item)
+        ]
+
+    def _is_damaged(self, record: Record) -> bool:
+        """Say whether the damaged result of an attachment is all that tells that its ADD was finished."""
+        try:
+            self.store.cache.find(record.key)
+        except DamagedFileError:
+            return record.state is State.ADDING
+        return False
+
+    def _set_result_aside(self, key: AttachmentKey) -> None:
+        """Set a damaged result aside, and note that the attachment was added. Its container's lock must be held."""
+        record = self.store.journal.find(key)
+        if record is not None and self._is_damaged(record):
+            self.store.journal.mark(key, State.ADDED)
+            self.store.cache.set_aside_of(key)
 
     async def _delete_stale(
         self,
@@ -219,17 +246,14 @@ class Collector:
         return [record for record in records if self._is_unfinished(record)]
 
     def _is_unfinished(self, record: Record) -> bool:
-        if record.state is not State.ADDING:
-            return record.state is not State.ADDED
-        # An ADD ends with its result on the disk: one that is there, in whatever state, was added.
-        return not self.store.cache.has_file(record.key)
+        return record.is_unfinished(has_result=record.state is State.ADDING and self.store.cache.has_file(record.key))
 
     async def recover(self, timeout: float | None) -> list[Recovery]:
         """Finish what was begun: DEL with the configuration and arguments of the ADD; then sweep what is left over.
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        damaged = await self.runner.call(self._set_aside_damaged)
+        damaged = await self._set_aside_damaged()
         reports = [Recovery("", "", "", done=False, error=error) for error in damaged]
         unfinished = await self.runner.call(self._unfinished)
         mine = [record.key for record in unfinished if record.owner == self.operations.owner]
@@ -250,7 +274,6 @@ class Collector:
                 known = await self.runner.call(functools.partial(self.store.known, key))
                 if known.record is None or not self._is_unfinished(known.record):
                     return None
-                await self.runner.call(functools.partial(end_left_behind, known.record, self.operations.caller.paths))
                 rt = RuntimeConf(key.container_id, "", key.ifname)
                 await self.operations.delete_known(key, known, given=None, rt=rt, limits=limits)
         except CNIError as error:

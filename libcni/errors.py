@@ -32,6 +32,7 @@ __all__ = [
     "MissingExtraError",
     "NetworkNotFoundError",
     "NoConfigsFoundError",
+    "NoRoomError",
     "PluginError",
     "PluginNotFoundError",
     "PluginOutputError",
@@ -396,6 +397,10 @@ class CacheError(CNIError):
     def __init__(self, path: str | PathLike[str], reason: str) -> None:
         super().__init__(f"cache {path}: {reason}")
         self.path = path
+
+
+class NoRoomError(CacheError):
+    """The file system is full, or was mounted read-only: what is stored stays as it is."""
 
 
 class DamagedFileError(CacheError):

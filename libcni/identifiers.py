@@ -130,7 +130,8 @@ def format_args(args: Iterable[tuple[str, str]]) -> str:
     """
     parts: list[str] = []
     for key, value in args:
-        _check("args", f"{key}={value}", _pair_problem(key, value))
+        # The value may be a secret: the message names the key only.
+        _check("args", key, _pair_problem(key, value))
         parts.append(f"{key}={value}")
     return ";".join(parts)
 
@@ -149,7 +150,8 @@ def parse_args(text: str) -> tuple[tuple[str, str], ...]:
     for part in text.split(";"):
         key, separator, value = part.partition("=")
         if not separator or not key:
-            raise InvalidParameterError("args", text, f"{part!r} is not KEY=VALUE")
+            # A part without a key may be the end of a secret: the message says which one it is and not what.
+            raise InvalidParameterError("args", f"part {len(pairs) + 1}", "is not KEY=VALUE")
         pairs.append((key, value))
     return tuple(pairs)
 

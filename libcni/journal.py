@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import functools
+import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +23,7 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, dump, kind_of, parse_object
 from libcni.errors import CacheError, DamagedFileError
 from libcni.frozen import FrozenDict
-from libcni.storage import is_temporary
+from libcni.storage import is_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from libcni.storage import Folder
 
-__all__ = ["Journal", "Record", "RunningPlugin", "State", "netns_identity", "record_of"]
+__all__ = ["Journal", "Record", "RunningPlugin", "State", "current_boot_id", "netns_identity", "record_of"]
+
+_log = logging.getLogger("libcni.cache")
 
 _KIND = "libcniRecordV1"
 _STATE_WIDTH = 12
@@ -71,8 +74,8 @@ class Record:
     config: bytes
     netns: str = ""
     identity: NetnsIdentity | None = None
-    args: Sequence[tuple[str, str]] = ()
-    capability_args: Mapping[str, Any] = FrozenDict()
+    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     owner: str | None = None
     state: State = State.ADDING
     plugin: RunningPlugin | None = None
@@ -84,6 +87,13 @@ class Record:
         """What the plugins are called with to finish it: with the namespace only while that is still the same one."""
         netns = self.netns if netns_identity(self.netns) == self.identity else ""
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
+
+    def is_unfinished(self, *, has_result: bool) -> bool:
+        """Say whether an ADD or DEL was begun and not finished.
+
+        :param has_result: there is a file for the result, be it damaged: an ADD ends with its result on the disk.
+        """
+        return not has_result if self.state is State.ADDING else self.state is not State.ADDED
 
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form."""
@@ -109,7 +119,7 @@ def record_of(key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str 
         capability_args=rt.capability_args,
         owner=owner,
         state=state,
-        boot_id=_boot_id(),
+        boot_id=current_boot_id(),
         time=time.time(),
     )
 
@@ -120,11 +130,12 @@ def netns_identity(netns: str) -> NetnsIdentity | None:
         status = os.stat(netns)  # noqa: PTH116 -- on the way of every ADD
     except (OSError, ValueError):
         return None
-    return NetnsIdentity(status.st_dev, status.st_ino, _boot_id())
+    return NetnsIdentity(status.st_dev, status.st_ino, current_boot_id())
 
 
 @functools.cache
-def _boot_id() -> str:
+def current_boot_id() -> str:
+    """Return what tells this boot of the machine from every other one; empty where that is not known."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -148,8 +159,17 @@ class Journal:
         except FileExistsError:
             return False
         except OSError as error:
-            raise CacheError(self._path(record.key), f"cannot be written: {error.strerror or error}") from error
+            raise write_error(error, self._path(record.key), "written") from error
         return True
+
+    def withdraw(self, record: Record) -> None:
+        """Remove a record whose operation does not begin, if it was written at all; that of another one stays.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        found = self.find(record.key)
+        if found is not None and (found.time, found.boot_id) == (record.time, record.boot_id):
+            self.remove(record.key)
 
     def mark(self, key: AttachmentKey, state: State) -> bool:
         """Change the state of a record on the disk, and say whether there is one.
@@ -159,19 +179,19 @@ class Journal:
         try:
             return self.folder.patch(_name(key), state.ljust(_STATE_WIDTH).encode(), _STATE_OFFSET, durable=True)
         except OSError as error:
-            raise CacheError(self._path(key), f"cannot be changed: {error.strerror or error}") from error
+            raise write_error(error, self._path(key), "changed") from error
 
     def note_plugin(self, key: AttachmentKey, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
 
-        :raises CacheError: if that fails.
+        Recovery finds the process without the note too, so that a disk that fails stops no plugin, least of all a DEL.
         """
         started = time.clock_gettime(time.CLOCK_BOOTTIME)
         text = f"{pid} {started:.2f}".ljust(_PLUGIN_WIDTH)
         try:
             self.folder.patch(_name(key), text.encode(), _PLUGIN_OFFSET, durable=False)
-        except OSError as error:
-            raise CacheError(self._path(key), f"cannot be changed: {error.strerror or error}") from error
+        except (OSError, CacheError) as error:
+            _log.warning("process %d is not noted in %s: %s", pid, self._path(key), error)
 
     def find(self, key: AttachmentKey) -> Record | None:
         """Return the record of an attachment, or ``None``.
@@ -190,7 +210,7 @@ class Journal:
             return None
         try:
             record = _decode(data)
-        except (DocumentError, KeyError, TypeError, ValueError) as error:
+        except (DocumentError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedFileError(path, f"damaged record: {error}") from None
         if _name(record.key) != name:
             raise DamagedFileError(path, "damaged record: it is of another attachment than its name says")
@@ -204,7 +224,7 @@ class Journal:
         try:
             self.folder.remove(_name(key))
         except OSError as error:
-            raise CacheError(self._path(key), f"cannot be removed: {error.strerror or error}") from error
+            raise write_error(error, self._path(key), "removed") from error
 
     def scan(self) -> Iterator[tuple[str, Record | CacheError]]:
         """Go through the records, with an error in place of each that is damaged.
@@ -228,8 +248,16 @@ class Journal:
     def set_aside(self, name: str) -> None:
         """Move a damaged record to ``<cache_dir>/damaged``, where it blocks nothing.
 
+        It is read once more: a record that was just being changed in place is no damaged one.
+
         :raises CacheError: if that fails.
         """
+        try:
+            self._load(name)
+        except DamagedFileError:
+            pass
+        else:
+            return
         try:
             self.folder.move_to(self.damaged, name, f"{name[:200]}.{time.time_ns()}")
         except FileNotFoundError:

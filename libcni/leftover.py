@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from libcni.errors import CacheError
 from libcni.invoke.environment import CNI_CONTAINERID, CNI_IFNAME
 from libcni.invoke.tree import ProcessTree
+from libcni.journal import current_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +64,8 @@ def _noted(record: Record) -> psutil.Process | None:
     """Return the noted process, unless its id has gone to another one since."""
     import psutil
 
-    if record.plugin is None:
+    # A number of an earlier boot says nothing, and neither does the time since that boot.
+    if record.plugin is None or record.boot_id != current_boot_id():
         return None
     with suppress(psutil.Error):
         process = psutil.Process(record.plugin.pid)

@@ -17,7 +17,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
-from libcni.storage import FILE_MODE
+from libcni.storage import FILE_MODE, NO_ROOM
 
 if TYPE_CHECKING:
     from libcni.storage import Folder
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
 
 _FILE = "all"
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_NETWORK = "network@"
+_WANTED = "wanted@"
+_CLOSED = -1
+
+_F_OFD_GETLK: int = fcntl.F_OFD_GETLK
 
 _FLOCK = struct.Struct("hhqqi")
 """``struct flock``: type, whence, start, length, pid."""
@@ -47,23 +51,37 @@ def container_lock(container_id: str) -> str:
 
 def network_lock(network: str) -> str:
     """Return the name of the lock that operations on a network share, and its garbage collection has alone."""
-    return f"network@{network}"
+    return f"{_NETWORK}{network}"
 
 
 class HeldLock:
     """A lock that this thread or task has; it ends with :meth:`release`."""
 
-    __slots__ = ("_descriptor", "_offset")
+    __slots__ = ("_descriptor", "_noted", "_offset")
 
-    def __init__(self, descriptor: int, offset: int | None) -> None:
+    def __init__(self, descriptor: int, offset: int | None, *, noted: bool = False) -> None:
         self._descriptor = descriptor
         self._offset = offset
+        self._noted = noted
 
     def release(self) -> None:
-        """Give the lock up."""
-        if self._offset is not None:
-            _note_holder(self._descriptor, self._offset, 0)
-        os.close(self._descriptor)
+        """Give the lock up. Unlocked and not only closed: a forked child may have the descriptor as well."""
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor == _CLOSED:
+            return
+        try:
+            if self._offset is None:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                return
+            if self._noted:
+                _note_holder(descriptor, self._offset, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK, self._offset))
+        finally:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        # A KeyboardInterrupt between taking a lock and the block that releases it: it goes with the last reference.
+        self.release()
 
 
 class Locks:
@@ -75,8 +93,7 @@ class Locks:
     def try_lock(self, name: str, *, shared: bool = False) -> HeldLock | None:
         """Take a lock if it is free now, or return ``None``.
 
-        On a full or read-only disk, where the file cannot be made, the cache directory itself is locked: coarser, and
-        never missing.
+        On a full or read-only disk, where the file cannot be made, folders are locked: coarser, and never missing.
 
         :raises CacheError: if the folder of the locks cannot be used.
         """
@@ -84,20 +101,38 @@ class Locks:
             try:
                 descriptor = self._open()
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in NO_ROOM:
                     raise
-                return self._lock_cache_dir(shared=shared)
+                return self._lock_folder(name, shared=shared)
+            if shared and _is_locked(descriptor, _offset(_WANTED + name)):
+                os.close(descriptor)
+                return None
             return _try(descriptor, _offset(name), shared=shared)
         except OSError as error:
             raise CacheError(self.folder.path(_FILE), f"cannot be locked: {error.strerror or error}") from error
+
+    def announce(self, name: str) -> HeldLock | None:
+        """Hold off who would share a lock from now on, until this is released; ``None`` if it cannot be done.
+
+        Without it, who wants a lock alone may wait for ever: those who share it come and go, and never all at once.
+        """
+        try:
+            return _try(self._open(), _offset(_WANTED + name), shared=False)
+        except (OSError, CacheError):
+            return None
 
     def _open(self) -> int:
         folder = self.folder.open(create=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(_FILE, flags, FILE_MODE, dir_fd=folder.descriptor)
 
-    def _lock_cache_dir(self, *, shared: bool) -> HeldLock | None:
-        descriptor = os.open(self.folder.cache_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _lock_folder(self, name: str, *, shared: bool) -> HeldLock | None:
+        # Two folders, as an operation has two locks. What does not exist cannot be made, so all choose the same two.
+        place = _nearest(self.folder.cache_dir)
+        if name.startswith(_NETWORK):
+            own = self.folder.path("")
+            place = own if os.path.isdir(own) else os.path.dirname(place)  # noqa: PTH112, PTH120 -- text in, text out
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -130,18 +165,35 @@ def _place(offset: int) -> int:
 
 
 def _try(descriptor: int, offset: int, *, shared: bool) -> HeldLock | None:
-    request = _FLOCK.pack(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, offset))
     except OSError as error:
         os.close(descriptor)
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             return None
         raise
-    if shared:
-        return HeldLock(descriptor, None)
-    _note_holder(descriptor, offset, os.getpid())
-    return HeldLock(descriptor, offset)
+    held = HeldLock(descriptor, offset, noted=not shared)
+    if not shared:
+        _note_holder(descriptor, offset, os.getpid())
+    return held
+
+
+def _request(kind: int, offset: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0)
+
+
+def _is_locked(descriptor: int, offset: int) -> bool:
+    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_RDLCK, offset))
+    kind: int = _FLOCK.unpack(answer)[0]
+    return kind != fcntl.F_UNLCK
+
+
+def _nearest(path: str) -> str:
+    """Return a folder, or the nearest one above it that exists."""
+    path = os.path.abspath(path)  # noqa: PTH100 -- text in, text out
+    while not os.path.isdir(path):  # noqa: PTH112 -- text in
+        path = os.path.dirname(path)  # noqa: PTH120 -- text in, text out
+    return path
 
 
 def _note_holder(descriptor: int, offset: int, pid: int) -> None:

@@ -26,10 +26,11 @@ from libcni.errors import (
     DamagedFileError,
     IncompatibleVersionError,
     LockTimeoutError,
+    NoRoomError,
 )
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.journal import State, record_of
-from libcni.leftover import end_noted
+from libcni.leftover import end_left_behind, end_noted
 from libcni.locks import container_lock, network_lock
 from libcni.results import Result
 from libcni.store import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.answer import Answer
+    from libcni.journal import Record
     from libcni.locks import HeldLock
     from libcni.store import Known, Store
     from libcni.versions import PluginInfo
@@ -54,6 +56,9 @@ ROLLBACK_BUDGET = 60.0
 
 _LOCK_POLL = (0.001, 0.05)
 """Seconds between two tries for a lock: the first, doubled up to the last."""
+
+_INSIST = 2.0
+"""Seconds: longer than nearly every operation, and short for one that waits."""
 
 
 class Operations:
@@ -93,15 +98,32 @@ class Operations:
         """
         started = time.monotonic()
         pause, longest = _LOCK_POLL
-        while True:
-            held = self.store.locks.try_lock(name, shared=shared)
-            if held is not None:
-                return held
-            waited = time.monotonic() - started
-            if self.lock_timeout is not None and waited >= self.lock_timeout:
-                raise LockTimeoutError(container_id, self.store.locks.holder(name), waited, subject=subject)
-            await self.runner.sleep(pause)
-            pause = min(pause * 2, longest)
+        wanted: HeldLock | None = None
+        try:
+            while True:
+                held = self.store.locks.try_lock(name, shared=shared)
+                if held is not None:
+                    return held
+                waited = time.monotonic() - started
+                if self.lock_timeout is not None and waited >= self.lock_timeout:
+                    raise LockTimeoutError(container_id, self.store.locks.holder(name), waited, subject=subject)
+                wanted = None if shared else self._insist(name, waited, wanted)
+                await self.runner.sleep(pause)
+                pause = min(pause * 2, longest)
+        finally:
+            if wanted is not None:
+                wanted.release()
+
+    def _insist(self, name: str, waited: float, wanted: HeldLock | None) -> HeldLock | None:
+        """Hold off those who would share a lock, for a while, and let them pass for a while.
+
+        A plugin that hangs keeps its lock until its deadline: others must not wait for it as well all that time.
+        """
+        if waited // _INSIST % 2:
+            if wanted is not None:
+                wanted.release()
+            return None
+        return wanted or self.store.locks.announce(name)
 
     # ADD
 
@@ -114,32 +136,46 @@ class Operations:
         self.store.cache.check_name(key)
         invocations = self.caller.locate("ADD", network, rt)
         job = Job(network, rt, Limits(timeout), functools.partial(self.store.journal.note_plugin, key))
-        begun: list[AttachmentKey] = []
+        record = record_of(key, rt, config=network.raw, owner=self.owner, state=State.ADDING)
+        begun: list[Record] = []
         async with self.locked(key.network, key.container_id):
             try:
-                await self.runner.call(functools.partial(self._begin_add, job, key, begun))
+                await self.runner.call(functools.partial(self._begin_add, record, begun))
                 answer = await self.caller.add(job, invocations)
                 await self.runner.call(functools.partial(self._store_result, job, key, answer))
             except BaseException as error:
                 # An attachment that was there before is not this ADD's to delete.
-                if begun and rollback:
+                if not begun:
+                    self._withdraw(record, error)
+                elif rollback:
                     await self.runner.shielded(functools.partial(self._roll_back, job, key, error))
-                elif begun:
+                else:
                     self._mark_unfinished(key, error)
                 raise
         return answer.result
 
-    def _begin_add(self, job: Job, key: AttachmentKey, begun: list[AttachmentKey]) -> None:
+    def _begin_add(self, record: Record, begun: list[Record]) -> None:
         """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
-        damaged = self._look_for_entry(key)
-        record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.ADDING)
+        damaged = self._look_for_entry(record.key)
         if not self.store.journal.begin(record):
-            error = AttachmentExistsError(*key)
+            error = AttachmentExistsError(*record.key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
-        begun.append(key)
+        begun.append(record)
         if damaged:
-            self.store.cache.set_aside_of(key)
+            self.store.cache.set_aside_of(record.key)
+
+    def _withdraw(self, record: Record, error: BaseException) -> None:
+        """Take the record of an ADD back that does not begin: one that a failing disk or an interrupt left in between.
+
+        What stays in spite of that is finished by recovery, like every record.
+        """
+        if isinstance(error, AttachmentExistsError):
+            return
+        try:
+            self.store.journal.withdraw(record)
+        except CacheError as problem:
+            error.add_note(str(problem))
 
     def _look_for_entry(self, key: AttachmentKey) -> bool:
         """Make sure that an attachment is not stored, and say whether a damaged file has its place."""
@@ -156,14 +192,14 @@ class Operations:
     async def _roll_back(self, job: Job, key: AttachmentKey, error: BaseException) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
         deadline = time.monotonic() + ROLLBACK_BUDGET
+        # The result may be stored: with it, and without this mark, a crash from here on would look like success.
+        await self.runner.call(functools.partial(self._mark_unfinished, key, error))
         clean_up = replace(job, limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
         if not problems:
             problems = await self.runner.call(functools.partial(self._try_to_forget, key))
         for problem in problems:
             error.add_note(f"clean-up after the failed ADD: {problem}")
-        if problems:
-            self._mark_unfinished(key, error)
 
     def _try_to_forget(self, key: AttachmentKey) -> list[CNIError]:
         try:
@@ -239,7 +275,7 @@ class Operations:
             prev_result_for_delete(known.entry, network.cni_version),
         )
         if known.record is not None:
-            await self.runner.call(functools.partial(end_noted, known.record))
+            await self.runner.call(functools.partial(self._end_left_behind, known, known.record))
         await self.runner.call(functools.partial(self._begin_delete, job, key))
         try:
             await self.caller.delete(job)
@@ -248,8 +284,22 @@ class Operations:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
                 self.store.journal.remove(key)
             raise
-        await self.runner.call(functools.partial(self._forget, key))
+        await self.runner.call(functools.partial(self._forget_deleted, key))
         return problem
+
+    def _end_left_behind(self, known: Known, record: Record) -> None:
+        """End what a dead process left behind; after an operation that did not finish it may not be noted."""
+        if record.is_unfinished(has_result=known.has_file):
+            end_left_behind(record, self.caller.paths)
+        else:
+            end_noted(record)
+
+    def _forget_deleted(self, key: AttachmentKey) -> None:
+        """Forget what every plugin has deleted. A disk that is full or read-only keeps it, for a later DEL or GC."""
+        try:
+            self._forget(key)
+        except NoRoomError as error:
+            _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 
     def _begin_delete(self, job: Job, key: AttachmentKey) -> None:
         """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import stat
 import time
-from pathlib import Path
 
-from libcni.errors import CacheError
+from libcni.errors import CacheError, NoRoomError
 
-__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary"]
+__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary", "write_error"]
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -30,10 +30,17 @@ NAME_MAX = 255
 READ_LIMIT = 64 * 1024 * 1024
 """Bytes: a larger file is not one of the library's."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
+
+_NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
+"""What is gone, a link or a socket, when a file is opened: nothing that was written here."""
+
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _temporary_numbers = itertools.count()
 
-# Tells this process from an earlier one with its process id: in a container that is always 1.
+# Tells names of this process from those of an earlier one with its process id: in a container that is always 1.
 _PROCESS_TOKEN = f"{time.time_ns():x}"
 
 
@@ -76,10 +83,10 @@ class FileOperations:
         """Bring the names in a folder to the disk."""
         os.fsync(folder)
 
-    def make_folder(self, name: str, parent: int) -> None:
-        """Make a private folder."""
-        os.mkdir(name, FOLDER_MODE, dir_fd=parent)
-        os.chmod(name, FOLDER_MODE, dir_fd=parent)
+    def make_folder(self, name: str, parent: int, mode: int) -> None:
+        """Make a folder with that mode, whatever the umask is."""
+        os.mkdir(name, mode, dir_fd=parent)
+        os.chmod(name, mode, dir_fd=parent)
 
 
 class OpenFolder:
@@ -142,26 +149,34 @@ class Folder:
         return held
 
     def _open(self, *, create: bool) -> OpenFolder:
-        parent = OpenFolder(self._open_cache_dir(create=create), self.cache_dir)
-        try:
-            return self._open_no_follow(parent.descriptor)
-        except FileNotFoundError:
-            if not create:
-                raise
-        with contextlib.suppress(FileExistsError):
-            self.operations.make_folder(self.name, parent.descriptor)
-            if self.durable:
-                self.operations.sync_folder(parent.descriptor)
+        if create:
+            self._make_cache_dir()
+        parent = OpenFolder(os.open(self.cache_dir, _OPEN_FOLDER), self.cache_dir)
+        if create:
+            self._make(self.name, parent.descriptor, FOLDER_MODE)
         return self._open_no_follow(parent.descriptor)
 
-    def _open_cache_dir(self, *, create: bool) -> int:
-        try:
-            return os.open(self.cache_dir, _OPEN_FOLDER)
-        except FileNotFoundError:
-            if not create:
-                raise
-        _make_with_parents(self.cache_dir)
-        return os.open(self.cache_dir, _OPEN_FOLDER)
+    def _make_cache_dir(self) -> None:
+        """Make a folder and those above it, whatever the umask is: who can write above can exchange what is below."""
+        missing: list[str] = []
+        path = os.path.abspath(self.cache_dir)  # noqa: PTH100 -- text in
+        while not os.path.isdir(path):  # noqa: PTH112 -- text in
+            path, name = os.path.split(path)
+            missing.append(name)
+        while missing:
+            parent = os.open(path, _OPEN_FOLDER)
+            try:
+                self._make(missing[-1], parent, FOLDER_MODE if len(missing) == 1 else PARENT_MODE)
+            finally:
+                os.close(parent)
+            path = os.path.join(path, missing.pop())  # noqa: PTH118 -- text in
+
+    def _make(self, name: str, parent: int, mode: int) -> None:
+        # Also when it is there: who made it a moment ago may not have synced it, and what goes into it must stay.
+        with contextlib.suppress(FileExistsError):
+            self.operations.make_folder(name, parent, mode)
+        if self.durable:
+            self.operations.sync_folder(parent)
 
     def _open_no_follow(self, parent: int) -> OpenFolder:
         try:
@@ -202,8 +217,7 @@ class Folder:
         """
         do = self.operations
         folder = self.open(create=True)
-        beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
-        descriptor = do.create(beside, folder.descriptor)
+        beside, descriptor = self._create_beside(name, folder)
         try:
             os.fchmod(descriptor, FILE_MODE)
             do.write(descriptor, data)
@@ -223,6 +237,16 @@ class Folder:
             do.unlink(beside, folder.descriptor)
         if self.durable:
             do.sync_folder(folder.descriptor)
+
+    def _create_beside(self, name: str, folder: OpenFolder) -> tuple[str, int]:
+        """Make a temporary file; the lock on it lasts as long as it is open, and tells that its writer lives."""
+        while True:
+            beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
+            descriptor = self.operations.create(beside, folder.descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return beside, descriptor
+            os.close(descriptor)  # swept away before it was locked
 
     def patch(self, name: str, data: bytes, offset: int, *, durable: bool) -> bool:
         """Overwrite a few bytes of a file in place, within one disk sector, and say whether the file is there.
@@ -272,16 +296,33 @@ class Folder:
 
         :raises OSError: if the folder cannot be read.
         """
-        return [name for name in self.names() if _is_leftover(name) and self.remove(name)]
+        return [name for name in self.names() if _is_own_temporary(name) and self._remove_if_left(name)]
+
+    def _remove_if_left(self, name: str) -> bool:
+        """Remove a temporary file whose writer is gone, which a process id would not tell across namespaces."""
+        folder = self.open()
+        try:
+            descriptor = os.open(name, _OPEN_FILE, dir_fd=folder.descriptor)
+        except OSError as error:
+            if error.errno in _NOT_OURS:
+                return False
+            raise
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return stat.S_ISREG(os.fstat(descriptor).st_mode) and self.remove(name)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
 
 
-def _make_with_parents(directory: str) -> None:
-    """Make a folder and those above it, whatever the umask is: who can write above can exchange what is below."""
-    path = Path(directory)
-    for folder in (*reversed(path.parents), path):
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(FOLDER_MODE if folder == path else PARENT_MODE)
-            folder.chmod(FOLDER_MODE if folder == path else PARENT_MODE)
+def write_error(error: OSError, path: str, change: str) -> CacheError:
+    """Return the error for a file that could not be changed.
+
+    :param change: what could not be done, as a participle: "written".
+    """
+    kind = NoRoomError if error.errno in NO_ROOM else CacheError
+    return kind(path, f"cannot be {change}: {error.strerror or error}")
 
 
 def is_temporary(name: str) -> bool:
@@ -289,30 +330,18 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(".tmp")
 
 
+def _is_own_temporary(name: str) -> bool:
+    parts = name.rsplit(".", 4)
+    return is_temporary(name) and len(parts) == 5 and parts[1].isdigit()  # noqa: PLR2004 -- name, pid, token, number, "tmp"
+
+
 def is_name_too_long(name: str) -> bool:
     """Say whether no file can have that name."""
     return len(os.fsencode(name)) > NAME_MAX
 
 
-def _is_leftover(name: str) -> bool:
-    """Say whether a name is a temporary one whose writer is gone."""
-    parts = name.rsplit(".", 4)
-    if not is_temporary(name) or len(parts) != 5 or not parts[1].isdigit():  # noqa: PLR2004 -- name, pid, token, number, "tmp"
-        return False
-    pid = int(parts[1])
-    if pid == os.getpid():
-        return parts[2] != _PROCESS_TOKEN
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
 def _read(name: str, folder: int) -> bytes:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    descriptor = os.open(name, _OPEN_FILE, dir_fd=folder)
     try:
         size = _regular(os.fstat(descriptor)).st_size
         chunks: list[bytes] = []

@@ -56,15 +56,18 @@ class Store:
         """Read what is stored about an attachment; nothing that is damaged stops a DEL."""
         problems: list[CacheError] = []
         entry = record = None
+        has_file = False
         try:
             entry = self.cache.find(key)
+            has_file = entry is not None
         except CacheError as error:
             problems.append(error)
+            has_file = True
         try:
             record = self.journal.find(key)
         except CacheError as error:
             problems.append(error)
-        return Known(entry, record, tuple(problems))
+        return Known(entry, record, tuple(problems), has_file)
 
     def sweep(self) -> None:
         """Remove the temporary files of processes that are gone.
@@ -85,6 +88,8 @@ class Known:
     entry: CacheEntry | None
     record: Record | None
     problems: tuple[CacheError, ...] = ()
+    has_file: bool = False
+    """Whether there is a file for the result, be it one that cannot be read."""
 
     def attachment(self) -> NetworkAttachment | None:
         """Return it in its public form, with the result if that can be read."""

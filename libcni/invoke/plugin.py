@@ -7,7 +7,7 @@ counterpart: ``invoke.Exec``. Source: SPEC 1.1.0, section 2, "Execution protocol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
-    comes and without its line end. ``on_start`` gets the process id as soon as there is one.
+    comes and without its line end. ``on_start`` gets the process id as soon as there is one. Request and environment
+    may hold secrets and stay out of ``repr()``.
     """
 
     path: str
-    stdin: bytes
-    environment: Mapping[str, str]
+    stdin: bytes = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
     timeout: float | None = None
     on_stderr: Callable[[str], None] | None = None
     on_start: Callable[[int], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import pytest
 from libcni.attachment import AttachmentKey, RuntimeConf
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.journal import RunningPlugin, State, netns_identity, record_of
+from libcni.storage import FileOperations
 from libcni.store import Store
 
 if TYPE_CHECKING:
@@ -349,7 +351,21 @@ def test_record_under_the_name_of_another_is_damaged(journal: Journal, tmp_path:
         journal.find(AttachmentKey("net", "other", "eth0"))
 
 
-@pytest.mark.parametrize("action", ["find", "mark", "note", "remove"])
+def test_note_that_cannot_be_made_stops_nothing(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path)
+    journal.folder.operations = _ReadOnly()
+    journal.note_plugin(KEY, 1)
+    assert "process 1 is not noted" in caplog.text
+
+
+class _ReadOnly(FileOperations):
+    def overwrite(self, descriptor: int, data: bytes, offset: int) -> None:
+        raise OSError(errno.EROFS, f"Read-only: {descriptor}, {data!r}, {offset}")
+
+
+@pytest.mark.parametrize("action", ["find", "mark", "remove"])
 def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path: Path, action: str) -> None:
     (tmp_path / "journal").mkdir(mode=0o700)
     path = tmp_path / "journal" / "net@box@eth0"
@@ -358,7 +374,6 @@ def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path:
     actions: dict[str, Callable[[], object]] = {
         "find": lambda: journal.find(KEY),
         "mark": lambda: journal.mark(KEY, State.ADDED),
-        "note": lambda: journal.note_plugin(KEY, 1),
         "remove": lambda: journal.remove(KEY),
     }
     with pytest.raises(CacheError, match="cannot be") as caught:

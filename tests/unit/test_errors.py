@@ -28,6 +28,7 @@ from libcni.errors import (
     MissingExtraError,
     NetworkNotFoundError,
     NoConfigsFoundError,
+    NoRoomError,
     PluginError,
     PluginNotFoundError,
     PluginOutputError,
@@ -76,6 +77,7 @@ ERRORS: list[CNIError] = [
     AttachmentNotFoundError("dbnet", "box", "eth0"),
     LockTimeoutError("box", 4711, 60.0),
     CacheError("/var/lib/cni", "cannot be read"),
+    NoRoomError("/var/lib/cni/results/a", "cannot be written: No space left on device"),
     DamagedFileError("/var/lib/cni/results/a", "damaged: is empty"),
     CNIErrorGroup("not everything", [CNIError("first"), PluginError("second", **PLACE)]),
 ]

@@ -168,8 +168,8 @@ def test_lock_without_room_for_a_file_is_that_of_the_folder(
 def test_lock_without_room_for_its_folder_is_that_of_the_cache_directory(
     made: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(name: str, parent: int) -> None:
-        raise OSError(errno.ENOSPC, f"No space left for {name} in {parent}")
+    def full(name: str, parent: int, mode: int) -> None:
+        raise OSError(errno.ENOSPC, f"No space left for {name} in {parent}, mode {mode}")
 
     monkeypatch.setattr(made.folder.operations, "make_folder", full)
     held = made.try_lock(NAME)

@@ -212,10 +212,10 @@ def _dead_process() -> int:
 def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> None:
     place = folder(tmp_path)
     place.replace("kept", b"")
-    mine = f".kept.{os.getpid()}"
-    gone = [f".a.b-c.{_dead_process()}.1a.0.tmp", f"{mine}.earlier.7.tmp"]
-    # init runs, and so do we: what they write is theirs. The rest is not a name that the library gives.
-    stays = [".kept.1.1a.0.tmp", ".x.tmp", ".a.b.c.d.tmp", "kept.tmp"]
+    # The id of a process says nothing: another one may have it by now, here or in another namespace.
+    gone = [f".a.b-c.{_dead_process()}.1a.0.tmp", f".kept.{os.getpid()}.earlier.7.tmp", ".kept.1.1a.0.tmp"]
+    # The rest is not a name that the library gives.
+    stays = [".x.tmp", ".a.b.c.d.tmp", "kept.tmp"]
     operations = _Failing("rename")
     for name in (*gone, *stays):
         (tmp_path / "results" / name).touch()
@@ -223,6 +223,32 @@ def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> 
         folder(tmp_path, operations=operations).replace("kept", b"x")
     assert sorted(place.remove_temporary()) == sorted(gone)
     assert place.names() == sorted(["kept", *stays])
+
+
+def test_temporary_file_that_is_being_written_is_not_swept(tmp_path: Path) -> None:
+    swept: list[str] = []
+
+    class Sweeping(FileOperations):
+        def write(self, descriptor: int, data: bytes) -> None:
+            swept.extend(folder(tmp_path).remove_temporary())
+            super().write(descriptor, data)
+
+    folder(tmp_path, operations=Sweeping()).replace("kept", b"x")
+    assert (swept, folder(tmp_path).names()) == ([], ["kept"])
+
+
+def test_temporary_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path: Path) -> None:
+    swept: list[str] = []
+
+    class Sweeping(FileOperations):
+        def create(self, name: str, folder_descriptor: int) -> int:
+            descriptor = super().create(name, folder_descriptor)
+            if not swept:
+                swept.extend(folder(tmp_path).remove_temporary())
+            return descriptor
+
+    folder(tmp_path, operations=Sweeping()).replace("kept", b"x")
+    assert (len(swept), folder(tmp_path).read("kept")) == (1, b"x")
 
 
 def test_temporary_link_is_swept_as_a_name_only(tmp_path: Path) -> None:
