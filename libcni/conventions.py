@@ -1,7 +1,8 @@
 """Capability arguments and ``args.cni`` as models: what runtimes and plugins agreed on beside the specification.
 
-A runtime passes the argument of a capability in ``runtimeConfig``, to the plugins that declare it. Go counterpart:
-none; each plugin decodes its own. Source: CONVENTIONS.md, "Dynamic Plugin specific fields" and "args in network config".
+A runtime passes the argument of a capability in ``runtimeConfig``, to the plugins that declare it. There is no one Go
+counterpart: each plugin decodes its own. Source: CONVENTIONS.md, "Dynamic Plugin specific fields" and "args in network
+config".
 """
 
 from __future__ import annotations
