@@ -138,20 +138,24 @@ def _check_names(findings: Findings, networks: Sequence[NetworkFacts]) -> list[N
 
 
 def _check_pools(findings: Findings, pools: Sequence[Pool]) -> None:
-    """Report each pool that overlaps one of another network: a sweep over the sorted pools, so that many stay cheap."""
+    """Report each pool that overlaps one of an earlier network: a sweep over the sorted pools, so that many stay cheap."""
     order = {id(pool): index for index, pool in enumerate(pools)}
+    first: dict[int, Pool] = {}
     active: list[Pool] = []
     for pool in sorted(pools, key=lambda item: (item.subnet.version, int(item.subnet.network_address))):
         # What has ended before this one begins cannot overlap anything that follows.
         active = [other for other in active if _reaches(other, pool)]
-        other = next((other for other in active if other.network != pool.network), None)
-        if other is not None:
-            earlier, later = sorted((other, pool), key=lambda item: order[id(item)])
-            message = (
-                f"{later.subnet} overlaps {earlier.subnet} of network {earlier.network!r} in {earlier.place.file.name}"
-            )
-            findings.add("CNI506", later.place, message, hint="give each network a subnet of its own")
+        for other in active:
+            if other.network != pool.network:
+                earlier, later = sorted((other, pool), key=lambda item: order[id(item)])
+                known = first.setdefault(order[id(later)], earlier)
+                if order[id(earlier)] < order[id(known)]:
+                    first[order[id(later)]] = earlier
         active.append(pool)
+    for index, earlier in sorted(first.items(), key=lambda item: item[0]):
+        pool = pools[index]
+        message = f"{pool.subnet} overlaps {earlier.subnet} of network {earlier.network!r} in {earlier.place.file.name}"
+        findings.add("CNI506", pool.place, message, hint="give each network a subnet of its own")
 
 
 def _reaches(other: Pool, pool: Pool) -> bool:
