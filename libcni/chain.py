@@ -106,7 +106,9 @@ class Caller:
         """Run CHECK along the chain, and stop at the first error."""
         environment = self._environment("CHECK", job)
         for plugin, invocation in zip(job.network.plugins, self.locate("CHECK", job.network, job.rt), strict=True):
-            await self._call(invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job)
+            await self._call(
+                invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job
+            )
 
     async def delete(self, job: Job) -> None:
         """Run DEL along the chain in reverse, and stop at the first error."""

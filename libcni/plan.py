@@ -150,8 +150,7 @@ class Planner:
         calls: list[PlannedCall] = []
         unknown = ""
         for plugin in in_order(command, job.network):
-            filled = replace(job, prev_result=dump(f"<result of {unknown}>")) if unknown else job
-            calls.append(self._call(command, plugin, filled, unknown=unknown))
+            calls.append(self._call(command, plugin, job, unknown=unknown))
             # What a plugin answers to ADD is known only when it has run; CHECK and DEL get the stored result.
             unknown = plugin.type if command == "ADD" else ""
         return calls
@@ -162,7 +161,8 @@ class Planner:
         except PluginNotFoundError:
             path = ""
         environment = attachment_environment(self._environ, command, paths=self._paths, rt=job.rt)
-        return PlannedCall(plugin.type, path, environment, attachment_request(plugin, job), unknown)
+        result = dump(f"<result of {unknown}>") if unknown else job.prev_result
+        return PlannedCall(plugin.type, path, environment, attachment_request(plugin, job, result), unknown)
 
 
 def _refusals(

@@ -138,7 +138,7 @@ def _check_names(findings: Findings, networks: Sequence[NetworkFacts]) -> list[N
 
 
 def _check_pools(findings: Findings, pools: Sequence[Pool]) -> None:
-    """Report each pool that overlaps one of an earlier network: a sweep over the sorted pools, so that many stay cheap."""
+    """Report each pool that overlaps one of an earlier network: a sweep over sorted pools, so that many stay cheap."""
     order = {id(pool): index for index, pool in enumerate(pools)}
     first: dict[int, Pool] = {}
     active: list[Pool] = []

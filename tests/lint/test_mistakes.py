@@ -33,7 +33,7 @@ def test_configuration_alone_has_no_finding(path: Path) -> None:
 
 def _write(mistake: dict[str, Any], directory: Path) -> Path:
     text: str = (CONFIGURATION_DIR / mistake["file"]).read_text()
-    path = directory / mistake["file"]
+    path = directory / str(mistake["file"])
     path.write_text(text.replace(mistake["edit"]["find"], mistake["edit"]["with"]))
     return path
 

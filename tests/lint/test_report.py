@@ -12,7 +12,8 @@ import libcni
 from libcni.lint import CODES, FORMATS, Finding, Severity, lint_paths, write_report
 from tests.lint.trees import write_tree
 
-TEXT = '{\n\t"cniVersion": "1.0.0",\n\t"name": "lab",\n\t"plugins": [{"type": "ptp",\t"mtu": "x", "ipam": {"type": "dhcp"}}]\n}\n'
+LINE = '\t"plugins": [{"type": "ptp",\t"mtu": "x", "ipam": {"type": "dhcp"}}]'
+TEXT = '{\n\t"cniVersion": "1.0.0",\n\t"name": "lab",\n' + LINE + "\n}\n"
 
 
 def _findings(directory: Path) -> list[Finding]:
@@ -23,7 +24,7 @@ def test_text_shows_the_line_with_a_caret_below_the_place(tmp_path: Path) -> Non
     lines = write_report(_findings(tmp_path)).split("\n")
     place = f"{tmp_path}/10 a,b.conflist:4:37"
     assert lines[0] == f"{place}: error CNI301: plugins[0].mtu: expected an integer, found a string"
-    assert lines[1] == '  4 | \t"plugins": [{"type": "ptp",\t"mtu": "x", "ipam": {"type": "dhcp"}}]'
+    assert lines[1] == f"  4 | {LINE}"
     assert lines[2].startswith("    | \t")
     assert lines[2].endswith("^")
     assert len(lines[2]) - 1 == lines[1].index('"x"')
@@ -62,7 +63,7 @@ def test_json_has_every_field(tmp_path: Path) -> None:
         "field": "plugins[0].mtu",
         "message": "expected an integer, found a string",
         "hint": "",
-        "source": TEXT.split("\n")[3],
+        "source": LINE,
     }
 
 

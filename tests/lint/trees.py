@@ -36,7 +36,7 @@ def bridge(name: str, subnet: str, **options: Any) -> dict[str, Any]:
 
 
 def write_plugins(directory: Path, plugins: Mapping[str, Sequence[str]]) -> Path:
-    """Write plugins that say which versions they support; one without versions fails. Each call leaves a line in ``log``."""
+    """Write plugins that say which versions they support, or fail without any; each call leaves a line in ``log``."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, versions in plugins.items():
         answer = json.dumps({"cniVersion": "1.1.0", "supportedVersions": list(versions)})

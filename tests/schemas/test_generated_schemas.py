@@ -1,4 +1,4 @@
-"""The schemas that are made from models: up to date, complete, valid, and applied with sentences that people understand."""
+"""The schemas that are made from models: up to date, complete, valid, and explained in words."""
 
 from __future__ import annotations
 
