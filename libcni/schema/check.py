@@ -199,8 +199,7 @@ def _enum_sentence(rule: Any, instance: object, _schema: object) -> str:
 
 def _pattern_sentence(rule: Any, instance: object, schema: Any) -> str:
     described = schema.get("description") if is_object(schema) else None
-    expected = f"expected: {described}" if described else f"it does not match {rule}"
-    return f"{_shown(instance)} is not allowed here; {expected}"
+    return f"{_shown(instance)} does not match {rule}" + (f" ({described.rstrip('.')})" if described else "")
 
 
 def _counted(what: str) -> Callable[[Any, object, object], str]:

@@ -1,8 +1,8 @@
 """Model and schema of each generated document give the same verdict, on whatever document.
 
 Each example is a document that is valid by construction, copies of it with mutations, and one made of anything. The
-number of documents is that of a quick run; LIBCNI_SCHEMA_DOCUMENTS asks for more, and ``tox -e schemas-full`` for 10,000
-of each schema.
+number of documents is that of a quick run; LIBCNI_SCHEMA_DOCUMENTS asks for more, and ``tox -e schemas-full`` for
+10,000 of each schema.
 """
 
 from __future__ import annotations
