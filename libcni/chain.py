@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from libcni.invoke.plugin import PluginOutput, Runner
     from libcni.versions import PluginInfo
 
-__all__ = ["Caller", "Job", "Limits"]
+__all__ = ["Caller", "Job", "Limits", "attachment_request", "in_order"]
 
 _log = logging.getLogger("libcni.plugin")
 
@@ -97,7 +97,7 @@ class Caller:
         answer = Answer("")
         environment = self._environment("ADD", job)
         for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
-            stdin = _request(plugin, job, answer.text)
+            stdin = attachment_request(plugin, job, answer.text)
             output = await self._call(invocation, stdin, environment=environment, job=job)
             answer = read_result(invocation, output, job.network.cni_version)
         return answer
@@ -106,19 +106,21 @@ class Caller:
         """Run CHECK along the chain, and stop at the first error."""
         environment = self._environment("CHECK", job)
         for plugin, invocation in zip(job.network.plugins, self.locate("CHECK", job.network, job.rt), strict=True):
-            await self._call(invocation, _request(plugin, job, job.prev_result), environment=environment, job=job)
+            await self._call(
+                invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job
+            )
 
     async def delete(self, job: Job) -> None:
         """Run DEL along the chain in reverse, and stop at the first error."""
         environment = self._environment("DEL", job)
-        for plugin in reversed(job.network.plugins):
+        for plugin in in_order("DEL", job.network):
             await self._delete_one(job, plugin, environment)
 
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
         errors: list[CNIError] = []
         environment = self._environment("DEL", job)
-        for plugin in reversed(job.network.plugins):
+        for plugin in in_order("DEL", job.network):
             try:
                 await self._delete_one(job, plugin, environment)
             except CNIError as error:
@@ -128,7 +130,7 @@ class Caller:
     async def _delete_one(self, job: Job, plugin: PluginConfig, environment: Mapping[str, str]) -> None:
         # Looked up one by one: a plugin that is gone must not keep the others, which come first, from being deleted.
         invocation = self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt)
-        await self._call(invocation, _request(plugin, job, job.prev_result), environment=environment, job=job)
+        await self._call(invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job)
 
     def _environment(self, command: str, job: Job) -> Mapping[str, str]:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
@@ -221,8 +223,13 @@ class Caller:
             raise start_error(invocation, error) from error
 
 
-def _request(plugin: PluginConfig, job: Job, prev_result: str) -> bytes:
-    """Build what goes to one plugin's stdin."""
+def in_order(command: str, network: NetworkConfigList) -> Sequence[PluginConfig]:
+    """Return the plugins of a network in the order of a verb (SPEC 1.1.0, section 3: DEL runs in reverse)."""
+    return network.plugins[::-1] if command == "DEL" else network.plugins
+
+
+def attachment_request(plugin: PluginConfig, job: Job, prev_result: str) -> bytes:
+    """Build what goes to one plugin's stdin for ADD, CHECK or DEL."""
     inserted = plugin.runtime_config(job.rt.capability_args)
     if prev_result:
         inserted["prevResult"] = prev_result

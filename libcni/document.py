@@ -30,6 +30,7 @@ __all__ = [
     "join_object",
     "kind_of",
     "locate",
+    "locate_key",
     "parse",
     "parse_object",
     "split_array",
@@ -49,10 +50,22 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w\-./]*")
 
 
 class DocumentError(ValueError):
-    """A text is not a strict JSON document; ``path`` leads to the place, ``line`` and ``column`` count from 1."""
+    """A text is not a strict JSON document; ``path`` leads to the place, ``line`` and ``column`` count from 1.
 
-    def __init__(self, msg: str, *, path: Path = (), line: int | None = None, column: int | None = None) -> None:
+    ``kind`` says what sort of mistake it is: ``"syntax"``, ``"encoding"``, ``"duplicate"`` or ``"number"``.
+    """
+
+    def __init__(
+        self,
+        msg: str,
+        *,
+        path: Path = (),
+        line: int | None = None,
+        column: int | None = None,
+        kind: str = "syntax",
+    ) -> None:
         super().__init__(msg)
+        self.kind = kind
         self.msg = msg
         self.path = path
         self.line = line
@@ -107,7 +120,9 @@ def decode_text(data: bytes | str) -> str:
     except UnicodeError as error:
         raise _encoding_error(data, error) from None
     if text.startswith("\ufeff"):
-        raise DocumentError("begins with a byte order mark, which JSON does not allow", line=1, column=1)
+        raise DocumentError(
+            "begins with a byte order mark, which JSON does not allow", line=1, column=1, kind="encoding"
+        )
     return text
 
 
@@ -115,7 +130,7 @@ def _encoding_error(data: bytes | str, error: UnicodeError) -> DocumentError:
     start = error.start if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else 0
     before = data[:start] if isinstance(data, str) else bytes(data[:start]).decode("utf-8", "replace")
     line, column = _position(before, None)
-    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column)
+    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column, kind="encoding")
 
 
 def parse(data: bytes | str) -> Any:
@@ -266,6 +281,23 @@ def locate(text: str, path: Path) -> tuple[int, int]:
     return _position(text, start)
 
 
+def locate_key(text: str, path: Path) -> tuple[int, int]:
+    """Return line and column of the key at the end of ``path``; of the value when that cannot be told.
+
+    >>> locate_key('{"plugins": [{"mtu": 7}]}', ("plugins", 0, "mtu"))
+    (1, 15)
+    """
+    line, column = locate(text, path)
+    lines = text.split("\n")
+    before = "\n".join([*lines[: line - 1], lines[line - 1][: column - 1]])
+    before = before.rstrip().removesuffix(":").rstrip()
+    key = path[-1] if path else None
+    for written in (json.dumps(key), json.dumps(key, ensure_ascii=False)) if isinstance(key, str) else ():
+        if before.endswith(written):
+            return _position(before, len(before) - len(written))
+    return line, column
+
+
 def format_path(path: Path) -> str:
     """Write a path the way it is read in a message.
 
@@ -293,9 +325,9 @@ def _position(text: str, offset: int | None) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _error_at(text: str, offset: int, msg: str, *, path: Path = ()) -> DocumentError:
+def _error_at(text: str, offset: int, msg: str, *, path: Path = (), kind: str = "syntax") -> DocumentError:
     line, column = _position(text, offset)
-    return DocumentError(msg, path=path, line=line, column=column)
+    return DocumentError(msg, path=path, line=line, column=column, kind=kind)
 
 
 def _check_depth(text: str) -> None:
@@ -340,7 +372,7 @@ def _walk_object(text: str, start: int, path: Path) -> int:
         key_at = position
         key, position = _scan_string(text, position + 1)
         if key in seen:
-            raise _error_at(text, key_at, f"duplicate key {key!r}", path=(*path, key))
+            raise _error_at(text, key_at, f"duplicate key {key!r}", path=(*path, key), kind="duplicate")
         seen.add(key)
         position = _skip(text, _walk(text, _skip(text, _skip(text, position) + 1), (*path, key)))
     return position + 1
@@ -360,8 +392,8 @@ def _walk_array(text: str, start: int, path: Path) -> int:
 def _walk_number(text: str, position: int, path: Path) -> int:
     match = _NUMBER.match(text, position)
     if match is None:
-        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path=path)
+        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path=path, kind="number")
     try:
         return int(_scan(text, position)[1])
     except ValueError:
-        raise _error_at(text, position, "number too large to represent", path=path) from None
+        raise _error_at(text, position, "number too large to represent", path=path, kind="number") from None

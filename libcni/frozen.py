@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, TypeGuard
 
-__all__ = ["FrozenDict", "FrozenList", "freeze", "is_array", "is_object", "thaw"]
+__all__ = ["FrozenDict", "FrozenList", "array_of", "freeze", "is_array", "is_object", "object_of", "thaw"]
 
 
 def _frozen(*_args: object, **_kwargs: object) -> NoReturn:
@@ -82,3 +82,13 @@ def thaw(value: Any) -> Any:
     if is_array(value):
         return [thaw(item) for item in value]
     return value
+
+
+def object_of(value: object) -> dict[str, Any]:
+    """Return a decoded value when it is an object, else an empty one."""
+    return value if is_object(value) else {}
+
+
+def array_of(value: object) -> list[Any]:
+    """Return a decoded value when it is an array, else an empty one."""
+    return value if is_array(value) else []

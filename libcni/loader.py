@@ -34,6 +34,7 @@ __all__ = [
     "network_conf_from_file",
     "network_plugin_conf_from_bytes",
     "network_plugin_confs_from_files",
+    "read_conf",
 ]
 
 LIST_EXTENSIONS = (".conflist",)
@@ -102,7 +103,7 @@ def _extension(name: str) -> str:
     return dot + extension
 
 
-def _read(path: str | PathLike[str]) -> bytes:
+def read_conf(path: str | PathLike[str]) -> bytes:
     """Read a configuration file, and never block on a pipe or a device that stands in its place."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -147,7 +148,7 @@ def network_conf_from_file(path: str | PathLike[str]) -> NetworkConfigList:
     :raises ConfigError: if a file is not a valid configuration, or there is no plugin at all.
     :raises OSError: if the file cannot be read.
     """
-    return _complete(parse_network(_read(path), Path(path)), Path(path))
+    return _complete(parse_network(read_conf(path), Path(path)), Path(path))
 
 
 def _complete(network: NetworkConfigList, path: Path) -> NetworkConfigList:
@@ -205,7 +206,7 @@ def conf_from_file(path: str | PathLike[str]) -> PluginConfig:
     :raises ConfigError: if it is not a valid plugin configuration.
     :raises OSError: if the file cannot be read.
     """
-    return parse_plugin(_read(path), Path(path))
+    return parse_plugin(read_conf(path), Path(path))
 
 
 def _list_from_conf_file(path: str | PathLike[str]) -> NetworkConfigList:
@@ -274,7 +275,7 @@ def _cannot_be_named(path: str, name: bytes) -> bool:
     Most files of a large directory need not be decoded to know that.
     """
     try:
-        data = _read(path)
+        data = read_conf(path)
     except (ConfigError, OSError):
         return False
     return name not in data and b"\\" not in data

@@ -158,7 +158,7 @@ class IPDocument01(Document):
 
 
 class ResultDocument01(Document):
-    """Result of ADD in versions 0.1.0 and 0.2.0."""
+    """Result of ADD in versions 0.1.0 and 0.2.0 (SPEC 0.2.0, "Result")."""
 
     cniVersion: Version01 | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""
@@ -171,7 +171,7 @@ class ResultDocument01(Document):
 
 
 class ResultDocument03(Document):
-    """Result of ADD in versions 0.3.0, 0.3.1 and 0.4.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
+    """Result of ADD in versions 0.3.0, 0.3.1 and 0.4.0; also ``prevResult`` (SPEC 0.4.0, "Result")."""
 
     cniVersion: Version03 | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""
@@ -186,7 +186,7 @@ class ResultDocument03(Document):
 
 
 class ResultDocument10(Document):
-    """Result of ADD in version 1.0.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
+    """Result of ADD in version 1.0.0; also ``prevResult`` (SPEC 1.0.0, section 5, "Success")."""
 
     cniVersion: Version10 | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""
@@ -201,7 +201,7 @@ class ResultDocument10(Document):
 
 
 class ResultDocument11(Document):
-    """Result of ADD in version 1.1.0; also ``prevResult``. IPAM plugins leave ``interfaces`` out."""
+    """Result of ADD in version 1.1.0; also ``prevResult`` (SPEC 1.1.0, section 5, "Success")."""
 
     cniVersion: Version11 | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""
@@ -303,7 +303,7 @@ class NetworkDocument(Document):
 
 
 class CacheDocument(Document):
-    """A file of ``<cache_dir>/results``, as Go libcni writes it too."""
+    """A file of ``<cache_dir>/results``, as Go libcni writes it too (SPEC 1.1.0, section 3, asks for one)."""
 
     kind: Literal["cniCacheV1"]
     """Format of the file."""

@@ -29,6 +29,8 @@ _VERBS = {
     "networks": ("libcni.cli.show", "Show the networks of the configuration directory."),
     "attachments": ("libcni.cli.show", "Show what is stored about attachments."),
     "plugins": ("libcni.cli.show", "Show the plugins and the versions they support."),
+    "lint": ("libcni.cli.lint", "Check network configurations before a plugin runs."),
+    "plan": ("libcni.cli.plan", "Show what a verb would run, without running it."),
     "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
     "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
 }

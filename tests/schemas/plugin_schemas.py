@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
-from libcni.addresses import parse_address, parse_cidr
 from libcni.document import format_path, parse
+from libcni.schema import format_checker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,34 +22,7 @@ SCHEMA_DIR = ROOT / "schemas" / "plugins"
 CONFIGURATION_DIR = ROOT / "testdata" / "configurations"
 INDEX_FILE = ROOT / "testdata" / "configurations.json"
 
-FORMATS = FormatChecker()
-_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
-
-
-@FORMATS.checks("cni-ip", raises=ValueError)
-def _is_ip(value: object) -> bool:
-    return not isinstance(value, str) or bool(parse_address(value))
-
-
-@FORMATS.checks("cni-cidr", raises=ValueError)
-def _is_cidr(value: object) -> bool:
-    return not isinstance(value, str) or bool(parse_cidr(value))
-
-
-@FORMATS.checks("cni-subnet", raises=ValueError)
-def _is_subnet(value: object) -> bool:
-    # An address with a prefix whose host bits are all zero.
-    return not isinstance(value, str) or bool(ipaddress.ip_network(parse_cidr(value).with_prefixlen))
-
-
-@FORMATS.checks("cni-address", raises=ValueError)
-def _is_address(value: object) -> bool:
-    return not isinstance(value, str) or bool(parse_cidr(value) if "/" in value else parse_address(value))
-
-
-@FORMATS.checks("cni-mac")
-def _is_mac(value: object) -> bool:
-    return not isinstance(value, str) or _MAC.fullmatch(value) is not None
+FORMATS = format_checker()
 
 
 @functools.cache

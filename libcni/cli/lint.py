@@ -1,0 +1,64 @@
+"""The verb that checks configurations before a plugin runs: lint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from libcni.cli.settings import Settings, pass_settings
+from libcni.lint import FORMATS, Severity, lint_paths, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["lint_command"]
+
+
+@click.command("lint")
+@click.argument("paths", nargs=-1, metavar="[FILE|DIR]...")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), help="How findings are written. [text]")
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
+@click.option(
+    "--schema-dir",
+    "schema_dirs",
+    multiple=True,
+    metavar="DIR",
+    help="More schemas of plugins, each in a file PLUGIN.json; may be repeated.",
+)
+@click.option(
+    "--no-plugins", is_flag=True, help="Run no plugin: leave out whether each is there and supports the version."
+)
+@pass_settings
+def lint_command(
+    settings: Settings,
+    *,
+    paths: tuple[str, ...],
+    form: str | None,
+    strict: bool,
+    schema_dirs: tuple[str, ...],
+    no_plugins: bool,
+) -> None:
+    """Check network configurations, and explain every mistake; without FILE or DIR, the configuration directory."""
+    findings = lint_paths(
+        paths or (settings.directory,),
+        bin_dirs=None if no_plugins else _directories(settings),
+        schema_dirs=schema_dirs,
+        **({} if settings.timeout is None else {"timeout": settings.timeout}),
+    )
+    text = write_report(findings, form or settings.output or "text")
+    if text:
+        click.echo(text)
+    failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
+    if any(finding.severity in failing for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def _directories(settings: Settings) -> Sequence[str] | None:
+    """Return the plugin directories; ``None`` when there are none and none was named."""
+    directories = settings.plugin_directories
+    if settings.bin_dir or os.environ.get("CNI_PATH") or any(Path(path).is_dir() for path in directories):
+        return directories
+    return None

@@ -1,0 +1,10 @@
+"""``python -m libcni.lint FILE``: write the page that explains every code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from libcni.lint.manual import manual
+
+Path(sys.argv[1]).write_text(manual(), encoding="utf-8")

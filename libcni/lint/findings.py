@@ -1,0 +1,119 @@
+"""What lint finds, and where: findings, places in a file, and the collecting of findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libcni.document import format_path, locate, locate_key
+from libcni.lint.codes import CODES, Severity
+
+if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
+    from libcni.document import Path
+
+__all__ = ["Finding", "Findings", "Place", "Source"]
+
+_LINE_LIMIT = 200
+"""Characters of a source line that are kept; a minified file is one line."""
+_BEFORE = 80
+"""How many of them stand before the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file: ``line`` and ``column`` count from 1 and are ``None`` for a whole file or directory.
+
+    ``source_line`` is the line, cut when it is long, and ``caret`` the index of the place in it.
+    """
+
+    file: FilePath
+    line: int | None = None
+    column: int | None = None
+    field: str = ""
+    source_line: str = ""
+    caret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake, or something worth knowing.
+
+    ``code`` is stable and listed in :data:`libcni.lint.CODES`. ``field`` is the path such as ``plugins[0].mtu``, empty
+    for a whole document. ``line`` and ``column`` count from 1 and are ``None`` for a whole file or directory.
+    ``source_line`` is the line of the file, cut when it is long, and ``caret`` the index of the place in it. ``hint``
+    says what to do, where that is known.
+    """
+
+    code: str
+    severity: Severity
+    file: FilePath
+    line: int | None
+    column: int | None
+    field: str
+    message: str
+    hint: str = ""
+    source_line: str = ""
+    caret: int = 0
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        field = f"{self.field}: " if self.field else ""
+        return f"{place}: {self.severity} {self.code}: {field}{self.message}"
+
+
+class Source:
+    """A file that was read: its text, its decoded document when it is strict JSON, and where its findings go."""
+
+    def __init__(self, file: FilePath, text: str, document: object, *, findings: Findings) -> None:
+        self.file = file
+        self.text = text
+        self.document = document
+        self._findings = findings
+
+    def report(self, code: str, path: Path, message: str, *, hint: str = "", at_key: bool = False) -> None:
+        """Add a finding about a value, or about its key."""
+        self._findings.add(code, self.place(path, at_key=at_key), message, hint=hint)
+
+    def place(self, path: Path, *, at_key: bool = False) -> Place:
+        """Return the place of a value, or of its key; of the object that should have it, when it is absent."""
+        line, column = locate_key(self.text, path) if at_key else locate(self.text, path)
+        return self.place_at(line, column, field=format_path(path))
+
+    def place_at(self, line: int, column: int, *, field: str) -> Place:
+        """Return a place by line and column."""
+        text = self.text.split("\n")[line - 1].removesuffix("\r")
+        start = max(column - 1 - _BEFORE, 0) if len(text) > _LINE_LIMIT else 0
+        shown = text[start : start + _LINE_LIMIT]
+        return Place(self.file, line, column, field, shown, min(column - 1 - start, len(shown)))
+
+
+class Findings:
+    """Collects findings; one place has a code once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], Finding] = {}
+
+    def add(self, code: str, place: Place, message: str, *, hint: str = "") -> None:
+        """Add a finding."""
+        found = Finding(
+            code,
+            CODES[code].severity,
+            place.file,
+            place.line,
+            place.column,
+            place.field,
+            message,
+            hint,
+            place.source_line,
+            place.caret,
+        )
+        self._found.setdefault((code, place.file, place.field, place.line), found)
+
+    def sorted(self) -> list[Finding]:
+        """Return them by file, line, column and code."""
+        return sorted(
+            self._found.values(),
+            key=lambda found: (str(found.file), found.line or 0, found.column or 0, found.code, found.field),
+        )

@@ -1,0 +1,157 @@
+"""Keys that a schema does not know: misspelt, in the wrong case, reserved, or unknown.
+
+Plugins ignore a key that they do not know, so a typing error changes nothing that anyone sees.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from libcni.config import RESERVED_PREFIX
+from libcni.frozen import array_of, is_array, object_of
+from libcni.lint.catalog import member_schemas, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from libcni.document import Path
+    from libcni.lint.findings import Source
+
+__all__ = ["Described", "check_keys", "check_list_keys", "check_reserved", "similar"]
+
+LIST_KEYS = ("cniVersion", "cniVersions", "name", "disableCheck", "disableGC", "loadOnlyInlinedPlugins", "plugins")
+
+_RUNTIME_KEYS = {"prevResult": "CNI206", "runtimeConfig": "CNI207"}
+_OWN_CHECKS = frozenset({"args", "capabilities", "ipam", "prevResult", "runtimeConfig"})
+"""Members whose content is no plugin's own, or is checked elsewhere."""
+_COMMENTS = ("_", "#", "/", "$", "x-")
+"""How keys begin that people use for comments and editors for their own."""
+
+_SURE = 0.8
+"""Similarity from which on a key is taken for a misspelt one."""
+_LIKELY = 0.6
+_LISTED = 12
+
+
+def similar(word: str, known: Iterable[str], cutoff: float = _LIKELY) -> str:
+    """Return the known word that is most like ``word``, or ``""``.
+
+    >>> similar("isDefaultGatway", ["isGateway", "isDefaultGateway"])
+    'isDefaultGateway'
+    """
+    by_form = {_form(name): name for name in known}
+    found = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=cutoff)
+    return by_form[found[0]] if found else ""
+
+
+def _form(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What describes an object: a schema, the part of it that does, and what to call the owner of the keys."""
+
+    root: Mapping[str, Any]
+    part: Mapping[str, Any]
+    owner: str
+
+    def members(self) -> dict[str, Described]:
+        """Return what describes each documented member."""
+        found = member_schemas(self.root, self.part)
+        return {key: Described(self.root, part, self.owner) for key, part in found.items()}
+
+    def items(self) -> Described:
+        """Return what describes the items of an array."""
+        return Described(self.root, object_of(resolved(self.root, self.part).get("items")), self.owner)
+
+    def takes_any_key(self) -> bool:
+        """Say whether the object is a map, of which a schema cannot know the keys."""
+        part = resolved(self.root, self.part)
+        return "patternProperties" in part or bool(object_of(part.get("additionalProperties")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known where an unknown key stands: the keys, those that are still free, and the code for a wrong case."""
+
+    keys: Sequence[str]
+    free: Sequence[str]
+    owner: str
+    case_code: str
+    is_all: bool = True
+
+
+def check_list_keys(source: Source, document: Mapping[str, Any]) -> None:
+    """Check the keys beside ``plugins``."""
+    known = _Known(LIST_KEYS, [key for key in LIST_KEYS if key not in document], "network configuration list", "CNI202")
+    for key in document:
+        if key not in LIST_KEYS and not _is_free(key):
+            _report(source, (key,), known)
+
+
+def check_reserved(source: Source, path: Path, plugin: Mapping[str, Any]) -> None:
+    """Check a plugin object for what only the runtime may insert."""
+    for key in plugin:
+        if key.startswith(RESERVED_PREFIX):
+            message = f"keys that begin with {RESERVED_PREFIX!r} belong to the runtime"
+            source.report("CNI205", (*path, key), message, hint="remove it", at_key=True)
+        elif key in _RUNTIME_KEYS:
+            message = "is inserted by the runtime"
+            source.report(_RUNTIME_KEYS[key], (*path, key), message, hint="remove it", at_key=True)
+
+
+def check_keys(source: Source, path: Path, value: object, *, described: Sequence[Described]) -> None:
+    """Check the keys of an object, and of what is in it, against all that describes it together."""
+    if is_array(value):
+        items = [one.items() for one in described]
+        for index, item in enumerate(array_of(value)):
+            check_keys(source, (*path, index), item, described=items)
+        return
+    known: dict[str, list[Described]] = {}
+    for one in described:
+        for key, member in one.members().items():
+            known.setdefault(key, []).append(member)
+    if known and not any(one.takes_any_key() for one in described):
+        _check_object(source, path, object_of(value), known=known)
+
+
+def _check_object(
+    source: Source, path: Path, members: Mapping[str, Any], *, known: Mapping[str, list[Described]]
+) -> None:
+    owner = next(iter(known.values()))[0].owner
+    free = [key for key in known if key not in members]
+    keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
+    for key, member in members.items():
+        if key not in known and not _is_free(key):
+            _report(source, (*path, key), keys)
+        elif key in known and key not in _OWN_CHECKS:
+            check_keys(source, (*path, key), member, described=known[key])
+
+
+def _is_of_own_type(path: Path, known: Iterable[str]) -> bool:
+    """Say whether an object inside a plugin has a type of its own, so that a schema knows a part of its keys only."""
+    inside = bool(path) and path[-2:-1] != ("plugins",) and path[-1] != "ipam"
+    return inside and any(key.lower() == "type" for key in known)
+
+
+def _is_free(key: str) -> bool:
+    return key.startswith((*_COMMENTS, RESERVED_PREFIX))
+
+
+def _report(source: Source, path: Path, known: _Known) -> None:
+    key = str(path[-1])
+    other_case = next((name for name in known.keys if name.lower() == key.lower()), "")
+    if other_case:
+        hint = f"did you mean {other_case!r}?"
+        source.report(known.case_code, path, f"{key!r} is written in the wrong case", hint=hint, at_key=True)
+    elif meant := similar(key, known.free, _SURE):
+        hint = f"did you mean {meant!r}?"
+        source.report("CNI201", path, f"{key!r} is not a key of the {known.owner}", hint=hint, at_key=True)
+    elif known.is_all:
+        meant = similar(key, known.free)
+        listed = ", ".join(known.keys[:_LISTED]) + (", …" if len(known.keys) > _LISTED else "")
+        hint = f"did you mean {meant!r}?" if meant else f"documented are {listed}"
+        source.report("CNI204", path, f"{key!r} is not a documented key of the {known.owner}", hint=hint, at_key=True)

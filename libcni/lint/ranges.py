@@ -1,0 +1,188 @@
+"""Blocks of addresses: a gateway in its subnet, a range that starts before it ends, room for containers, no overlap.
+
+What one value says against another is beyond a schema. Each IPAM plugin has keys of its own for the same things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from libcni.addresses import parse_address, parse_cidr
+from libcni.frozen import array_of, is_object, object_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libcni.addresses import Address
+    from libcni.document import Path
+    from libcni.lint.findings import Source
+
+__all__ = ["Block", "Subnet", "blocks_of", "check_blocks"]
+
+Subnet: TypeAlias = IPv4Network | IPv6Network
+
+_SMALLEST = {4: 30, 6: 126}
+"""The longest prefix that leaves an address beside network, gateway and broadcast; what host-local accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """How an IPAM plugin calls the parts of a block."""
+
+    subnet: str
+    start: str = ""
+    end: str = ""
+    gateway: str = "gateway"
+    is_pool: bool = True
+
+
+_HOST_LOCAL = _Keys("subnet", "rangeStart", "rangeEnd")
+_WHEREABOUTS = _Keys("range", "range_start", "range_end")
+_STATIC = _Keys("address", is_pool=False)
+_WEAVE = _Keys("subnet")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A subnet of an IPAM configuration with its range and gateway; what is absent or no address is ``None``.
+
+    ``group`` is the same for blocks that together give one address. A block of a single fixed address is no pool.
+    """
+
+    path: Path
+    keys: _Keys
+    group: Path
+    subnet: Subnet
+    start: Address | None
+    end: Address | None
+    gateway: Address | None
+
+    def path_of(self, key: str) -> Path:
+        """Return the path of one of its members."""
+        return (*self.path, key)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last address that it may give out, as numbers."""
+        first, last = int(self.subnet.network_address), int(self.subnet.broadcast_address)
+        return (
+            first if self.start is None else int(self.start),
+            last if self.end is None else int(self.end),
+        )
+
+
+def blocks_of(ipam: Mapping[str, Any], path: Path) -> list[Block]:
+    """Return the blocks of an IPAM configuration; none when the plugin is not one that we know."""
+    found = _PLACES.get(ipam.get("type", "") if isinstance(ipam.get("type"), str) else "")
+    if found is None:
+        return []
+    keys, list_key = found
+    placed = _Placed(keys)
+    if keys is not _STATIC:
+        placed.add(path, path, ipam)
+    for index, item in enumerate(array_of(ipam.get(list_key))):
+        at = (*path, list_key, index)
+        if is_object(item):
+            placed.add(at, at, item)
+        for number, inner in enumerate(array_of(item)):
+            placed.add((*at, number), at, object_of(inner))
+    return placed.blocks
+
+
+_PLACES: dict[str, tuple[_Keys, str]] = {
+    "host-local": (_HOST_LOCAL, "ranges"),
+    "whereabouts": (_WHEREABOUTS, "ipRanges"),
+    "static": (_STATIC, "addresses"),
+    "weave-ipam": (_WEAVE, ""),
+}
+"""How the parts of a block are called, and which key holds more blocks, or sets of them."""
+
+
+class _Placed:
+    """Collects the blocks of one IPAM configuration; what is no subnet is left to the schema."""
+
+    def __init__(self, keys: _Keys) -> None:
+        self._keys = keys
+        self.blocks: list[Block] = []
+
+    def add(self, path: Path, group: Path, members: Mapping[str, Any]) -> None:
+        keys = self._keys
+        try:
+            subnet = parse_cidr(members[keys.subnet]).network
+        except (KeyError, TypeError, ValueError):
+            return
+        start, end, gateway = (_address(members.get(key)) for key in (keys.start, keys.end, keys.gateway))
+        self.blocks.append(Block(path, keys, group, subnet, start, end, gateway))
+
+
+def _address(value: object) -> Address | None:
+    try:
+        return parse_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def check_blocks(source: Source, path: Path, ipam: Mapping[str, Any]) -> None:
+    """Check the blocks of one IPAM configuration, each on its own and against each other."""
+    blocks = blocks_of(ipam, path)
+    for block in blocks:
+        _check_size(source, block)
+        _check_gateway(source, block)
+        _check_range(source, block)
+    pools = [block for block in blocks if block.keys.is_pool]
+    for index, block in enumerate(pools):
+        _check_others(source, block, pools[:index])
+
+
+def _check_size(source: Source, block: Block) -> None:
+    longest = _SMALLEST[block.subnet.version]
+    if block.keys.is_pool and block.subnet.prefixlen > longest:
+        message = f"{block.subnet} is too small to give out addresses"
+        hint = f"the prefix may be /{longest} at most"
+        source.report("CNI324", block.path_of(block.keys.subnet), message, hint=hint)
+
+
+def _check_gateway(source: Source, block: Block) -> None:
+    gateway = block.gateway
+    if gateway is None or gateway.is_link_local:
+        return
+    path = block.path_of(block.keys.gateway)
+    if gateway.version != block.subnet.version:
+        source.report("CNI326", path, f"{gateway} is not of the address family of {block.subnet}")
+    elif gateway not in block.subnet and not _is_host(block):
+        source.report("CNI321", path, f"the gateway {gateway} is outside the subnet {block.subnet}")
+
+
+def _is_host(block: Block) -> bool:
+    # A fixed address of its own, /32 or /128, has its gateway elsewhere by design.
+    return not block.keys.is_pool and block.subnet.prefixlen == block.subnet.max_prefixlen
+
+
+def _check_range(source: Source, block: Block) -> None:
+    inside: list[Address] = []
+    for key, address in ((block.keys.start, block.start), (block.keys.end, block.end)):
+        if address is None:
+            continue
+        if address.version != block.subnet.version:
+            message = f"{address} is not of the address family of {block.subnet}"
+            source.report("CNI326", block.path_of(key), message)
+        elif address not in block.subnet:
+            source.report("CNI323", block.path_of(key), f"{address} is outside the subnet {block.subnet}")
+        else:
+            inside.append(address)
+    if inside == [block.start, block.end] and int(inside[0]) > int(inside[1]):
+        message = f"the range starts at {block.start}, behind its end {block.end}"
+        source.report("CNI322", block.path_of(block.keys.start), message, hint="swap them")
+
+
+def _check_others(source: Source, block: Block, earlier: Sequence[Block]) -> None:
+    path = block.path_of(block.keys.subnet)
+    for other in earlier:
+        if other.subnet.version != block.subnet.version:
+            if other.group == block.group:
+                message = f"{block.subnet} is not of the address family of {other.subnet}, which is in the same set"
+                source.report("CNI326", path, message, hint="give each family a set of its own")
+        elif block.bounds[0] <= other.bounds[1] and other.bounds[0] <= block.bounds[1]:
+            source.report("CNI325", path, f"the range overlaps that of {other.subnet}")

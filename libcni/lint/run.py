@@ -1,0 +1,267 @@
+"""Linting files and directories: reading each file once, and letting every check look at it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from libcni.document import DocumentError, decode_text, format_path, kind_of, parse
+from libcni.errors import ConfigError, InvalidParameterError
+from libcni.frozen import is_object, object_of
+from libcni.identifiers import network_name_problem
+from libcni.lint.binaries import Binaries
+from libcni.lint.catalog import catalog_of
+from libcni.lint.directory import check_together, facts_of
+from libcni.lint.findings import Findings, Place, Source
+from libcni.lint.head import check_form, check_member_versions, check_single, check_versions
+from libcni.lint.keys import check_list_keys
+from libcni.lint.plugins import PlacedPlugin, check_chain, check_plugin, plugins_of
+from libcni.loader import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from libcni.document import JSONObject
+    from libcni.lint.catalog import Catalog
+    from libcni.lint.directory import NetworkFacts
+    from libcni.lint.findings import Finding
+
+__all__ = ["lint_paths"]
+
+VERSION_TIMEOUT = 10.0
+"""Seconds that a plugin may take to say which versions it supports."""
+
+_CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"}
+_EXPECTED_EXTENSIONS = frozenset({*ALL_EXTENSIONS, ".kubeconfig", ".lock", ""})
+"""What runtimes read, and what other programs keep beside it."""
+
+
+def lint_paths(
+    paths: Iterable[str | PathLike[str]],
+    *,
+    bin_dirs: Sequence[str] | None = None,
+    schema_dirs: Sequence[str | PathLike[str]] = (),
+    timeout: float = VERSION_TIMEOUT,
+) -> list[Finding]:
+    """Look at network configurations, and return what is wrong with them, sorted by file and line.
+
+    Files of one directory are also held against each other. Nothing is changed; plugins are only asked their version.
+
+    :param paths: files, and directories of which every configuration file is looked at, drop-ins included.
+    :param bin_dirs: plugin directories, in which each plugin must be that is used; ``None`` leaves that out.
+    :param schema_dirs: directories with more schemas of plugins, ``<plugin type>.json``; the first one counts.
+    :param timeout: seconds that a plugin may take to say which versions it supports.
+    :raises InvalidParameterError: if a path does not exist, or a directory of schemas cannot be used.
+    :raises OSError: if a directory cannot be read.
+    """
+    linter = _Linter(catalog_of(schema_dirs), None if bin_dirs is None else Binaries(bin_dirs, timeout))
+    loose: dict[Path, list[Path]] = {}
+    for path in dict.fromkeys(map(Path, paths)):
+        if path.is_dir():
+            linter.lint_directory(path)
+        elif not os.path.lexists(path):
+            raise InvalidParameterError("paths", str(path), "does not exist")
+        else:
+            loose.setdefault(path.parent, []).append(path)
+    for files in loose.values():
+        linter.lint_files(files)
+    return linter.findings.sorted()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read of one directory: networks, files without a usable name, and networks without drop-ins."""
+
+    networks: list[NetworkFacts] = field(default_factory=list["NetworkFacts"])
+    nameless: list[Path] = field(default_factory=list[Path])
+    inlined_only: set[str] = field(default_factory=set[str])
+
+
+class _Linter:
+    def __init__(self, catalog: Catalog, binaries: Binaries | None) -> None:
+        self.catalog = catalog
+        self.binaries = binaries
+        self.findings = Findings()
+
+    # Files and directories
+
+    def lint_directory(self, directory: Path) -> None:
+        seen = _Seen()
+        files = conf_files(directory, ALL_EXTENSIONS)
+        for path in files:
+            self._lint_file(path, seen)
+        if not files:
+            message = "has no configuration file (.conf, .conflist, .json)"
+            self.findings.add("CNI508", Place(directory), message)
+        check_together(self.findings, seen.networks)
+        self._check_entries(directory, seen)
+
+    def lint_files(self, files: Sequence[Path]) -> None:
+        seen = _Seen()
+        for path in sorted(files, key=lambda path: os.fsencode(path.name)):
+            if _extension(path) not in ALL_EXTENSIONS:
+                self._report_extension(path, ALL_EXTENSIONS)
+            if _is_drop_in(path):
+                self._lint_drop_in(path)
+            else:
+                self._lint_file(path, seen)
+        check_together(self.findings, seen.networks)
+
+    def _check_entries(self, directory: Path, seen: _Seen) -> None:
+        """Check what stands beside the configuration files."""
+        names = {network.name for network in seen.networks}
+        for entry in sorted(directory.iterdir()):
+            if entry.is_dir():
+                self._check_folder(entry, names, seen)
+            elif not entry.name.startswith(".") and _extension(entry) not in _EXPECTED_EXTENSIONS:
+                self._report_extension(entry, ALL_EXTENSIONS)
+
+    def _check_folder(self, folder: Path, names: set[str], seen: _Seen) -> None:
+        drop_ins = conf_files(folder, DROP_IN_EXTENSIONS)
+        if folder.name in names:
+            for path in conf_files(folder, [name for name in ALL_EXTENSIONS if name not in DROP_IN_EXTENSIONS]):
+                self._report_extension(path, DROP_IN_EXTENSIONS)
+            if drop_ins and folder.name in seen.inlined_only:
+                message = f"network {folder.name!r} sets loadOnlyInlinedPlugins: no file in here is read"
+                self.findings.add("CNI505", Place(folder), message)
+        # A file that could not be read may be the network that this folder belongs to.
+        elif drop_ins and not seen.nameless:
+            message = f"no network in {folder.parent} has the name {folder.name!r}: no file in here is read"
+            self.findings.add("CNI504", Place(folder), message, hint="name the folder like the network, or remove it")
+
+    def _report_extension(self, path: Path, known: Sequence[str]) -> None:
+        message = f"no runtime reads a file with the extension {_extension(path)!r}"
+        hint = f"rename it to {' or '.join(known)}, or move it elsewhere"
+        self.findings.add("CNI503", Place(path), message, hint=hint)
+
+    # One file
+
+    def _read(self, path: Path) -> Source | None:
+        """Read a file; ``None`` when it has gone, or is no JSON object, which is then a finding."""
+        try:
+            data = read_conf(path)
+        except FileNotFoundError:
+            return None
+        except ConfigError as error:
+            self.findings.add("CNI001", Place(path), error.msg)
+            return None
+        except OSError as error:
+            self.findings.add("CNI001", Place(path), f"cannot be read: {error.strerror}")
+            return None
+        try:
+            source = Source(path, decode_text(data), parse(data), findings=self.findings)
+        except DocumentError as error:
+            self._report_document(path, data, error)
+            return None
+        if not is_object(source.document):
+            source.report("CNI301", (), f"expected an object, found {kind_of(source.document)}")
+            return None
+        return source
+
+    def _report_document(self, path: Path, data: bytes, error: DocumentError) -> None:
+        source = Source(path, data.decode("utf-8", "replace"), None, findings=self.findings)
+        place = source.place_at(error.line or 1, error.column or 1, field=format_path(error.path))
+        self.findings.add(_CODES_OF_KINDS[error.kind], place, error.msg)
+
+    def _lint_file(self, path: Path, seen: _Seen) -> None:
+        source = self._read(path)
+        document = object_of(source.document) if source is not None else {}
+        name = document.get("name")
+        if source is None or not isinstance(name, str) or network_name_problem(name) is not None:
+            seen.nameless.append(path)
+        if source is None:
+            return
+        is_list = self._check_shape(source, document)
+        chain = self._lint_list(source, document, seen) if is_list else self._lint_single(source, document)
+        check_chain(chain, self.catalog)
+        if isinstance(name, str) and path not in seen.nameless:
+            place = source.place(("name",))
+            seen.networks.append(facts_of(name, place, chain, is_list=_extension(path) in LIST_EXTENSIONS))
+
+    def _check_shape(self, source: Source, document: JSONObject) -> bool:
+        """Say whether a document is a list, and report one that its extension does not fit."""
+        extension = _extension(source.file)
+        if extension in LIST_EXTENSIONS and "type" in document and "plugins" not in document:
+            message = "is the configuration of a single plugin, and runtimes expect a list here"
+            source.report("CNI111", (), message, hint="rename it to .conf, or put it into 'plugins'")
+            return False
+        has_list_form = "plugins" in document and "type" not in document
+        if extension in {".conf", ".json"} and has_list_form:
+            message = "is a list of plugins, and runtimes expect a single one here"
+            source.report("CNI111", ("plugins",), message, hint="rename it to .conflist", at_key=True)
+        return extension in LIST_EXTENSIONS or has_list_form
+
+    def _lint_single(self, source: Source, document: JSONObject) -> list[PlacedPlugin]:
+        check_form(source, "plugin")
+        version = check_versions(source, document)
+        check_single(source, document, version)
+        plugin = PlacedPlugin(source, (), document)
+        self._lint_plugin(plugin, version)
+        return [plugin]
+
+    def _lint_list(self, source: Source, document: JSONObject, seen: _Seen) -> list[PlacedPlugin]:
+        check_form(source, "network")
+        check_list_keys(source, document)
+        version = check_versions(source, document)
+        chain = list(plugins_of(source))
+        for plugin in chain:
+            self._lint_plugin(plugin, version)
+            check_member_versions(source, plugin.path, plugin.data, version=version)
+        name = document.get("name")
+        if isinstance(name, str) and network_name_problem(name) is None:
+            if str(document.get("loadOnlyInlinedPlugins")).lower() == "true":
+                seen.inlined_only.add(name)
+            else:
+                chain += self._lint_drop_ins(source.file.parent / name, version)
+        if not chain and "plugins" not in document and name not in seen.inlined_only:
+            message = f"no plugins: none in the list, and no .conf file in the folder {name!r} beside it"
+            source.report("CNI106", ("plugins",), message)
+        return chain
+
+    def _lint_drop_ins(self, folder: Path, version: str) -> list[PlacedPlugin]:
+        try:
+            paths = conf_files(folder, DROP_IN_EXTENSIONS)
+        except NotADirectoryError:
+            return []
+        found = [self._lint_drop_in(path, version) for path in paths]
+        return [plugin for plugin in found if plugin is not None]
+
+    def _lint_drop_in(self, path: Path, version: str = "") -> PlacedPlugin | None:
+        source = self._read(path)
+        if source is None:
+            return None
+        document = object_of(source.document)
+        check_form(source, "plugin")
+        check_member_versions(source, (), document, version=version)
+        plugin = PlacedPlugin(source, (), document)
+        self._lint_plugin(plugin, version)
+        return plugin
+
+    def _lint_plugin(self, plugin: PlacedPlugin, version: str) -> None:
+        check_plugin(plugin, self.catalog)
+        if self.binaries is not None:
+            self.binaries.check(plugin, version)
+
+
+def _extension(path: Path) -> str:
+    # As the loader has it: ".conf" is all extension, which runtimes load.
+    _, dot, extension = path.name.rpartition(".")
+    return dot + extension if dot else ""
+
+
+def _is_drop_in(path: Path) -> bool:
+    """Say whether a file stands in the drop-in folder of a network beside that folder."""
+    if _extension(path) not in DROP_IN_EXTENSIONS:
+        return False
+    folder = path.absolute().parent
+    for candidate in conf_files(folder.parent, LIST_EXTENSIONS):
+        try:
+            document = object_of(parse(read_conf(candidate)))
+        except (DocumentError, ConfigError, OSError):
+            continue
+        if document.get("name") == folder.name:
+            return True
+    return False
