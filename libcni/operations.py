@@ -274,9 +274,7 @@ class Operations:
             functools.partial(self.store.journal.note_plugin, key),
             prev_result_for_delete(known.entry, network.cni_version),
         )
-        if known.record is not None:
-            await self.runner.call(functools.partial(self._end_left_behind, known, known.record))
-        await self.runner.call(functools.partial(self._begin_delete, job, key))
+        await self.runner.call(functools.partial(self._begin_delete, job, key, known))
         try:
             await self.caller.delete(job)
         except CNIError:
@@ -301,8 +299,10 @@ class Operations:
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 
-    def _begin_delete(self, job: Job, key: AttachmentKey) -> None:
+    def _begin_delete(self, job: Job, key: AttachmentKey, known: Known) -> None:
         """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""
+        if known.record is not None:
+            self._end_left_behind(known, known.record)
         try:
             if not self.store.journal.mark(key, State.DELETING):
                 record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.DELETING)

@@ -52,13 +52,13 @@ def measure(count: int) -> tuple[float, int]:
 def main(arguments: list[str]) -> None:
     """Print the table, or measure one size for it."""
     if arguments[:1] == ["--one"]:
-        print(*measure(int(arguments[1])))  # noqa: T201 -- read by the process that started this one
+        print(*measure(int(arguments[1])))
         return
-    print(f"{'lists':>6} {'seconds':>9} {'ms per list':>12} {'peak MiB':>9}")  # noqa: T201 -- the table
+    print(f"{'lists':>6} {'seconds':>9} {'ms per list':>12} {'peak MiB':>9}")
     for count in [int(text) for text in arguments] or SIZES:
         command = [sys.executable, "-m", "tests.benchmarks.bench_lint", "--one", str(count)]
         seconds, peak = map(float, subprocess.check_output(command, text=True).split())
-        print(f"{count:>6} {seconds:>9.3f} {seconds / count * 1000:>12.2f} {peak / 2**20:>9.1f}")  # noqa: T201 -- the table
+        print(f"{count:>6} {seconds:>9.3f} {seconds / count * 1000:>12.2f} {peak / 2**20:>9.1f}")
 
 
 if __name__ == "__main__":

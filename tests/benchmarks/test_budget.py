@@ -1,6 +1,7 @@
 """How much Python a verb runs: calls of functions, which do not depend on the machine's load.
 
-The budgets were read off at the commit that wrote them, on CPython 3.11; a change that needs a tenth more has to say so here.
+The budgets were read off at the commit that wrote them, on CPython 3.11; a change that needs a tenth more has to say so
+here.
 """
 
 from __future__ import annotations
