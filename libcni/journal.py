@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
@@ -27,7 +28,6 @@ from libcni.storage import is_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import UnionType
 
     from libcni.storage import Folder
 
@@ -318,13 +318,13 @@ def _decode(data: bytes) -> Record:
     )
 
 
-_MEMBERS: Mapping[str, type | UnionType] = {
-    **dict.fromkeys(("state", "plugin", "networkName", "containerId", "ifName", "config", "netns", "bootId"), str),
-    "netnsIdentity": list | None,
-    "cniArgs": list,
-    "capabilityArgs": dict,
-    "owner": str | None,
-    "time": float | int,
+_MEMBERS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("state", "plugin", "networkName", "containerId", "ifName", "config", "netns", "bootId"), (str,)),
+    "netnsIdentity": (list, NoneType),
+    "cniArgs": (list,),
+    "capabilityArgs": (dict,),
+    "owner": (str, NoneType),
+    "time": (float, int),
 }
 
 

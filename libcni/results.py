@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from libcni import protocol
 from libcni.document import DocumentError, dump, format_path, kind_of, parse_object
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
-from libcni.frozen import FrozenDict, freeze, thaw
+from libcni.frozen import FrozenDict, freeze, is_object, thaw
 from libcni.protocol import first_problem
 from libcni.versions import (
     CURRENT_VERSION,
@@ -199,7 +199,7 @@ def check_result(obj: object, default_version: str = "") -> CheckedResult:
 
     :raises ResultError: if it is not a result of that version.
     """
-    if not isinstance(obj, dict):
+    if not is_object(obj):
         raise ResultError(f"expected a JSON object, found {kind_of(obj)}")
     version = _version_of(obj, default_version)
     return CheckedResult(version, _validated(_MODELS[version], obj))
