@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from libcni.storage import Folder
 
-__all__ = ["Journal", "Record", "RunningPlugin", "State", "netns_identity", "record_of"]
+__all__ = ["Journal", "NetnsIdentity", "Record", "RunningPlugin", "State", "netns_identity", "record_of"]
 
 _KIND = "libcniRecordV1"
 _STATE_WIDTH = 12

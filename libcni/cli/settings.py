@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from libcni.document import JSONObject
 
-__all__ = ["Settings", "common_options", "pass_settings"]
+__all__ = ["Settings", "common_options", "default_container_id", "pass_settings"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
