@@ -13,7 +13,7 @@ import libcni
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FunctionType, ModuleType
+    from types import ModuleType
 
 PACKAGE = Path(libcni.__file__).parent
 ROOT = PACKAGE.parent
@@ -51,7 +51,7 @@ def public_objects(name: str) -> Iterator[tuple[str, object]]:
             yield each, value
 
 
-def public_methods(cls: type) -> Iterator[tuple[str, FunctionType | property]]:
+def public_methods(cls: type) -> Iterator[tuple[str, object]]:
     """Go through the methods and properties that a class defines itself."""
     for name, value in list(vars(cls).items()):
         plain = value.__func__ if isinstance(value, classmethod | staticmethod) else value

@@ -187,7 +187,7 @@ def test_data_has_its_fields_in_order_and_is_immutable(name: str) -> None:
     cls = getattr(libcni, name)
     if dataclasses.is_dataclass(cls):
         assert tuple(field.name for field in dataclasses.fields(cls)) == DATA[name]
-        assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]  # dataclasses leave it untyped
+        assert vars(cls)["__dataclass_params__"].frozen
     else:
         assert cls._fields == DATA[name]
 
