@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from libcni.results import Result
     from libcni.versions import PluginInfo
 
-__all__ = ["DEFAULT_CACHE_DIR", "DEFAULT_LOCK_TIMEOUT", "DEFAULT_TIMEOUT", "CNIConfig", "Config", "Timeout"]
+__all__ = [
+    "CONFIGURED",
+    "DEFAULT_CACHE_DIR",
+    "DEFAULT_LOCK_TIMEOUT",
+    "DEFAULT_TIMEOUT",
+    "CNIConfig",
+    "Config",
+    "Default",
+    "Timeout",
+]
 
 DEFAULT_CACHE_DIR = "/var/lib/cni"
 DEFAULT_TIMEOUT = 120.0

@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 
     from libcni.storage import Folder
 
-__all__ = ["Journal", "Record", "RunningPlugin", "State", "current_boot_id", "netns_identity", "record_of"]
+__all__ = [
+    "Journal",
+    "NetnsIdentity",
+    "Record",
+    "RunningPlugin",
+    "State",
+    "current_boot_id",
+    "netns_identity",
+    "record_of",
+]
 
 _log = logging.getLogger("libcni.cache")
 

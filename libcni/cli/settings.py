@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from libcni.document import JSONObject
 
-__all__ = ["Settings", "common_options", "pass_settings"]
+__all__ = ["Settings", "common_options", "default_container_id", "pass_settings"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -38,26 +38,30 @@ DEFAULT_IFNAME = "eth0"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a verb runs with; an option that was not given is empty, and its variable or default counts."""
+    """What a verb runs with; an option that was not given is ``None``, and its variable or default counts.
 
-    conf_dir: str = ""
-    bin_dir: tuple[str, ...] = ()
-    cache_dir: str = ""
-    container_id: str = ""
-    ifname: str = ""
+    A container id or an interface name that was given empty is no name: a script whose variable is not set must not
+    work on another container.
+    """
+
+    conf_dir: str | None = None
+    bin_dir: tuple[str, ...] | None = None
+    cache_dir: str | None = None
+    container_id: str | None = None
+    ifname: str | None = None
     timeout: float | None = None
-    output: str = ""
+    output: str | None = None
 
     @classmethod
     def taken_from(cls, values: dict[str, Any]) -> Settings:
         """Take the common options out of the parameters of a command."""
         options = {item.name: values.pop(item.name) for item in fields(cls)}
-        return cls(**{name: value for name, value in options.items() if value})
+        return cls(**{name: None if value == () else value for name, value in options.items()})
 
     def merged(self, options: Settings) -> Settings:
         """Return these settings with the options that stand after the verb."""
         given = {item.name: getattr(options, item.name) for item in fields(options)}
-        return replace(self, **{name: value for name, value in given.items() if value not in {None, "", ()}})
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @property
     def directory(self) -> str:
@@ -89,9 +93,9 @@ class Settings:
         """
         path = os.path.abspath(netns)  # noqa: PTH100 -- links must stay as they are: the path is hashed and passed on
         return RuntimeConf(
-            container_id=self.container_id or default_container_id(path),
+            container_id=default_container_id(path) if self.container_id is None else self.container_id,
             netns=path,
-            ifname=self.ifname or os.environ.get(CNI_IFNAME) or DEFAULT_IFNAME,
+            ifname=(os.environ.get(CNI_IFNAME) or DEFAULT_IFNAME) if self.ifname is None else self.ifname,
             args=parse_args(os.environ.get(CNI_ARGS, "")),
             capability_args=_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")),
         )
@@ -105,7 +109,7 @@ def default_container_id(netns: str) -> str:
     """
     import hashlib  # noqa: PLC0415 -- OpenSSL, 10 ms that those who name a container id need not spend
 
-    return f"cnitool-{hashlib.sha512(netns.encode()).digest()[:10].hex()}"
+    return f"cnitool-{hashlib.sha512(os.fsencode(netns)).digest()[:10].hex()}"
 
 
 def _capability_args(text: str) -> JSONObject:

@@ -85,8 +85,8 @@ def _problem_document(problem: ConfigError) -> dict[str, Any]:
 def attachments_command(settings: Settings) -> None:
     """Show the stored attachments, of one container with --container-id, and those that were not finished."""
     config = settings.config()
-    stored = config.get_cached_attachments(settings.container_id or None)
-    pending = [item for item in config.pending() if settings.container_id in {"", item.container_id}]
+    stored = config.get_cached_attachments(settings.container_id)
+    pending = [item for item in config.pending() if settings.container_id in {None, item.container_id}]
     unfinished = {item.key for item in pending}
     known = {item.key for item in stored}
     found = [*stored, *[item for item in pending if item.key not in known]]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from .protocol import Handler
 
+__all__ = ["HANDLERS", "add", "check", "nothing"]
+
 
 def add(request: Request) -> dict[str, Any]:
     """Print the result of the plugin before, in the version that the runtime speaks."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .protocol import Handler
 
+__all__ = ["HANDLERS", "Lease", "Range", "add", "check", "collect_garbage", "delete", "status"]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Request"], dict[str, Any] | None]
 
+__all__ = [
+    "DECODING_FAILURE",
+    "INCOMPATIBLE_VERSION",
+    "INVALID_CONFIG",
+    "INVALID_ENVIRONMENT",
+    "IO_FAILURE",
+    "NOT_AVAILABLE",
+    "SUPPORTED_VERSIONS",
+    "ProtocolError",
+    "Request",
+    "run_plugin",
+]
+
 SUPPORTED_VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 """Every version whose results carry a list ``ips``; what came before has another shape."""
 

@@ -1,0 +1,55 @@
+"""What an import costs: in a fresh interpreter, what is loaded by what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import libcni
+from tests.contract.modules import ROOT
+
+HEAVY = ("anyio", "jsonschema", "psutil", "click", "rich", "pydantic", "asyncio", "trio")
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Return which of the heavy packages are loaded after a statement in a fresh interpreter."""
+    program = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return {name for name in done.stdout.split() if name in HEAVY}
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import libcni", set[str]()),
+        ("import libcni; dir(libcni); libcni.__version__; libcni.__all__", set[str]()),
+        ("from libcni import CNIError, PluginInfo, SUPPORTED_VERSIONS", set[str]()),
+        ("from libcni import RuntimeConf, GCAttachment", set[str]()),
+        ("from libcni import Result, load_network_conf", {"pydantic"}),
+        ("from libcni import CNIConfig; CNIConfig(['/opt/cni/bin'])", {"pydantic"}),
+        ("from libcni.invoke import BlockingRunner, find_in_path; BlockingRunner()", {"pydantic"}),
+        ("import libcni.cli", set[str]()),
+    ],
+    ids=["package", "names", "errors", "data", "documents", "synchronous", "runner", "command-line"],
+)
+def test_import_loads_no_more_than_it_needs(statement: str, allowed: set[str]) -> None:
+    assert loaded_after(statement) <= allowed
+
+
+def test_asynchronous_configuration_loads_anyio() -> None:
+    assert "anyio" in loaded_after("from libcni import AsyncCNIConfig; AsyncCNIConfig(['/opt/cni/bin'])")
+
+
+def test_every_public_name_can_be_imported_alone() -> None:
+    program = "import sys, importlib\nfor name in sys.argv[1:]: getattr(importlib.import_module('libcni'), name)"
+    subprocess.run([sys.executable, "-c", program, *libcni.__all__], check=True, timeout=60, cwd=ROOT)

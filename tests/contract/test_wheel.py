@@ -1,0 +1,91 @@
+"""The wheel and the archive of sources: what is inside, and that a clean environment can use them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.modules import PACKAGE, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Taken when this file is read: other tests leave the machine's network, and pip must reach the package index.
+_NETWORK = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    """Run a command in the network that the tests were started in."""
+    namespace = f"/proc/{os.getpid()}/fd/{_NETWORK}"
+    is_elsewhere = os.fstat(_NETWORK).st_ino != os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 -- the same call for both
+    entered = ["nsenter", f"--net={namespace}", "--"] if is_elsewhere else []
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV", "VIRTUAL"))}
+    done = subprocess.run(
+        [*entered, *command], capture_output=True, text=True, check=False, cwd=cwd, env=environ, timeout=800
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel and the archive of sources."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "--directory", str(folder), cwd=ROOT)
+    return folder
+
+
+def test_wheel_holds_package_schemas_and_nothing_else(built: Path) -> None:
+    wheel = next(built.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    folders = {name.split("/")[0] for name in names}
+    assert {name for name in folders if not name.endswith(".dist-info")} == {"libcni"}
+    assert "libcni/py.typed" in names
+    assert "libcni/demo/plugins/demo_range.py" in names
+    schemas = {path.relative_to(ROOT / "schemas").as_posix() for path in (ROOT / "schemas").rglob("*.json")}
+    assert {name.removeprefix("libcni/_schemas/") for name in names if "/_schemas/" in name} == schemas
+    sources = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    assert {f"libcni/{name}" for name in sources} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = archive.getnames()
+    inside = {name.split("/", 1)[1] for name in names if "/" in name}
+    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "tox.ini", "tests/conftest.py"} <= inside
+    assert {"libcni/py.typed", "schemas/network.json", "schemas/plugins/bridge.json"} <= inside
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    bin_dir = tmp_path / "venv" / "bin"
+    wheel = str(next(built.glob("*.whl")))
+
+    run(str(bin_dir / "pip"), "install", "--quiet", wheel)
+    library = (
+        "from libcni import CNIConfig, AsyncCNIConfig; from libcni.schema import validate; validate('network', {})"
+    )
+    run(str(bin_dir / "python"), "-c", library)
+    done = subprocess.run([bin_dir / "cnitool", "demo"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "cnitool: the command line needs optional packages: install them with pip install 'libcni[cli]'"
+    )
+
+    run(str(bin_dir / "pip"), "install", "--quiet", f"{wheel}[cli]")
+    assert "Attachments left: 0. Unfinished: 0." in run(str(bin_dir / "cnitool"), "demo", cwd=tmp_path)
+    assert "plugins/bridge" in run(str(bin_dir / "cnitool"), "schema", cwd=tmp_path)
+    assert run(str(bin_dir / "cnitool"), "--version", cwd=tmp_path).startswith("cnitool, version ")
+    where = run(str(bin_dir / "python"), "-c", "import libcni; print(libcni.__file__)", cwd=tmp_path)
+    assert where.startswith(str(tmp_path))
