@@ -6,4 +6,7 @@ import sys
 
 from libcni.schema.documents import write
 
-write(sys.argv[1])
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    write(sys.argv[1])
