@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from libcni.attachment import AttachmentKey, NetworkAttachment
+from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, dump, format_path, join_object, parse_object, split_object
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
@@ -28,7 +28,6 @@ from libcni.storage import Folder, is_name_too_long, is_temporary, write_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from libcni.attachment import RuntimeConf
     from libcni.document import JSONObject
 
 __all__ = ["CacheEntry", "ResultCache"]
@@ -277,9 +276,10 @@ class ResultCache:
             problem = first_problem(error)
             reason = f"damaged: {format_path(problem.path)}: {problem.message}"
             raise DamagedFileError(self.folder.path(name), reason) from None
-        key = AttachmentKey(model.networkName, model.containerId, model.ifName)
+        args = tuple([(pair[0], pair[1]) for pair in model.cniArgs or ()])
         try:
-            key.check()
+            # Also what no plugin could be called with: a DEL would fail on it for ever.
+            key = RuntimeConf(model.containerId, model.netns or "", model.ifName, args).check(model.networkName)
         except InvalidParameterError as error:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         return CacheEntry(
@@ -288,7 +288,7 @@ class ResultCache:
             text=text,
             decoded_result=model.result,
             netns=model.netns or "",
-            args=tuple([(pair[0], pair[1]) for pair in model.cniArgs or ()]),
+            args=args,
             capability_args=model.capabilityArgs or {},
         )
 

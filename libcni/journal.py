@@ -310,14 +310,15 @@ def _decode(data: bytes) -> Record:
     for name, kinds in _MEMBERS.items():
         if not isinstance(document[name], kinds):
             raise TypeError(f"{name} is {kind_of(document[name])}")
-    key = AttachmentKey(document["networkName"], document["containerId"], document["ifName"])
-    key.check()
+    args = _decode_args(document["cniArgs"])
+    rt = RuntimeConf(document["containerId"], document["netns"], document["ifName"], args)
+    key = rt.check(document["networkName"])
     return Record(
         key=key,
         config=base64.b64decode(document["config"], validate=True),
         netns=document["netns"],
         identity=_decode_identity(document["netnsIdentity"], document["bootId"]),
-        args=_decode_args(document["cniArgs"]),
+        args=args,
         capability_args=document["capabilityArgs"],
         owner=document["owner"],
         state=State(document["state"].strip()),

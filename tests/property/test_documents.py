@@ -199,7 +199,11 @@ def test_result_loses_no_address_on_the_way_up(document: dict[str, Any], version
 @given(damaged(documents.results) | json_values)
 @EXAMPLES
 def test_result_of_any_shape_is_read_or_refused(document: Any) -> None:
-    for read in (lambda: Result.from_dict(document), lambda: Result.from_bytes(dump(document))):
+    readers: list[Callable[[], Result]] = [
+        lambda: Result.from_dict(document),
+        lambda: Result.from_bytes(dump(document)),
+    ]
+    for read in readers:
         if refusal(ResultError, read) is None:
             for version in SUPPORTED_VERSIONS:
                 Result.from_dict(read().as_version(version).to_dict())
