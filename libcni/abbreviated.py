@@ -19,7 +19,14 @@ from libcni.protocol import (
 )
 from libcni.scalars import CIDR, Gateway, Version03, Version10, Version11
 
-__all__ = ["IPAMResultDocument01", "IPAMResultDocument03", "IPAMResultDocument10", "IPAMResultDocument11"]
+__all__ = [
+    "IPAMIPDocument",
+    "IPAMIPDocument03",
+    "IPAMResultDocument01",
+    "IPAMResultDocument03",
+    "IPAMResultDocument10",
+    "IPAMResultDocument11",
+]
 
 NoInterfaces = Annotated[list[Any], Field(max_length=0)] | None
 

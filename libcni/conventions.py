@@ -23,14 +23,18 @@ __all__ = [
     "CAPABILITIES",
     "AliasesArgument",
     "ArgsDocument",
+    "Argument",
     "BandwidthArgument",
     "CgroupPathArgument",
     "DNSArgument",
     "DeviceIDArgument",
+    "IPRange",
     "IPRangesArgument",
     "IPsArgument",
     "InfinibandGUIDArgument",
+    "Label",
     "MACArgument",
+    "PortMapping",
     "PortMappingsArgument",
 ]
 

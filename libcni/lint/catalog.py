@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from os import PathLike
 
-__all__ = ["Catalog", "PluginSchema", "catalog_of", "member_schemas"]
+__all__ = ["Catalog", "PluginSchema", "catalog_of", "member_schemas", "resolved"]
 
 _PREFIX = "plugins/"
 

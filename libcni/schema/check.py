@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from libcni.document import Path
 
-__all__ = ["Checker", "SchemaProblem", "validate"]
+__all__ = ["Checker", "SchemaProblem", "checker_of", "validate"]
 
 _NULL = {"type": "null"}
 _ID_PREFIX = "urn:libcni:schema:"

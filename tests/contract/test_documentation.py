@@ -122,7 +122,7 @@ def test_top_of_the_repository_holds_nothing_else() -> None:
         pytest.skip("not in a clone")
     allowed = {
         *("pyproject.toml", "libcni", "schemas", "tests", "testdata", "tox.ini"),
-        *("README.md", "CHANGELOG.md", "LICENSE", "docs", ".ci", ".gitignore", ".github", ".pre-commit-config.yaml"),
+        *("README.md", "CHANGELOG.md", "LICENSE", "docs", ".ci", ".gitignore", ".github", ".pre-commit-hooks.yaml"),
     }
     assert {path.relative_to(ROOT).parts[0] for path in tracked_files()} <= allowed
 

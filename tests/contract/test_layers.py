@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 LAYERS: list[list[str]] = [
     ["errors"],
     ["versions", "identifiers", "document", "frozen", "addresses"],
-    ["scalars", "protocol", "attachment", "results", "config"],
+    ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config"],
     [
         "loader",
+        "schema.files",
+        "schema.formats",
+        "schema.documents",
+        "schema.check",
         "schema",
+        "schema.__main__",
         "storage",
         "locks",
         "cache",
@@ -55,7 +60,8 @@ ONLY_HERE = {
     "jsonschema": set[str](),
     "psutil": set[str](),
     "rich": set[str](),
-    "pydantic": {"libcni.scalars", "libcni.protocol", "libcni.results", "libcni.config", "libcni.cache"}
+    "pydantic": {"libcni.scalars", "libcni.protocol", "libcni.abbreviated", "libcni.conventions"}
+    | {"libcni.results", "libcni.config", "libcni.cache"}
     | {"libcni.invoke.answer"},
 }
 """Who may import a package when it loads; all others do so inside a function, if at all."""
