@@ -7,4 +7,7 @@ from pathlib import Path
 
 from libcni.lint.manual import manual
 
-Path(sys.argv[1]).write_text(manual(), encoding="utf-8")
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(manual(), encoding="utf-8")
