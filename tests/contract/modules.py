@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 PACKAGE = Path(libcni.__file__).parent
 ROOT = PACKAGE.parent
 
-# A program as such: importing it runs it.
-_PROGRAMS = frozenset({"libcni.cli.__main__"})
+# Programs as such: importing one runs it.
+_MAIN = ".__main__"
 
 
 def module_names() -> list[str]:
     """Return the name of every module, the package itself included."""
     found = [module.name for module in pkgutil.walk_packages(libcni.__path__, "libcni.")]
-    return ["libcni", *[name for name in found if name not in _PROGRAMS]]
+    return ["libcni", *[name for name in found if not name.endswith(_MAIN)]]
 
 
 def source_of(name: str) -> Path:
