@@ -1,0 +1,75 @@
+"""Plugins that outlived the process that ran them: the noted one, and those that only their environment tells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from libcni import CNIConfig, RuntimeConf
+from libcni.attachment import AttachmentKey
+from libcni.journal import State, record_of
+from libcni.store import Store
+from libcni.testing import ScriptedRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = AttachmentKey("net", "box", "eth0")
+RT = RuntimeConf("box", "", "eth0")
+CONFIG = b'{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "slow"}]}'
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a plugin of the container, as a runtime does that is killed right afterwards."""
+    plugin = tmp_path / "bin" / "slow"
+    plugin.parent.mkdir()
+    plugin.write_text("#!/bin/sh\nsleep 60 &\nwait\n")
+    plugin.chmod(0o755)
+    environ = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "box", "CNI_IFNAME": "eth0"}
+    with subprocess.Popen([str(plugin)], env=environ, start_new_session=True) as process:
+        try:
+            time.sleep(0.1)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("is_noted", [True, False], ids=["noted", "found-by-its-environment"])
+def test_recovery_ends_a_plugin_before_it_deletes(
+    tmp_path: Path, left_behind: subprocess.Popen[bytes], is_noted: bool
+) -> None:
+    cache_dir = tmp_path / "cache"
+    journal = Store(str(cache_dir), durable=False).journal
+    journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+    if is_noted:
+        journal.note_plugin(KEY, left_behind.pid)
+    runner = ScriptedRunner()
+    config = CNIConfig([tmp_path / "bin"], cache_dir=cache_dir, runner=runner, durable=False)
+    assert [report.done for report in config.recover()] == [True]
+    assert left_behind.wait(10) != 0
+    assert runner.history == [("DEL", "slow")]
+    assert config.pending() == []
+
+
+def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:
+    journal = Store(str(tmp_path), durable=False).journal
+    journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            journal.note_plugin(KEY, process.pid)
+            path = tmp_path / "journal" / "net@box@eth0"
+            noted = path.read_bytes()
+            # As if the noted plugin had been started long ago, and its number gone to another process since.
+            started = noted.split(b'"plugin":"', 1)[1].split(b'"', 1)[0]
+            path.write_bytes(noted.replace(started, f"{process.pid} 1.00".ljust(len(started)).encode()))
+            config = CNIConfig(["/missing"], cache_dir=tmp_path, runner=ScriptedRunner(), durable=False)
+            assert [report.done for report in config.recover()] == [True]
+            assert process.poll() is None
+        finally:
+            process.kill()
