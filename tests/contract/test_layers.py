@@ -47,8 +47,8 @@ LAYERS: list[list[str]] = [
         "demo.tour",
         "plan",
         "lint",
-        *(f"lint.{name}" for name in ("binaries", "catalog", "codes", "directory", "findings", "head", "keys", "manual")),
-        *(f"lint.{name}" for name in ("plugins", "problems", "ranges", "report", "run")),
+        *(f"lint.{name}" for name in ("binaries", "catalog", "codes", "directory", "findings", "head", "keys")),
+        *(f"lint.{name}" for name in ("manual", "plugins", "problems", "ranges", "report", "run")),
     ],
     [f"cli.{name}" for name in ("settings", "attach", "show", "demo", "lint", "plan", "root")],
 ]
@@ -65,7 +65,7 @@ ONLY_HERE = {
     "rich": set[str](),
     "pydantic": {"libcni.scalars", "libcni.protocol", "libcni.abbreviated", "libcni.conventions"}
     | {"libcni.results", "libcni.config", "libcni.cache"}
-    | {"libcni.invoke.answer"},
+    | {"libcni.invoke.answer", "libcni.lint.head"},
 }
 """Who may import a package when it loads; all others do so inside a function, if at all."""
 
