@@ -44,13 +44,14 @@ class Store:
     """Everything that one cache directory holds: results, records, locks, and what was damaged."""
 
     def __init__(self, cache_dir: str, *, durable: bool, operations: FileOperations | None = None) -> None:
-        def folder(name: str, *, durable: bool = durable) -> Folder:
+        def folder(name: str) -> Folder:
             return Folder(cache_dir, name, operations or FileOperations(), durable=durable)
 
         self.damaged = folder("damaged")
         self.cache = ResultCache(folder("results"), self.damaged)
         self.journal = Journal(folder("journal"), self.damaged)
-        self.locks = Locks(folder("locks", durable=False))
+        # The first folder that is made, and the cache directory with it, is this one: it is made as the others are.
+        self.locks = Locks(folder("locks"))
 
     def known(self, key: AttachmentKey) -> Known:
         """Read what is stored about an attachment; nothing that is damaged stops a DEL."""
