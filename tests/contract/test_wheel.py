@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import venv
 import zipfile
 from typing import TYPE_CHECKING
@@ -32,6 +33,19 @@ def run(*command: str, cwd: Path | None = None) -> str:
     )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def install(bin_dir: Path, what: str) -> None:
+    """Install with pip; the package index may have no answer for a moment."""
+    command = (str(bin_dir / "pip"), "install", "--quiet", what)
+    for pause in (5, 20):
+        try:
+            run(*command)
+        except AssertionError:
+            time.sleep(pause)
+        else:
+            return
+    run(*command)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +86,7 @@ def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -
     bin_dir = tmp_path / "venv" / "bin"
     wheel = str(next(built.glob("*.whl")))
 
-    run(str(bin_dir / "pip"), "install", "--quiet", wheel)
+    install(bin_dir, wheel)
     library = (
         "from libcni import CNIConfig, AsyncCNIConfig; from libcni.schema import validate; validate('network', {})"
     )
@@ -83,7 +97,7 @@ def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -
         "cnitool: the command line needs optional packages: install them with pip install 'libcni[cli]'"
     )
 
-    run(str(bin_dir / "pip"), "install", "--quiet", f"{wheel}[cli]")
+    install(bin_dir, f"{wheel}[cli]")
     assert "Attachments left: 0. Unfinished: 0." in run(str(bin_dir / "cnitool"), "demo", cwd=tmp_path)
     assert "plugins/bridge" in run(str(bin_dir / "cnitool"), "schema", cwd=tmp_path)
     assert run(str(bin_dir / "cnitool"), "--version", cwd=tmp_path).startswith("cnitool, version ")

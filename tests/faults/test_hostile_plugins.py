@@ -82,7 +82,7 @@ CASES = [
     _ended("hangs-with-a-session", "setsid sh -c 'echo $$ >\"$STATE/child.pid\"; exec sleep 300' & wait"),
     _ended(
         "hangs-with-a-stubborn-session",
-        "setsid sh -c 'trap \"\" TERM; echo $$ >\"$STATE/child.pid\"; while :; do sleep 1; done' & wait",
+        'setsid sh -c \'trap "" TERM; echo $$ >"$STATE/child.pid"; while :; do sleep 1; done\' & wait',
     ),
     _ended("answers-and-hangs", f"echo '{RESULT}'; exec sleep 300"),
     _ended("closes-its-pipes-and-hangs", "exec <&- >&- 2>&-; exec sleep 300"),
@@ -120,19 +120,21 @@ CASES = [
     ),
     _quick(
         "prints-100000-objects",
-        "cat >/dev/null; printf '{\"cniVersion\":\"1.1.0\",\"x\":'; yes '{\"x\":' | head -n 100000",
+        'cat >/dev/null; printf \'{"cniVersion":"1.1.0","x":\'; yes \'{"x":\' | head -n 100000',
         PluginOutputError,
         "something else than a result",
     ),
     _quick(
         "prints-an-integer-of-10-mb",
-        "cat >/dev/null; printf '{\"cniVersion\":\"1.1.0\",\"x\":'; head -c 10000000 /dev/zero | tr '\\0' 7; echo }",
+        'cat >/dev/null; printf \'{"cniVersion":"1.1.0","x":\'; head -c 10000000 /dev/zero | tr \'\\0\' 7; echo }',
         PluginOutputError,
         "something else than a result",
     ),
     _quick("prints-a-bad-result", """cat >/dev/null; echo '{"cniVersion":"1.1.0","ips":7}'""", ResultError, "ips"),
     _quick("prints-another-version", """cat >/dev/null; echo '{"cniVersion":"9.9.9"}'""", ResultError, "9.9.9"),
-    _quick("exits-0-with-an-error", """cat >/dev/null; echo '{"code":7,"msg":"oops"}'""", PluginError, "printed an error"),
+    _quick(
+        "exits-0-with-an-error", """cat >/dev/null; echo '{"code":7,"msg":"oops"}'""", PluginError, "printed an error"
+    ),
     _quick("exits-1-with-a-result", f"cat >/dev/null; echo '{RESULT}'; exit 1", PluginError, "exited with status 1"),
     _quick("exits-1-with-an-error", """cat >/dev/null; echo '{"code":107,"msg":"no"}'; exit 1""", PluginError, "107"),
     _quick("exits-255-with-nothing", "exit 255", PluginError, "it printed nothing"),
@@ -289,7 +291,11 @@ def test_file_that_is_no_program_has_its_own_error(
     trials = trials_of("hostile plugins")
     world.script("good")
     path = world.bin / "hostile"
-    contents = {"no-shebang": b"exit 0\n", "no-interpreter": b"#!/nonexistent/sh\n", "of-another-machine": b"\x7fELF\0\0"}
+    contents = {
+        "no-shebang": b"exit 0\n",
+        "no-interpreter": b"#!/nonexistent/sh\n",
+        "of-another-machine": b"\x7fELF\0\0",
+    }
     if name == "a-folder":
         path.mkdir()
     else:

@@ -159,4 +159,3 @@ def test_recovery_after_a_reboot_ends_no_process_of_another_boot(
     end_noted(found)
     trials.check([] if running.is_running() else ["a process of another boot was ended"], "reboot")
     trials.check(recovered(world, zygote) + world.problems(set()), "reboot")
-
