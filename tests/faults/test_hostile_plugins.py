@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import os
 import resource
 import signal
@@ -27,6 +28,7 @@ from libcni import (
     PluginOutputError,
     PluginTimeoutError,
     ResultError,
+    network_conf_from_bytes,
 )
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner
@@ -173,9 +175,21 @@ class Caller:
         return work() if self._flavour == "sync" else anyio.run(work, backend=self._flavour)
 
 
-@pytest.fixture(params=["sync", "asyncio", "trio"])
-def caller(request: pytest.FixtureRequest, world: World) -> Caller:
-    return Caller(request.param, world)
+FLAVOURS = ("sync", "asyncio", "trio")
+
+# At full size every case in every flavour, else each in one of them.
+TRIED = [
+    pytest.param(flavour, case, id=f"{case.name}-{flavour}")
+    for number, case in enumerate(CASES)
+    for flavour in (FLAVOURS if FULL else (FLAVOURS[number % 3],))
+]
+
+
+@pytest.fixture(params=FLAVOURS)
+def caller(request: pytest.FixtureRequest, world: World) -> Iterator[Caller]:
+    made = Caller(request.param, world)
+    yield made
+    del made.config  # it holds folders open
 
 
 @pytest.fixture(autouse=True)
@@ -189,9 +203,9 @@ def nothing_left(world: World) -> Iterator[None]:
     for path in world.state.glob("left.pid"):  # a daemon that a plugin left on purpose: nobody ends it
         with suppress(ProcessLookupError):
             os.kill(int(path.read_text()), signal.SIGKILL)
-    assert wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before)  # noqa: PTH208 -- same
+    assert wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, 5)  # noqa: PTH208 -- same
     assert {child.pid for child in me.children()} <= children
-    assert wait_until(lambda: not [t for t in threading.enumerate() if not t.name.startswith(("Main", "Trio"))])
+    assert wait_until(lambda: not [t for t in threading.enumerate() if not t.name.startswith(("Main", "Trio"))], 5)
 
 
 def install(world: World, case: Case) -> None:
@@ -212,7 +226,7 @@ def _is_zombie(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("caller", "case"), TRIED, indirect=["caller"])
 def test_hostile_plugin_has_its_own_error_and_is_rolled_back(
     world: World, caller: Caller, trials_of: Callable[[str], Trials], case: Case
 ) -> None:
@@ -263,10 +277,6 @@ def test_request_of_a_mebibyte_that_is_never_read_does_no_harm(
     trials = trials_of("hostile plugins")
     world.script("good", before=f"[ \"$CNI_COMMAND\" = ADD ] && {{ echo '{RESULT}'; exit; }}")
     plugin = {"type": "good", "capabilities": {"big": True}}
-    import json  # noqa: PLC0415 -- here only
-
-    from libcni import network_conf_from_bytes  # noqa: PLC0415 -- here only
-
     chain = network_conf_from_bytes(json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": [plugin]}))
     rt = attachment("c", capability_args={"big": "x" * (1 << 20)})
     caller("add_network_list", chain, rt)
