@@ -123,8 +123,13 @@ class Locks:
 
     def _open(self) -> int:
         folder = self.folder.open(create=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(_FILE, flags, FILE_MODE, dir_fd=folder.descriptor)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(_FILE, flags, dir_fd=folder.descriptor)
+        except FileNotFoundError:
+            descriptor = os.open(_FILE, flags | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
+        os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+        return descriptor
 
     def _lock_folder(self, name: str, *, shared: bool) -> HeldLock | None:
         # Two folders, as an operation has two locks. What does not exist cannot be made, so all choose the same two.

@@ -38,6 +38,8 @@ _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Without blocking: a pipe in place of a file would otherwise wait for a reader for ever.
+_CHANGE_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _temporary_numbers = itertools.count()
 
 # Tells names of this process from those of an earlier one with its process id: in a container that is always 1.
@@ -255,7 +257,7 @@ class Folder:
         """
         try:
             folder = self.open()
-            descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
+            descriptor = os.open(name, _CHANGE_FILE, dir_fd=folder.descriptor)
         except FileNotFoundError:
             return False
         try:

@@ -150,7 +150,7 @@ def test_lock_without_room_for_a_file_is_that_of_the_folder(
     open_file = os.open
 
     def full(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if flags & os.O_CREAT:
+        if flags & os.O_RDWR:
             raise OSError(number, os.strerror(number))
         return open_file(path, flags, mode, dir_fd=dir_fd)
 
