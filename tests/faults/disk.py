@@ -6,13 +6,15 @@ import copy
 import os
 import random
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from libcni.storage import FileOperations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
 
 Fate = Literal["dropped", "kept", "mixed"]
 """What becomes of changes that were not synced: none of them reached the disk, all did, or any of them."""
@@ -75,19 +77,19 @@ class Directory:
 Node = File | Directory
 
 
-class Disk(FileOperations):
+class Disk(FileOperations, Generic[T]):
     """Does every change for real, and keeps a copy of itself after each.
 
     :param top: the folder above the cache directory, which exists already.
     :param moment: says what else is to be remembered at each of these moments.
     """
 
-    def __init__(self, top: Path, moment: Callable[[], object]) -> None:
+    def __init__(self, top: Path, moment: Callable[[], T]) -> None:
         self.root = Directory()
         self._top = top
         self._moment = moment
         self._nodes: dict[tuple[int, int], Node] = {_identity(top.stat()): self.root}
-        self.moments: list[tuple[str, Directory, object]] = []
+        self.moments: list[tuple[str, Directory, T]] = []
 
     def remember(self, what: str) -> None:
         """Keep how the disk is now: the power may fail at this moment."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -94,7 +94,7 @@ def step_through(config: CNIConfig | AsyncCNIConfig, step: Steps) -> None:
 class Zygote:
     """The process that forks; used from tests."""
 
-    def __enter__(self) -> Zygote:
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.processes"],
             stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from libcni import AsyncCNIConfig
+from libcni import AsyncCNIConfig, PluginError
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, World, attachment, environ, network
 
@@ -77,8 +77,8 @@ def test_cancelled_add_is_rolled_back(
         after = random.uniform(0, LONGEST)
         try:
             anyio.run(how, config, after, backend=flavour)
-        except (Exception, ExceptionGroup):
-            assert fails  # the ADD failed before it was cancelled
+        except* PluginError:  # it failed before it was cancelled, in a group where there is one
+            pass
         trials.check(left_over(world, added=bool(world.attached())), f"{flavour}, {how.__name__}, after {after:.4f} s")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni import CNIConfig, CNIError
+from libcni import CNIConfig, CNIError, GCAttachment
 from libcni.testing import ScriptedRunner, failure, success
 from tests.faults.disk import Disk, Fate, restore
 from tests.faults.trials import size
@@ -55,7 +55,7 @@ def runtime(top: Path, allocations: Allocations, **options: Any) -> CNIConfig:
     return CNIConfig(["/opt"], cache_dir=top / "above" / "cache", runner=allocations.runner, environ={}, **options)
 
 
-def use(config: CNIConfig, disk: Disk) -> None:
+def use(config: CNIConfig, disk: Disk[frozenset[tuple[str, str]]]) -> None:
     store = config.operations.store
     for folder in (store.cache.folder, store.journal.folder, store.damaged, store.locks.folder):
         folder.operations = disk
@@ -97,7 +97,7 @@ def rolled_back(config: CNIConfig, allocations: Allocations) -> None:
 def collected(config: CNIConfig, _: Allocations) -> None:
     add(config)
     add(config, "d")
-    config.gc_network_list(NET, [("d", "eth0")])
+    config.gc_network_list(NET, [GCAttachment("d", "eth0")])
 
 
 def recovered(config: CNIConfig, allocations: Allocations) -> None:
@@ -120,6 +120,7 @@ def damaged(config: CNIConfig, _: Allocations) -> None:
 
 STORIES = (add_and_delete, add_delete_add, two_containers, rolled_back, collected, recovered, damaged)
 FATES: tuple[Fate, ...] = ("dropped", "kept")
+MIXED: Fate = "mixed"
 
 
 def problems_after(top: Path, held: frozenset[tuple[str, str]]) -> list[str]:
@@ -164,7 +165,7 @@ def test_power_loss_after_each_change_loses_nothing(
     use(config, disk)
     story(config, allocations)
     assert len(disk.moments) > 20
-    fates = [*FATES, *["mixed"] * size(1, 40)]
+    fates: list[Fate] = [*FATES, *[MIXED] * size(1, 40)]
     for number, fate in itertools.product(range(len(disk.moments)), fates):
         what, root, held = disk.moments[number]
         top = tmp_path / "after"

@@ -1,4 +1,4 @@
-"""Many processes, threads and tasks on the same containers, some of them killed: no overlap, and nothing unexplained."""
+"""Many processes, threads and tasks on the same containers, some of them killed: no overlap, nothing unexplained."""
 
 from __future__ import annotations
 

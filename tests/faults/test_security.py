@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tests.faults.trials import Trials
 
-SECRET = "hunter2-zK9"
+SECRET = "hunter2-zK9"  # noqa: S105 -- it opens nothing
 FLAVOURS = ("sync", "asyncio", "trio")
 
 
@@ -176,7 +176,23 @@ def test_modes_are_private_whatever_the_umask(
     trials.check(wrong, f"umask {mask:03o}")
 
 
-HOSTILE = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\nb", "-a", "a b", "a;b", "a=b", "ä", "a\udc80", "a@b"]
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "/etc/passwd",
+    "a\0b",
+    "a\nb",
+    "-a",
+    "a b",
+    "a;b",
+    "a=b",
+    "ä",
+    "a\udc80",
+    "a@b",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
@@ -190,7 +206,9 @@ def test_hostile_container_id_is_refused_in_every_verb(
     trials.check([] if not world.log() and not world.cache.exists() else ["something happened"], ascii(name))
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a:b", "a b", "a\0", "a\n", "x" * 16, "\u2028", "\ud800"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a:b", "a b", "a\0", "a\n", "x" * 16, "\u2028", "\ud800"], ids=ascii
+)
 @pytest.mark.parametrize("verb", ["add", "check", "del"])
 def test_hostile_interface_name_is_refused_in_every_verb(
     caller: Caller, world: World, trials_of: Callable[[str], Trials], name: str, verb: str
@@ -201,7 +219,7 @@ def test_hostile_interface_name_is_refused_in_every_verb(
     trials.check([] if not world.log() and not world.cache.exists() else ["something happened"], ascii(name))
 
 
-@pytest.mark.parametrize("name", [name for name in HOSTILE if name not in {"a b"}], ids=ascii)
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_hostile_network_name_is_refused_when_it_is_loaded(trials_of: Callable[[str], Trials], name: str) -> None:
     trials = trials_of("hostile names")
     document = json.dumps({"cniVersion": "1.1.0", "name": name, "plugins": [{"type": "one"}]})
@@ -285,7 +303,7 @@ def test_secrets_are_in_no_log_no_text_and_no_repr(
     expect(net(document), rt)  # a second time
     expect(net({"type": "missing"}), rt)
     expect(net(document), attachment("c", args=[("TOKEN", f"{SECRET};")]))
-    expect(net(document), attachment("c", args=[(f"{SECRET};", SECRET)][:0] + [("A", f"\0{SECRET}")]))
+    expect(net(document), attachment("c", args=[("A", f"\0{SECRET}")]))
     expect(net(document), attachment("c", capability_args={"password": {SECRET, 1}}))
     expect(net(document), attachment("c", capability_args={"password": [SECRET, float("nan")]}))
     for verb in ("get_cached_attachments", "pending", "recover"):

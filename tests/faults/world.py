@@ -9,13 +9,15 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
 from libcni.locks import container_lock, network_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NETWORK = "net"
 CHAIN = ("one", "two", "three")
