@@ -72,7 +72,7 @@ def known(world: World) -> bool:
 
 def test_kill_during_add(go: Go, world: World) -> None:
     lost = 0
-    trials = size(10, 100)
+    trials = size(4, 100)
     for _ in range(trials):
         world.clear()
         process = go.start("add")
@@ -87,7 +87,7 @@ def test_kill_during_add(go: Go, world: World) -> None:
 def test_failed_add(go: Go, world: World) -> None:
     world.script("three", add="exit 1")
     lost = 0
-    trials = size(5, 50)
+    trials = size(2, 50)
     for _ in range(trials):
         world.clear()
         assert go.run("add") != 0
@@ -97,7 +97,7 @@ def test_failed_add(go: Go, world: World) -> None:
 
 def test_two_adds_at_once(go: Go, world: World) -> None:
     lost = 0
-    trials = size(5, 50)
+    trials = size(2, 50)
     for _ in range(trials):
         world.clear()
         both = [go.start("add"), go.start("add")]
@@ -111,7 +111,7 @@ def test_two_adds_at_once(go: Go, world: World) -> None:
 
 def test_second_add(go: Go, world: World) -> None:
     lost = 0
-    trials = size(5, 50)
+    trials = size(2, 50)
     for _ in range(trials):
         world.clear()
         lost += [go.run("add"), go.run("add")] == [0, 0]
@@ -121,7 +121,7 @@ def test_second_add(go: Go, world: World) -> None:
 @pytest.mark.parametrize("content", ["", "{"], ids=["empty", "half"])
 def test_damaged_cache_file(go: Go, world: World, content: str) -> None:
     lost = 0
-    trials = size(3, 20)
+    trials = size(2, 20)
     for _ in range(trials):
         world.clear()
         assert go.run("add") == 0
@@ -135,21 +135,21 @@ def test_hanging_plugin(go: Go, world: World) -> None:
     world.script("two", add="sleep 300")
     trials = size(1, 3)
     lost = sum(_waits(go, world) for _ in range(trials))
-    report("plugin that hangs: the call still waits after 8 s", trials, lost)
+    report("plugin that hangs: the call still waits in the end", trials, lost)
 
 
 def test_grandchild_that_holds_the_pipes(go: Go, world: World) -> None:
     world.script("two", add="sleep 300 &")
     trials = size(1, 3)
     lost = sum(_waits(go, world) for _ in range(trials))
-    report("plugin that leaves a child with its pipes: the call still waits after 8 s", trials, lost)
+    report("plugin that leaves a child with its pipes: the call still waits in the end", trials, lost)
 
 
 def _waits(go: Go, world: World) -> bool:
     world.clear()
     with go.start("add") as process:
         try:
-            process.wait(8)
+            process.wait(size(3, 8))
         except subprocess.TimeoutExpired:
             return True
         finally:

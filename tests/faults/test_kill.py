@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from libcni.attachment import AttachmentKey
@@ -90,7 +91,7 @@ def test_kill_at_every_step_boundary_loses_nothing(
     assert whole["status"] == 0
     steps = whole["steps"]
     assert steps > 10
-    stride = size(4 if flavour == "sync" else 20, 1)
+    stride = size((4 if flavour == "sync" else 20) * (3 if verb == "gc" else 1), 1)
     for step in range(random.randrange(stride), steps, stride):
         answer = zygote.run(**scene.prepare(), kill_at=step, flavour=flavour)
         # Garbage collection works in threads: the number of its steps is the same, not their order.
@@ -157,5 +158,7 @@ def test_recovery_after_a_reboot_ends_no_process_of_another_boot(
     found = world.runtime().operations.store.journal.find(AttachmentKey("net", "c", "eth0"))
     assert found is not None
     end_noted(found)
-    trials.check([] if running.is_running() else ["a process of another boot was ended"], "reboot")
+    # A zombie, whom nobody has reaped yet, still counts as running.
+    lives = running.is_running() and running.status() != psutil.STATUS_ZOMBIE
+    trials.check([] if lives else ["a process of another boot was ended"], "reboot")
     trials.check(recovered(world, zygote) + world.problems(set()), "reboot")

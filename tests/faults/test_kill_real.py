@@ -75,11 +75,11 @@ def test_kill_with_reference_plugins_leaves_no_lease_and_no_link(
         prepare()
         steps = scene.run(verb)["steps"]
         assert scene.problems() == []
-        for step in range(0, steps, size(6, 1)):
+        for step in range(0, steps, size(12, 1)):
             prepare()
             assert scene.run(verb, kill_at=step)["status"] == KILLED
             boundaries.check(scene.problems(), f"{verb}, step {step} of {steps}")
-        for _ in range(size(8, 250)):
+        for _ in range(size(5, 250)):
             prepare()
             after = random.uniform(0, 0.15)
             scene.run(verb, signal=signal.SIGKILL, after=after)
