@@ -13,6 +13,7 @@ from libcni import CacheError, CNIConfig
 from libcni.attachment import AttachmentKey
 from libcni.storage import FileOperations
 from libcni.testing import ScriptedRunner
+from tests.faults.trials import size
 from tests.faults.world import attachment, network
 
 if TYPE_CHECKING:
@@ -126,3 +127,19 @@ def test_record_with_a_member_of_another_type_is_set_aside(
         (report,) = config.recover()
         trials.check([] if isinstance(report.error, CacheError) else [str(report)], f"{member}: {value}")
         config.del_network_list(NET, attachment("c"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0" * 100], ids=["empty", "half", "array", "zeroes"])
+def test_delete_with_a_damaged_cache_file_deletes_everything(
+    tmp_path: Path, trials_of: Callable[[str], Trials], content: str
+) -> None:
+    trials = trials_of("DEL with a damaged cache file")
+    for number in range(size(2, 20)):
+        runner = ScriptedRunner()
+        config = runtime(tmp_path, runner, durable=False)
+        config.add_network_list(NET, attachment(f"c{number}"))
+        (tmp_path / "cache" / "results" / f"net-c{number}-eth0").write_text(content)
+        config.del_network_list(NET, attachment(f"c{number}"))
+        found = [] if runner.history == [("ADD", "one"), ("DEL", "one")] else [str(runner.history)]
+        found += [str(item) for item in (*config.get_cached_attachments(), *config.pending())]
+        trials.check(found, content)
