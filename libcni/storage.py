@@ -219,14 +219,19 @@ class Folder:
         """
         do = self.operations
         folder = self.open(create=True)
-        beside, descriptor = self._create_beside(name, folder)
+        beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
+        opened: list[int] = []
+        # All of it inside: a KeyboardInterrupt may come between any two steps, also just after the file was made.
         try:
+            descriptor = self._create_locked(beside, folder)
+            opened.append(descriptor)
             os.fchmod(descriptor, FILE_MODE)
             do.write(descriptor, data)
             if self.durable:
                 do.sync(descriptor)
             if exclusive:
                 do.link(beside, name, folder.descriptor)
+                do.unlink(beside, folder.descriptor)
             else:
                 do.rename(beside, name, folder=folder.descriptor, new_folder=folder.descriptor)
         except BaseException:
@@ -234,20 +239,18 @@ class Folder:
                 do.unlink(beside, folder.descriptor)
             raise
         finally:
-            os.close(descriptor)
-        if exclusive:
-            do.unlink(beside, folder.descriptor)
+            for descriptor in opened:
+                os.close(descriptor)
         if self.durable:
             do.sync_folder(folder.descriptor)
 
-    def _create_beside(self, name: str, folder: OpenFolder) -> tuple[str, int]:
+    def _create_locked(self, name: str, folder: OpenFolder) -> int:
         """Make a temporary file; the lock on it lasts as long as it is open, and tells that its writer lives."""
         while True:
-            beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
-            descriptor = self.operations.create(beside, folder.descriptor)
+            descriptor = self.operations.create(name, folder.descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
-                return beside, descriptor
+                return descriptor
             os.close(descriptor)  # swept away before it was locked
 
     def patch(self, name: str, data: bytes, offset: int, *, durable: bool) -> bool:

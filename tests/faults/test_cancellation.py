@@ -94,6 +94,7 @@ def test_interrupted_add_is_rolled_back(
     task = {"verb": "add", "bin": world.bin, "cache": world.cache, "plugins": CHAIN, "container": "c"}
     for _ in range(size(20, 250)):
         after = random.uniform(0, LONGEST)
+        world.clear()
         answer = zygote.run(**task, signal=signal.SIGINT, after=after, durable=False)
         # One that comes after the ADD ends the process, as it ends any program.
         interrupted += "KeyboardInterrupt" in answer.get("error", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -223,6 +224,27 @@ def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> 
         folder(tmp_path, operations=operations).replace("kept", b"x")
     assert sorted(place.remove_temporary()) == sorted(gone)
     assert place.names() == sorted(["kept", *stays])
+
+
+@pytest.mark.parametrize("step", ["create", "write", "link", "rename"])
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_interrupt_after_any_step_leaves_no_temporary_file(tmp_path: Path, step: str, *, exclusive: bool) -> None:
+    class Interrupted(FileOperations):
+        pass
+
+    original = getattr(FileOperations, step)
+
+    def interrupted(self: FileOperations, *arguments: object, **options: object) -> None:
+        made = original(self, *arguments, **options)
+        if step == "create":
+            os.close(made)
+        raise KeyboardInterrupt
+
+    setattr(Interrupted, step, interrupted)
+    place = folder(tmp_path, operations=Interrupted())
+    with contextlib.suppress(KeyboardInterrupt):
+        place.replace("kept", b"x", exclusive=exclusive)
+    assert [name for name in place.names() if name != "kept"] == []
 
 
 def test_temporary_file_that_is_being_written_is_not_swept(tmp_path: Path) -> None:
