@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from libcni.invoke.environment import CNI_COMMAND
 
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
 
-__all__ = ["Answer", "Request", "Step", "shell_line"]
+__all__ = ["Answer", "Request", "Step", "is_object", "shell_line"]
 
 SHOWN = 64 * 1024
 """Bytes of a stream that go into a report."""
 
 _LONG_RUN = re.compile(rb"(.)\1{999,}", re.DOTALL)
+
+
+def is_object(value: object) -> TypeGuard[JSONObject]:
+    """Say whether a value is a JSON object."""
+    return isinstance(value, dict)
 
 
 @dataclass(frozen=True)

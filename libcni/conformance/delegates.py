@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from libcni.conformance.calls import is_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +51,13 @@ class RecordedCall:
         return self.environment.get("CNI_COMMAND", "")
 
     @property
-    def config(self) -> Any:
-        """The decoded request, ``None`` if it is no JSON."""
+    def config(self) -> JSONObject:
+        """The decoded request, empty if it is no JSON object."""
+        return self.document if is_object(self.document) else {}
+
+    @property
+    def document(self) -> object:
+        """What stands on standard input, ``None`` if it is no JSON."""
         try:
             return json.loads(self.stdin)
         except ValueError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from libcni.conformance import kernel
-from libcni.conformance.calls import Answer, Request, Step
+from libcni.conformance.calls import Answer, Request, Step, is_object
 from libcni.conformance.chain import interface_result, prepare_interface
 from libcni.conformance.drive import run_call
 from libcni.conformance.expect import BlockedError, NotApplicableError
@@ -296,11 +296,6 @@ def members(document: JSONObject, name: str) -> list[JSONObject]:
 def elements(value: object) -> list[object]:
     """Return the elements of an array, none of something else."""
     return list(value) if _is_list(value) else []
-
-
-def is_object(value: object) -> TypeGuard[JSONObject]:
-    """Say whether a value is a JSON object."""
-    return isinstance(value, dict)
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:

@@ -34,13 +34,17 @@ if TYPE_CHECKING:
     from libcni.conformance.catalogue import Check
     from libcni.conformance.subject import Subject
 
-__all__ = ["Job", "Session", "reason_to_skip"]
+__all__ = ["DEFAULT_LIMIT", "Job", "Session", "private_folders", "reason_to_skip"]
 
 DEFAULT_LIMIT = 60.0
 """Seconds for one check."""
 
 _FALLBACK = ("0.3.1", "0.4.0", "1.0.0")
 """Versions to try when VERSION does not say: what nearly every plugin knows."""
+
+
+_PUZZLED = (AttributeError, LookupError, TypeError, ValueError)
+"""What a check meets in an answer whose shape is another check's business."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Session:
         if isolation.is_possible():
             kernel.check_tools()
         outcomes: list[Outcome] = []
-        with isolation.existing_folders(_folders(subjects)):
+        with isolation.existing_folders(private_folders(subjects)):
             known = [(subject, self.probe(subject)) for subject in subjects]
             work: list[Job] = []
             for subject, probe in known:
@@ -123,7 +127,7 @@ class Session:
 
     def trace(self, subject: Subject, check: Check) -> str:
         """Run a check, and return one shell line that does what it did."""
-        with isolation.existing_folders(_folders([subject])):
+        with isolation.existing_folders(private_folders([subject])):
             job = Job(subject, self.probe(subject), check)
             with ThreadPoolExecutor(1) as pool:
                 return pool.submit(self._trace, job).result()
@@ -175,25 +179,24 @@ class Session:
 
     def _attempt(self, job: Job) -> Outcome | BaseException | None:
         try:
-            return self.perform(job.subject, job.probe, job.check)
+            return self.perform(job)
         except CancelledError:
             return None
         except BaseException as error:  # noqa: BLE001 -- it is handed to the thread that waits for it
             return error
 
-    def perform(self, subject: Subject, probe: Probe, check: Check) -> Outcome:
+    def perform(self, job: Job) -> Outcome:
         """Run one check in the calling thread, which has to end afterwards.
 
         :raises CancelledError: if the run was given up.
         """
         started = time.monotonic()
-        with _machine(subject) as machine:
-            lab = self._lab(subject, probe, machine)
-            outcome = _judge(subject, check, lab)
+        with _machine(job.subject) as machine:
+            outcome = _judge(job.subject, job.check, self._lab(job.subject, job.probe, machine))
         return replace(outcome, seconds=time.monotonic() - started)
 
 
-def _folders(subjects: Iterable[Subject]) -> list[str]:
+def private_folders(subjects: Iterable[Subject]) -> list[str]:
     """Return what is made private, and has to exist for that."""
     if not isolation.is_possible():
         return []
@@ -230,10 +233,14 @@ def _judge(subject: Subject, check: Check, lab: Lab) -> Outcome:
         return _failure(subject, check, lab, error=error)
     except CancelledError:
         raise
-    except (CNIError, OSError) as error:
+    except (CNIError, OSError, *_PUZZLED) as error:
         if time.monotonic() < lab.deadline:
             return _outcome(
-                subject, check, Status.BROKEN, reason=f"the check could not be done: {error}", **_evidence(subject, lab)
+                subject,
+                check,
+                Status.BROKEN,
+                reason=f"the check could not be done: {error!r}",
+                **_evidence(subject, lab),
             )
         over = MismatchError("the check to end within its time", "it was ended")
         return _failure(subject, check, lab, error=over)

@@ -36,12 +36,14 @@ def namespaces() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def plugins(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The conforming plugins."""
+    del namespaces
     return bench.write_plugins(tmp_path_factory.mktemp("plugins") / "bin")
 
 
 @pytest.fixture(scope="session")
 def traced(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> list[bench.Traced]:
     """What the conforming plugins did in every check."""
+    del namespaces
     return bench.run_conforming(tmp_path_factory.mktemp("conforming"))
 
 

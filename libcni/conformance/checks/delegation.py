@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from libcni.conformance.calls import is_object
 from libcni.conformance.chain import address_result, interface_result
 from libcni.conformance.delegates import DELEGATE_TYPE, Recorder
 from libcni.conformance.expect import BlockedError, expect, expect_refusal
-from libcni.conformance.lab import is_object
 from libcni.conformance.subject import Kind
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from libcni.conformance.calls import is_object
 from libcni.conformance.expect import BlockedError, expect
-from libcni.conformance.lab import is_object
 from libcni.conformance.runtimes.session import NETWORK, PORTS
 
 if TYPE_CHECKING:
@@ -212,4 +212,4 @@ def input_is_object(lab: RuntimeLab) -> None:
     """Look at standard input of every call."""
     lab.configure()
     for call in _all_calls(lab):
-        expect(isinstance(call.config, dict), "a JSON object on standard input", _told(call))
+        expect(is_object(call.document), "a JSON object on standard input", _told(call))
