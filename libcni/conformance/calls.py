@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
 
-__all__ = ["Answer", "Request", "Step", "is_object", "shell_line"]
+__all__ = ["Answer", "Request", "Step", "is_object", "shell_line", "shown"]
 
 SHOWN = 64 * 1024
 """Bytes of a stream that go into a report."""

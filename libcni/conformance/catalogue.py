@@ -21,7 +21,7 @@ from libcni.errors import InvalidParameterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Check", "Level", "load_checks", "select"]
+__all__ = ["Check", "Level", "checks_ids", "load_checks", "select"]
 
 _HERE = Path(__file__).parent
 

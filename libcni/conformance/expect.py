@@ -23,6 +23,7 @@ __all__ = [
     "expect",
     "expect_refusal",
     "expect_success",
+    "expect_valid",
     "result_schema",
 ]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libcni.conformance.subject import Subject
     from libcni.document import JSONObject
 
-__all__ = ["CancelledError", "Container", "Lab", "Probe"]
+__all__ = ["CancelledError", "Container", "Lab", "Probe", "elements", "members"]
 
 NETWORK = "conformance"
 _ATTACHMENT_VERBS = frozenset({"ADD", "DEL", "CHECK"})

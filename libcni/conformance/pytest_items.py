@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from libcni.conformance.subject import Subject
 
-__all__ = ["ConformanceItem", "make_items"]
+__all__ = ["ConformanceFailure", "ConformanceItem", "make_items"]
 
 DEFAULT_BIN_DIRS = ("/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni")
 

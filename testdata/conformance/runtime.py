@@ -4,20 +4,22 @@
 far as the checks of runtimes need it; ``main("rt-some-check")`` has the fault of that name.
 """
 
-import json
 import os
-import subprocess
 import sys
+
+from conforming import decode, encode, run
 
 KNOWN = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 STATE = "/var/lib/cni/conforming-runtime"
 IDENTIFIER = "conforming-container"
 
 _active = ""
+_seen = set()
 
 
 def wrong(check):
     """Say whether the fault of that name is asked for."""
+    _seen.add(check)
     return check == _active
 
 
@@ -25,10 +27,19 @@ class Failure(Exception):
     """What is told to the user."""
 
 
-def main(active=""):
+def main(active="", trace=""):
     """Do what the command line says."""
     global _active
     _active = active
+    try:
+        _main()
+    finally:
+        if trace:
+            with open(trace, "a") as file:
+                file.write("".join(f"{name}\n" for name in _seen))
+
+
+def _main():
     verb, name, *rest = sys.argv[1:]
     network = find_network(name)
     try:
@@ -42,7 +53,7 @@ def find_network(name):
     folder = os.environ["NETCONFPATH"]
     for file in sorted(os.listdir(folder)):
         with open(os.path.join(folder, file)) as stream:
-            network = json.load(stream)
+            network = decode(stream.read())
         if network["name"] == name:
             return network
     raise SystemExit(f"no network {name}")
@@ -82,20 +93,20 @@ def request(network, plugin, verb, previous=None):
     for key in removed:
         if not wrong(faults.get(key, "rt-reserved-removed")):
             config.pop(key, None)
-    if wrong("rt-members-kept") and "big" in config:
+    if "big" in config and wrong("rt-members-kept"):
         config["big"] = int(float(config["big"]))
     if wrong("rt-members-apart"):
         config = {**{key: value for other in network["plugins"] for key, value in other.items()}, **config}
         config.pop("capabilities", None)
         config.pop("prevResult", None)
         config = {key: value for key, value in config.items() if not key.startswith("cni.dev/")}
-    if wrong("rt-list-members") and "disableCheck" in network:
+    if "disableCheck" in network and wrong("rt-list-members"):
         config["disableCheck"] = network["disableCheck"]
     if not wrong("rt-name"):
         config["name"] = network["name"]
     if not wrong("rt-version"):
         config["cniVersion"] = version_of(network)
-    arguments = json.loads(os.environ.get("CAP_ARGS") or "{}")
+    arguments = decode(os.environ.get("CAP_ARGS") or "{}")
     chosen = {key: value for key, value in arguments.items() if is_sent(key, plugin.get("capabilities", {}))}
     if chosen and verb in {"ADD", "CHECK", "DEL"}:
         config["runtimeConfig"] = chosen
@@ -122,12 +133,16 @@ def execute(plugin, config, variables):
         if wrong("rt-add-missing"):
             return config.get("prevResult")
         raise Failure(f"plugin {plugin['type']} is missing")
-    data = json.dumps([config] if wrong("rt-stdin") else config).encode()
-    done = subprocess.run([path], input=data, env=variables, capture_output=True, check=False)
-    if wrong("rt-result-only"):
-        sys.stdout.write(done.stderr.decode())
-    document = json.loads(done.stdout) if done.stdout.strip() else None
-    if done.returncode:
+    data = encode([config] if wrong("rt-stdin") else config).encode()
+    log = "/dev/stdout" if wrong("rt-result-only") else "/dev/null"
+    status, printed = run(["sh", "-c", f"exec {path} 2>>{log}"], data, variables)
+    document, text = None, printed.decode()
+    if log == "/dev/stdout" and text.startswith("log of"):
+        line, _, text = text.partition("\n")
+        print(line)
+    if text.strip():
+        document = decode(text)
+    if status:
         raise Failure(f"plugin {plugin['type']}: {document['msg']}")
     return document
 
@@ -135,7 +150,7 @@ def execute(plugin, config, variables):
 def stored():
     try:
         with open(STATE) as file:
-            return json.load(file)
+            return decode(file.read())
     except FileNotFoundError:
         return None
 
@@ -150,7 +165,7 @@ def add(network, rest):
     failures = []
     for number, plugin in enumerate(plugins):
         previous = {"cniVersion": version_of(network)} if number == 0 and wrong("rt-prevresult-first") else result
-        if wrong("rt-prevresult-next") and number == 2:
+        if number == 2 and wrong("rt-prevresult-next"):
             previous = first
         try:
             result = execute(plugin, request(network, plugin, "ADD", previous), environment("ADD", rest[0]))
@@ -169,11 +184,11 @@ def add(network, rest):
         raise failures[0]
     os.makedirs(os.path.dirname(STATE), exist_ok=True)
     with open(STATE, "w") as file:
-        json.dump(result, file)
+        file.write(encode(result))
     shown = first if wrong("rt-result") else result
     if wrong("rt-result-version"):
         shown = {**shown, "cniVersion": "1.0.0"}
-    print(json.dumps(shown))
+    print(encode(shown))
     if wrong("rt-add"):
         raise SystemExit(3)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from libcni.conformance.catalogue import load_checks
+from libcni.conformance.lab import Probe
 from libcni.conformance.outcome import Status
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import Job
@@ -16,9 +18,9 @@ from libcni.errors import InvalidParameterError
 from tests.conformance import bench
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from libcni.conformance.catalogue import Check
     from libcni.conformance.outcome import Outcome
 
 pytestmark = pytest.mark.timeout(900)
@@ -31,56 +33,84 @@ _TOOL = """\
 import sys
 sys.path.append({folder!r})
 from runtime import main
-main({active!r})
+main({active!r}, {trace!r})
 """
 
 
-def write_tool(path: Path, active: str = "") -> Path:
-    path.write_text(_TOOL.format(python=os.path.realpath(sys.executable), folder=str(bench.TESTDATA), active=active))
+def write_tool(path: Path, active: str = "", trace: str = "") -> Path:
+    python = os.path.realpath(sys.executable)
+    path.write_text(_TOOL.format(python=python, folder=str(bench.TESTDATA), active=active, trace=trace))
     path.chmod(0o755)
     return path
 
 
-def run(tools: Mapping[str, Path]) -> dict[str, dict[str, Outcome]]:
-    """Run every check of runtimes with every tool."""
+def run(jobs: list[tuple[Path, Check]]) -> list[Outcome]:
+    """Run checks of runtimes, each with its tool; the outcomes are in that order."""
     session = RuntimeSession(jobs=3)
-    jobs: list[Job] = []
-    names: dict[str, str] = {}
-    for name, path in tools.items():
-        subject = runtime_subject([str(path)])
-        names[subject.plugin] = name
-        jobs += [Job(subject, session.probe(subject), check) for check in CHECKS]
-    found: dict[str, dict[str, Outcome]] = {name: {} for name in tools}
-    for job, outcome in session.work(jobs):
-        found[names[job.subject.plugin]][job.check.id] = outcome
-    return found
+    work = [
+        Job(replace(runtime_subject([str(tool)]), source=str(number)), Probe(str(tool), ()), check)
+        for number, (tool, check) in enumerate(jobs)
+    ]
+    found = {job.subject.source: outcome for job, outcome in session.work(work)}
+    return [found[str(number)] for number in range(len(work))]
 
 
 @pytest.fixture(scope="session")
-def outcomes(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Outcome]]:
+def conforming(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, frozenset[str]]]:
+    """How each check went with the conforming tool, and the places of faults that the tool came to."""
     del namespaces
-    folder = tmp_path_factory.mktemp("runtimes")
-    return run({"": write_tool(folder / "conforming")} | {name: write_tool(folder / name, name) for name in IDS})
+    folder = tmp_path_factory.mktemp("runtime")
+    traces = {check.id: folder / f"{check.id}.trace" for check in CHECKS}
+    tools = [(write_tool(folder / check.id, trace=str(traces[check.id])), check) for check in CHECKS]
+    outcomes = dict(zip(IDS, run(tools), strict=True))
+    return {name: (outcomes[name], frozenset(traces[name].read_text().split())) for name in IDS}
 
 
-def test_conforming_runtime_passes_every_check(outcomes: dict[str, dict[str, Outcome]]) -> None:
+@pytest.fixture(scope="session")
+def verdicts(
+    conforming: dict[str, tuple[Outcome, frozenset[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Outcome]]:
+    """How each mutant did in every check that comes to the place of its fault."""
+    folder = tmp_path_factory.mktemp("mutants")
+    work = [
+        (write_tool(folder / mutant, mutant), check, mutant)
+        for mutant in IDS
+        for check in CHECKS
+        if mutant in conforming[check.id][1]
+    ]
+    found: dict[str, dict[str, Outcome]] = {mutant: {} for mutant in IDS}
+    for (_, check, mutant), outcome in zip(work, run([(tool, check) for tool, check, _ in work]), strict=True):
+        found[mutant][check.id] = outcome
+    return found
+
+
+def test_conforming_runtime_passes_every_check(conforming: dict[str, tuple[Outcome, frozenset[str]]]) -> None:
     bad = {
-        name: f"{o.expected} {o.seen} {o.reason}" for name, o in outcomes[""].items() if o.status is not Status.PASSED
+        name: f"{o.expected} {o.seen} {o.reason}"
+        for name, (o, _) in conforming.items()
+        if o.status is not Status.PASSED
     }
 
     assert bad == {}
-    assert len(outcomes[""]) == len(IDS) >= 30
+    assert len(conforming) >= 30
 
 
 @pytest.mark.parametrize("check_id", IDS)
-def test_mutant_runtime_fails_its_check_and_no_other(check_id: str, outcomes: dict[str, dict[str, Outcome]]) -> None:
-    found = outcomes[check_id]
+def test_mutant_runtime_fails_its_check_and_no_other(check_id: str, verdicts: dict[str, dict[str, Outcome]]) -> None:
+    found = verdicts[check_id]
     failed = {name for name, outcome in found.items() if outcome.status not in {Status.PASSED, Status.SKIPPED}}
     declared = bench.declared_collateral().get(check_id, {})
 
+    assert check_id in found, "the conforming tool does not come to the place of this fault"
     assert found[check_id].status in {Status.FAILED, Status.WARNED}, found[check_id].reason
     others = failed - {check_id} - set(declared)
     assert "*" in declared or others == set(), {name: found[name].seen for name in others}
+
+
+def test_counts_are_printed(verdicts: dict[str, dict[str, Outcome]], capsys: pytest.CaptureFixture[str]) -> None:
+    runs = sum(map(len, verdicts.values()))
+    with capsys.disabled():
+        print(f"\n{len(CHECKS)} checks of runtimes: {len(verdicts)} mutants in {runs} runs")  # noqa: T201 -- asked for
 
 
 def test_cnitool_passes_every_check(namespaces: None, tmp_path: Path) -> None:
@@ -89,12 +119,9 @@ def test_cnitool_passes_every_check(namespaces: None, tmp_path: Path) -> None:
     tool.write_text(f'#!/bin/sh\nexec {sys.executable} -m libcni.cli "$@"\n')
     tool.chmod(0o755)
 
-    bad = {
-        name: f"{o.expected} {o.seen} {o.reason}"
-        for name, o in run({"": tool})[""].items()
-        if o.status is not Status.PASSED
-    }
+    outcomes = dict(zip(IDS, run([(tool, check) for check in CHECKS]), strict=True))
 
+    bad = {name: f"{o.expected} {o.seen} {o.reason}" for name, o in outcomes.items() if o.status is not Status.PASSED}
     assert bad == {}
 
 

@@ -16,6 +16,27 @@ if TYPE_CHECKING:
     from libcni.conformance.lab import Container, Lab
     from libcni.document import JSONObject
 
+__all__ = [
+    "addresses_are_set",
+    "foreign_interface_refused",
+    "gateways_agree",
+    "hardware_addresses_agree",
+    "host_interfaces_exist",
+    "host_untouched",
+    "interfaces_are_up",
+    "interfaces_exist",
+    "links_declared",
+    "mtu_agrees",
+    "namespace_of_process",
+    "routes_are_set",
+    "routes_declared",
+    "same_interface_harmless",
+    "same_interface_refused",
+    "second_gets_another_address",
+    "second_interface",
+    "succeeds",
+]
+
 _EVERYWHERE = frozenset({"0.0.0.0/0", "::/0"})
 
 

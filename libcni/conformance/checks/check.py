@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Container, Lab
 
+__all__ = [
+    "address_removed",
+    "after_delete",
+    "changes_nothing",
+    "interface_deleted",
+    "interface_deleted_is_named",
+    "namespace_gone",
+    "passes",
+    "passes_twice",
+    "route_removed",
+    "without_previous_result",
+]
+
 
 def _added(lab: Lab) -> Container:
     container = lab.container()

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer, Request
     from libcni.conformance.lab import Container, Lab
 
+__all__ = [
+    "collection_before_add",
+    "collection_empty_list",
+    "collection_keeps",
+    "collection_other_network",
+    "collection_removes",
+    "collection_twice",
+    "status_after_add",
+    "status_not_ready",
+    "status_ready",
+]
+
 _NOT_READY = {50, 51}
 
 

@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Container, Lab
 
+__all__ = [
+    "added_in_parallel",
+    "addresses_in_parallel",
+    "any_directory",
+    "clean_after_interrupt",
+    "data_full",
+    "data_read_only",
+    "deleted_after_interrupt",
+    "deleted_in_parallel",
+    "identifier_long",
+    "identifiers_alike",
+    "input_in_pieces",
+    "no_files_left",
+    "no_process_left",
+    "output_read_late",
+    "path_relative",
+    "paths_long",
+    "repeats",
+    "stdio_closed",
+    "time_per_verb",
+]
+
 _SEVERAL = 16
 
 

@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from libcni.conformance.lab import Lab
     from libcni.document import JSONObject
 
+__all__ = [
+    "args_ips",
+    "args_other_ignored",
+    "arguments_on_delete",
+    "arguments_unknown_ignored",
+    "capability_accepted",
+    "capability_ips",
+    "capability_mac",
+    "capability_unknown",
+    "dns_is_handed_on",
+]
+
 
 def capability_accepted(lab: Lab) -> None:
     """ADD with each capability in turn."""

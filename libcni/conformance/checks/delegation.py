@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from libcni.conformance.lab import Container, Lab
     from libcni.document import JSONObject
 
+__all__ = [
+    "absent_is_refused",
+    "check_error_is_reported",
+    "deleted_after_failure",
+    "deleted_after_own_failure",
+    "environment_is_handed_on",
+    "error_is_reported",
+    "input_is_complete",
+    "path_is_searched",
+    "verb_is_handed_on",
+]
+
 _REASON = "conformance delegate says no"
 _CODE = 123
 

@@ -13,6 +13,25 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Container, Lab
 
+__all__ = [
+    "address_is_free_again",
+    "after_failed_add",
+    "after_failed_add_state",
+    "before_any_add",
+    "container_is_as_before",
+    "host_is_as_before",
+    "namespace_gone",
+    "namespace_gone_state",
+    "other_interface_is_kept",
+    "others_are_kept",
+    "rules_are_as_before",
+    "state_is_gone",
+    "succeeds",
+    "twice",
+    "without_namespace",
+    "without_previous_result",
+]
+
 
 def succeeds(lab: Lab) -> None:
     """DEL after ADD."""

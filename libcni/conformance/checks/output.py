@@ -25,6 +25,28 @@ if TYPE_CHECKING:
     from libcni.conformance.lab import Lab
     from libcni.document import JSONObject
 
+__all__ = [
+    "add_prints_json",
+    "addresses_are_cidr",
+    "error_has_version",
+    "error_is_complete",
+    "error_is_json",
+    "error_sets_status",
+    "gateways_are_addresses",
+    "index_is_in_range",
+    "index_is_inside",
+    "interface_is_requested",
+    "names_no_interface",
+    "others_print_nothing",
+    "previous_dns_is_kept",
+    "previous_is_kept",
+    "previous_is_needed",
+    "previous_wrong",
+    "result_fits_schema",
+    "result_has_version",
+    "sandbox_is_namespace",
+]
+
 
 def _strictly_json(answer: Answer) -> None:
     try:

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer, Request
     from libcni.conformance.lab import Lab
 
+__all__ = [
+    "command_unknown",
+    "member_unknown",
+    "name_bad",
+    "name_missing",
+    "namespace_absent",
+    "stdin_huge",
+    "stdin_wrong",
+    "unaffected_by_environment",
+    "value_bad",
+    "value_bad_is_named",
+    "variable_missing",
+]
+
 _CODE = {4}
 _PADDING = 2 * 1024 * 1024
 

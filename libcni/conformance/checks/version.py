@@ -14,6 +14,17 @@ from libcni.versions import CURRENT_VERSION, parse_version
 if TYPE_CHECKING:
     from libcni.conformance.lab import Lab
 
+__all__ = [
+    "answers",
+    "answers_empty_stdin",
+    "answers_unknown_version",
+    "answers_without_variables",
+    "echoes_version",
+    "lists_versions",
+    "refuses_before_acting",
+    "refuses_unsupported",
+]
+
 _NO_SUCH_VERSION = "9.9.9"
 
 

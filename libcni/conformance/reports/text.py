@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from libcni.conformance.outcome import Outcome
 
-__all__ = ["evidence_text", "headline"]
+__all__ = ["call_lines", "evidence_text", "headline"]
 
 
 def headline(outcome: Outcome) -> str:

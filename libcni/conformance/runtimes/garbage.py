@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.runtimes.session import RuntimeLab
 
+__all__ = [
+    "asked",
+    "collected",
+    "container_is_not_named",
+    "goes_on_after_failure",
+    "kept_is_not_deleted",
+    "list_is_array",
+    "list_is_complete",
+    "not_collected",
+    "not_ready_is_reported",
+    "stale_is_deleted",
+]
+
 _VALID = "cni.dev/valid-attachments"
 
 

@@ -15,6 +15,27 @@ if TYPE_CHECKING:
     from libcni.conformance.runtimes.session import RuntimeLab
     from libcni.document import JSONObject
 
+__all__ = [
+    "add_reports_failure",
+    "add_stops_at_failure",
+    "add_succeeds",
+    "adds_forward",
+    "check_disabled",
+    "check_of_old_version",
+    "check_stops_at_failure",
+    "checks_forward",
+    "delete_can_be_repeated",
+    "delete_stops_at_failure",
+    "deleted_after_failed_add",
+    "deletes_again",
+    "deletes_backward",
+    "deletes_unknown",
+    "plugin_missing",
+    "prints_final_result",
+    "prints_only_result",
+    "result_has_version",
+]
+
 _FORWARD: list[str] = list(CHAIN)
 _BACKWARD: list[str] = list(reversed(CHAIN))
 _REASON = "conformance plugin says no"

@@ -15,6 +15,27 @@ if TYPE_CHECKING:
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.runtimes.session import RuntimeLab
 
+__all__ = [
+    "capability_is_not_sent",
+    "capability_is_sent",
+    "container_is_named",
+    "environment_is_stable",
+    "first_gets_no_result",
+    "highest_version_is_chosen",
+    "input_is_object",
+    "list_keys_are_not_sent",
+    "members_are_kept",
+    "members_stay_apart",
+    "name_is_inserted",
+    "next_gets_result",
+    "old_delete_gets_no_result",
+    "other_capability_is_not_sent",
+    "runtime_keys_are_removed",
+    "variable_is_sent",
+    "verb_gets_final_result",
+    "version_is_inserted",
+]
+
 _ATTACHMENT_VARIABLES = ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH")
 
 
