@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "command_unknown",
-    "member_unknown",
     "name_bad",
     "name_missing",
     "namespace_absent",
@@ -99,17 +98,10 @@ def stdin_wrong(lab: Lab, what: str, codes: list[int]) -> None:
 
 
 def stdin_huge(lab: Lab) -> None:
-    """ADD with a configuration of two million bytes, nearly all of it in a member that nobody knows."""
+    """ADD with a configuration of two million bytes, nearly all of it in ``args`` for somebody else."""
     container = lab.container()
-    answer = lab.send(lab.request("ADD", container).with_config(**{"example.org/note": "x" * _PADDING}))
+    answer = lab.send(lab.request("ADD", container).with_config(args={"example.org": "x" * _PADDING}))
     expect_success(answer, "with a configuration of 2 MiB")
-
-
-def member_unknown(lab: Lab) -> None:
-    """ADD with members that nobody knows."""
-    container = lab.container()
-    answer = lab.send(lab.request("ADD", container).with_config(**{"example.org/note": {"deep": [1, None, 2.5]}}))
-    expect_success(answer, "with a member that the plugin does not know")
 
 
 def name_missing(lab: Lab) -> None:

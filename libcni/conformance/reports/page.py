@@ -58,12 +58,14 @@ def _head(report: Report, subjects: list[str]) -> Iterator[str]:
     yield from (f'<li><b class="{status}">{sign}</b> {escape(text)}</li>' for status, (sign, text) in _SIGNS.items())
     yield "</ul>"
     yield '<div class="wide"><table class="counts"><thead><tr><th>plugin</th>'
-    yield from (f"<th>{status}</th>" for status in _SIGNS)
+    total = report.counts()
+    used = [status for status in _SIGNS if total[status]]
+    yield from (f"<th>{status}</th>" for status in used)
     yield "</tr></thead><tbody>"
     for subject in subjects:
         counts = report.counts(subject)
         cells = "".join(
-            f'<td class="{status if counts[status] else ""}">{counts[status] or ""}</td>' for status in _SIGNS
+            f'<td class="{status if counts[status] else ""}">{counts[status] or ""}</td>' for status in used
         )
         yield f"<tr><th>{escape(subject)}</th>{cells}</tr>"
     yield "</tbody></table></div>"
