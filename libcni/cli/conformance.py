@@ -40,7 +40,9 @@ _OPTIONS = (
         multiple=True,
         help="Description of a plugin, TOML or JSON; may be repeated.",
     ),
-    click.option("--profile", type=click.Choice(list(Kind)), help="Kind of a plugin that needs no description."),
+    click.option(
+        "--profile", type=click.Choice([str(kind) for kind in Kind]), help="Kind of a plugin that needs no description."
+    ),
     click.option("--runtime", metavar="COMMAND", help="Check a runtime tool in place of plugins."),
     click.option("--list", "is_list", is_flag=True, help="List the checks."),
     click.option(
