@@ -32,6 +32,7 @@ _VERBS = {
     "lint": ("libcni.cli.lint", "Check network configurations before a plugin runs."),
     "plan": ("libcni.cli.plan", "Show what a verb would run, without running it."),
     "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
+    "conformance": ("libcni.cli.conformance", "Check plugins, or a runtime, against the specification."),
     "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
 }
 

@@ -1,0 +1,217 @@
+"""The verb ``conformance``: check plugins, or a runtime, against the specification, and compare two reports."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from libcni.cli.settings import Settings, pass_settings
+from libcni.conformance.catalogue import load_checks, select
+from libcni.conformance.compare import compare
+from libcni.conformance.outcome import read_report
+from libcni.conformance.reports import FORMATS
+from libcni.conformance.reports.terminal import progress_bar, show_report
+from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
+from libcni.conformance.session import DEFAULT_LIMIT, Session
+from libcni.conformance.subject import Kind, default_subject, load_subject, ready_subject
+from libcni.document import dump
+from libcni.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libcni.conformance.catalogue import Check
+    from libcni.conformance.outcome import Report
+    from libcni.conformance.subject import Subject
+
+__all__ = ["conformance_command"]
+
+_OPTIONS = (
+    click.option(
+        "--config",
+        "configs",
+        metavar="FILE",
+        multiple=True,
+        help="Description of a plugin, TOML or JSON; may be repeated.",
+    ),
+    click.option(
+        "--profile", type=click.Choice([str(kind) for kind in Kind]), help="Kind of a plugin that needs no description."
+    ),
+    click.option("--runtime", metavar="COMMAND", help="Check a runtime tool in place of plugins."),
+    click.option("--list", "is_list", is_flag=True, help="List the checks."),
+    click.option(
+        "--explain", metavar="ID", help="Say what a check is about, and with a PLUGIN how to repeat it by hand."
+    ),
+    click.option(
+        "--only", metavar="PATTERN", multiple=True, help="Checks to run: id, group, or with *; may be repeated."
+    ),
+    click.option("--skip", metavar="PATTERN", multiple=True, help="Checks to leave out; may be repeated."),
+    click.option(
+        "--report", "reports", metavar="FORMAT=FILE", multiple=True, help=f"Write a report: {', '.join(FORMATS)}."
+    ),
+    click.option("--jobs", type=click.IntRange(1, 64), help="Checks that run at the same time. [number of processors]"),
+    click.option(
+        "--limit", type=click.FloatRange(1), default=DEFAULT_LIMIT, help="Seconds for one check.", show_default=True
+    ),
+    click.option("--strict", is_flag=True, help="Warnings count as failures."),
+)
+
+
+def _options(function: Any) -> Any:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command("conformance")
+@click.argument("plugins", nargs=-1, metavar="PLUGIN... | diff OLD NEW")
+@_options
+@pass_settings
+def conformance_command(settings: Settings, **values: Any) -> None:
+    """Check plugins against the specification.
+
+    A PLUGIN is a file name to be found in --bin-dir, or a path. The reference plugins have a ready description; others
+    bring one with --config, or need none but their --profile. Exit status: 0 everything that counts passed, 1 something
+    failed, 2 wrong usage. `diff OLD NEW` compares two JSON reports, and fails when something is worse.
+    """
+    plugins: tuple[str, ...] = values["plugins"]
+    checks = select(load_checks(for_runtimes=bool(values["runtime"])), values["only"], values["skip"])
+    if plugins[:1] == ("diff",):
+        _diff(settings, plugins[1:])
+    elif values["is_list"]:
+        _list(settings, checks)
+    elif values["explain"]:
+        _explain(settings, plugins, values)
+    else:
+        _run(settings, plugins, values, checks=checks)
+
+
+def _list(settings: Settings, checks: Sequence[Check]) -> None:
+    if settings.is_json:
+        click.echo(dump([_described(check) for check in checks]))
+        return
+    width = max(len(check.id) for check in checks)
+    for check in checks:
+        click.echo(f"{check.id.ljust(width)}  {check.level.ljust(10)}  {check.title}")
+    click.echo(f"\n{len(checks)} checks")
+
+
+def _described(check: Check) -> dict[str, Any]:
+    texts = {name: getattr(check, name) for name in ("id", "group", "title", "section", "rule", "since")}
+    lists = {name: list(getattr(check, name)) for name in ("verbs", "needs", "profiles")}
+    return {**texts, "level": str(check.level), **lists}
+
+
+def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> None:
+    every = (*load_checks(), *load_checks(for_runtimes=True))
+    check = next((check for check in every if check.id == values["explain"]), None)
+    if check is None:
+        raise InvalidParameterError("explain", values["explain"], "is no check; see --list")
+    rows = {
+        "check": f"{check.id} ({check.level})",
+        "what": check.title,
+        "why": check.rule,
+        "section": f"specification 1.1.0, {check.section}",
+        "how": (check.function.__doc__ or "").strip(),
+        "verbs": ", ".join(check.verbs),
+        "plugins": ", ".join(check.profiles) or "all",
+        "since": check.since or "every version",
+    }
+    for name, text in rows.items():
+        click.echo(textwrap.fill(text, 110, initial_indent=f"{name + ':':10}", subsequent_indent=" " * 10))
+    if check.group == "runtime":
+        return
+    if not plugins and not values["configs"]:
+        click.echo(f"repeat:   cnitool conformance PLUGIN --only {check.id}; --explain with a PLUGIN prints the calls")
+        return
+    for subject in _subjects(settings, plugins, values):
+        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{Session().trace(subject, check)}")
+
+
+def _subjects(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> list[Subject]:
+    found = [_described_subject(path, values) for path in values["configs"]]
+    described = {subject.name for subject in found}
+    found += [_named_subject(plugin, values["profile"]) for plugin in plugins if Path(plugin).name not in described]
+    by_name = {Path(plugin).name: plugin for plugin in plugins}
+    chosen = [subject for subject in found if not plugins or subject.name in by_name]
+    if not chosen:
+        raise InvalidParameterError("PLUGIN", "", "is missing: name a plugin, or describe one with --config")
+    return [_located(subject, by_name.get(subject.name, subject.plugin), settings) for subject in chosen]
+
+
+def _described_subject(path: str, values: dict[str, Any]) -> Subject:
+    subject = load_subject(path)
+    return replace(subject, kind=Kind(values["profile"])) if values["profile"] else subject
+
+
+def _named_subject(plugin: str, profile: str | None) -> Subject:
+    subject = None if profile else ready_subject(plugin)
+    if subject is not None:
+        return subject
+    if not profile:
+        raise InvalidParameterError("PLUGIN", plugin, "has no ready description: give --config FILE or --profile KIND")
+    return default_subject(plugin, Kind(profile))
+
+
+def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
+    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too."""
+    if "/" not in plugin:
+        return replace(subject, plugin=plugin, bin_dirs=settings.plugin_directories)
+    path = Path(plugin).absolute()
+    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *settings.plugin_directories))
+
+
+def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, checks: Sequence[Check]) -> None:
+    wanted = [_report_option(text) for text in values["reports"]]
+    if values["runtime"]:
+        subjects = [runtime_subject(shlex.split(values["runtime"]))]
+        session: Session = RuntimeSession(limit=values["limit"])
+    else:
+        subjects = _subjects(settings, plugins, values)
+        session = Session(limit=values["limit"])
+    if values["jobs"]:
+        session.jobs = values["jobs"]
+    with progress_bar(len(subjects) * len(checks)) as advance:
+        session.report = advance
+        report = session.run(subjects, checks)
+    for form, path in wanted:
+        path.write_text(FORMATS[form](report), encoding="utf-8")
+    if settings.is_json:
+        click.echo(dump(report.document()))
+    else:
+        show_report(report)
+    sys.exit(report.exit_status(is_strict=values["strict"]))
+
+
+def _report_option(text: str) -> tuple[str, Path]:
+    form, separator, path = text.partition("=")
+    if form not in FORMATS or not separator or not path:
+        raise InvalidParameterError("report", text, f"must be FORMAT=FILE, with one of {', '.join(FORMATS)}")
+    return form, Path(path)
+
+
+def _diff(settings: Settings, paths: Sequence[str]) -> None:
+    if len(paths) != 2:  # noqa: PLR2004 -- the old and the new
+        raise InvalidParameterError("diff", " ".join(paths), "takes two JSON reports, the old and the new")
+    reports: list[Report] = [read_report(Path(path)) for path in paths]
+    changes = compare(*reports)
+    if settings.is_json:
+        click.echo(
+            dump(
+                [
+                    {"subject": c.subject, "check": c.check, "old": c.old, "new": c.new, "worse": c.is_worse}
+                    for c in changes
+                ]
+            )
+        )
+    else:
+        for change in changes:
+            click.echo(f"{'WORSE ' if change.is_worse else '      '}{change}")
+        click.echo(f"{len(changes)} changed, {sum(change.is_worse for change in changes)} of them for the worse")
+    sys.exit(int(any(change.is_worse for change in changes)))

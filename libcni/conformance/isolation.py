@@ -1,0 +1,239 @@
+"""A machine of its own for one check: network namespaces, mounts and processes that end with it.
+
+A check runs in a thread that leaves the program's network and mount namespace (both belong to a thread on Linux). What
+a plugin does to "the host" happens in that thread's namespace; ``/run`` and the plugin's data directories are empty,
+private file systems. When the thread ends the kernel removes all of it, however it ended; processes are looked for and
+killed first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+__all__ = ["ROOT", "Machine", "existing_folders", "is_possible", "open_machine"]
+
+ROOT = Path("/run/conformance")
+"""Where each check has its files; ``/run`` is private, so that all checks use the same path and none sees another's."""
+
+NETNS_FOLDER = Path("/run/netns")
+
+PRIVATE_FOLDERS = ("/run", "/var/lib/cni")
+"""Folders that plugins keep state in without being told to."""
+
+_CLONE_NEWNET = 0x40000000
+_CLONE_NEWNS = 0x00020000
+_MS_RDONLY = 0x1
+_MS_REMOUNT = 0x20
+_MS_BIND = 0x1000
+_MS_REC = 0x4000
+_MS_PRIVATE = 0x40000
+_MNT_DETACH = 0x2
+_THREAD = Path("/proc/thread-self/ns")
+
+
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _done(status: int, what: str) -> None:
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _unshare(flags: int) -> None:
+    _done(_library().unshare(flags), "unshare")
+
+
+def _mount(source: str, target: str | Path, *, kind: str = "", flags: int = 0, data: str = "") -> None:
+    arguments = (source.encode(), str(target).encode(), kind.encode(), flags, data.encode())
+    _done(_library().mount(*arguments), f"mount of {target}")
+
+
+def is_possible() -> bool:
+    """Say whether this process may make namespaces."""
+    return os.geteuid() == 0
+
+
+@contextmanager
+def existing_folders(paths: Iterable[str]) -> Generator[None]:
+    """Make the folders that are missing, to have something to mount on, and remove those again."""
+    made: list[Path] = []
+    try:
+        for path in map(Path, paths):
+            missing = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
+            for folder in missing:
+                folder.mkdir()
+                made.append(folder)
+        yield
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@dataclass
+class Machine:
+    """What a check has for itself.
+
+    ``data`` is the plugin's data directory, ``work`` its current directory, ``scratch`` its ``TMPDIR`` and ``tools`` a
+    folder for programs that the check writes.
+    """
+
+    root: Path
+    is_entered: bool = False
+    namespaces: dict[str, Path] = field(default_factory=dict[str, Path])
+    _nets: set[str] = field(default_factory=set[str])
+    _mounts: str = ""
+    _descriptors: list[int] = field(default_factory=list[int])
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.root / "data"
+
+    @property
+    def work(self) -> Path:
+        """The current directory of the plugin."""
+        return self.root / "work"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for temporary files."""
+        return self.root / "tmp"
+
+    @property
+    def tools(self) -> Path:
+        """Programs that the check itself provides."""
+        return self.root / "tools"
+
+    def make_folders(self) -> None:
+        """Make all four folders."""
+        for folder in (self.data, self.work, self.scratch, self.tools):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def enter(self, folders: Iterable[str], visible: Iterable[str] = ()) -> None:
+        """Take the calling thread to namespaces of its own.
+
+        :param folders: directories that become empty and private; they exist.
+        :param visible: files or directories below them that stay as they are.
+        :raises OSError: if the kernel refuses; it takes root.
+        """
+        _unshare(_CLONE_NEWNS)
+        _mount("none", "/", flags=_MS_REC | _MS_PRIVATE)
+        kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in visible if Path(path).exists()]
+        for folder in folders:
+            _mount("tmpfs", folder, kind="tmpfs", data="mode=0755")
+        for path, descriptor in kept:
+            _show_again(Path(path), descriptor)
+        _unshare(_CLONE_NEWNET)
+        # What /sys/class/net shows is the namespace that mounted it.
+        with suppress(OSError):
+            _mount("sysfs", "/sys", kind="sysfs")
+        self._mounts = str((_THREAD / "mnt").readlink())
+        self._nets.add(str((_THREAD / "net").readlink()))
+        self.is_entered = True
+        self.make_folders()
+        os.chdir(self.work)  # of this thread alone, since it left the others' mount namespace
+
+    def add_namespace(self, name: str, folder: Path = NETNS_FOLDER) -> Path:
+        """Make a network namespace with a path, as ``ip netns add`` does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        path.touch()
+        host = os.open(_THREAD / "net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _unshare(_CLONE_NEWNET)
+            self._nets.add(str((_THREAD / "net").readlink()))
+            _mount(str(_THREAD / "net"), path, flags=_MS_BIND)
+        finally:
+            _done(_library().setns(host, _CLONE_NEWNET), "setns")
+            os.close(host)
+        self.namespaces[name] = path
+        return path
+
+    def remove_namespace(self, name: str) -> None:
+        """Remove a namespace and its path, as ``ip netns delete`` does."""
+        path = self.namespaces.pop(name)
+        _done(_library().umount2(str(path).encode(), _MNT_DETACH), "umount")
+        path.unlink()
+
+    def open_namespace(self, name: str) -> int:
+        """Return a descriptor of a namespace, which stays open as long as the machine."""
+        descriptor = os.open(self.namespaces[name], os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def make_read_only(self, folder: Path) -> None:
+        """Let nobody write to a folder, root included."""
+        _mount(str(folder), folder, flags=_MS_BIND)
+        _mount("none", folder, flags=_MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+
+    def fill(self, folder: Path) -> None:
+        """Turn a folder into a file system without a free byte."""
+        _mount("tmpfs", folder, kind="tmpfs", data="mode=0755,size=4096,nr_inodes=4")
+        with suppress(OSError):
+            (folder / "ballast").write_bytes(b"\0" * 4096)
+        for number in range(4):
+            with suppress(OSError):
+                (folder / f"ballast-{number}").touch()
+
+    def processes(self) -> list[int]:
+        """Return the processes that run in a namespace of this machine, threads of this program aside."""
+        own = os.getpid()
+        found = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 -- cheap
+        return [pid for pid in found if pid != own and self._is_here(pid)]
+
+    def _is_here(self, pid: int) -> bool:
+        try:
+            if os.readlink(f"/proc/{pid}/ns/mnt") == self._mounts:  # noqa: PTH115 -- called for every process
+                return True
+            return os.readlink(f"/proc/{pid}/ns/net") in self._nets  # noqa: PTH115 -- the same
+        except OSError:  # it ended meanwhile, or is a zombie
+            return False
+
+    def close(self) -> None:
+        """Kill whatever was left running, and let go of the namespaces."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        for _ in range(10):  # what is killed may have forked meanwhile
+            left = self.processes()
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not left:
+                return
+
+
+def _show_again(path: Path, descriptor: int) -> None:
+    try:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112 -- a magic link, not a path
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        _mount(f"/proc/thread-self/fd/{descriptor}", path, flags=_MS_BIND | _MS_REC)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def open_machine(root: Path, folders: Iterable[str], visible: Iterable[str] = ()) -> Generator[Machine]:
+    """Make a machine for the calling thread, which has to end soon after: there is no way back."""
+    machine = Machine(root)
+    try:
+        machine.enter(folders, visible)
+        yield machine
+    finally:
+        machine.close()
+        with suppress(OSError):
+            os.chdir("/")

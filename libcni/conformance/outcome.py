@@ -1,0 +1,132 @@
+"""How a check went, with the evidence: what reports are made of.
+
+Owns :class:`Outcome` and :class:`Report` and their JSON form, which is also what two runs are compared by.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from libcni.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from libcni.document import JSONObject
+
+__all__ = ["Outcome", "Report", "Status", "read_report"]
+
+FORMAT = 1
+
+
+class Status(StrEnum):
+    """How a check went.
+
+    A failure that does not count is a warning (the rule is no MUST) or known (the description of the plugin says why).
+    """
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNED = "warned"
+    KNOWN = "known"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+    BROKEN = "broken"
+
+
+BAD = frozenset({Status.FAILED, Status.BLOCKED, Status.BROKEN})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check of one plugin went.
+
+    :param reason: why it was skipped, blocked, or known to fail.
+    :param call: the execution that the failure is about, with environment, stdin, stdout and stderr.
+    :param steps: everything that was done up to there.
+    :param shell: one line that repeats it.
+    """
+
+    subject: str
+    check: str
+    level: str
+    title: str
+    section: str
+    rule: str
+    status: Status
+    seconds: float = 0.0
+    reason: str = ""
+    expected: str = ""
+    seen: str = ""
+    call: JSONObject | None = None
+    steps: tuple[JSONObject, ...] = ()
+    shell: str = ""
+
+    def document(self) -> JSONObject:
+        """Return the outcome as JSON."""
+        members = {name: getattr(self, name) for name in _MEMBERS}
+        kept = {name: value for name, value in members.items() if value is not None and value not in ("", ())}
+        return kept | {"status": str(self.status), "seconds": round(self.seconds, 3), "steps": list(self.steps)}
+
+
+_MEMBERS = tuple(item.name for item in fields(Outcome))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run."""
+
+    outcomes: tuple[Outcome, ...]
+    subjects: Mapping[str, JSONObject] = field(default_factory=dict[str, "JSONObject"])
+    seconds: float = 0.0
+    tool: str = "cnitool conformance"
+    was_stopped: bool = False
+
+    def counts(self, subject: str | None = None) -> dict[Status, int]:
+        """Return how many checks went each way."""
+        chosen = [outcome.status for outcome in self.outcomes if subject in {None, outcome.subject}]
+        return {status: chosen.count(status) for status in Status}
+
+    def exit_status(self, *, is_strict: bool = False) -> int:
+        """Return 0 if everything that counts passed, 1 otherwise."""
+        bad = BAD | {Status.WARNED} if is_strict else BAD
+        return int(self.was_stopped or any(outcome.status in bad for outcome in self.outcomes))
+
+    def document(self) -> JSONObject:
+        """Return the report as JSON."""
+        return {
+            "format": FORMAT,
+            "tool": self.tool,
+            "seconds": round(self.seconds, 1),
+            "stopped": self.was_stopped,
+            "subjects": dict(self.subjects),
+            "outcomes": [outcome.document() for outcome in self.outcomes],
+        }
+
+
+def read_report(path: Path) -> Report:
+    """Read a JSON report.
+
+    :raises OSError: if the file cannot be read.
+    :raises InvalidParameterError: if it is no report.
+    """
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        outcomes = tuple(_outcomes(document["outcomes"]))
+        is_known = document["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidParameterError("report", str(path), f"is not a JSON report of this tool: {error!r}") from None
+    if not is_known:
+        raise InvalidParameterError("report", str(path), f"has a format other than {FORMAT}")
+    return Report(outcomes, document.get("subjects", {}), document.get("seconds", 0.0), document.get("tool", ""))
+
+
+def _outcomes(documents: Iterable[Mapping[str, Any]]) -> Iterable[Outcome]:
+    for document in documents:
+        members: dict[str, Any] = {name: value for name, value in document.items() if name in _MEMBERS}
+        members |= {"status": Status(document["status"]), "steps": tuple(document.get("steps", ()))}
+        yield Outcome(**members)
