@@ -153,7 +153,7 @@ class ResultCache:
         name = _plain_name(key)
         try:
             try:
-                self.folder.replace(name, data, exclusive=True)
+                self.folder.create(name, data)
             except FileExistsError:
                 # The file of another attachment, or one that another program has just written for this one.
                 name = _unambiguous_name(key) if self._is_taken(key) else name

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libcni.attachment import AttachmentKey
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
 from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
 from libcni.invoke.environment import (
@@ -64,6 +65,11 @@ class Job:
     on_start: Callable[[int], None] | None = None
     prev_result: str = ""
     """Encoded ``prevResult``, empty when there is none."""
+
+    @property
+    def key(self) -> AttachmentKey:
+        """The three names that identify the attachment."""
+        return AttachmentKey(self.network.name, self.rt.container_id, self.rt.ifname)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from libcni.cache import CacheEntry
 from libcni.chain import Limits
 from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name
-from libcni.journal import Record, State
 from libcni.locks import container_lock, network_lock
 from libcni.operations import check_network
+from libcni.record import Record, State
 from libcni.versions import GC_SINCE, is_at_least
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class Collector:
 
     def _unfinished(self) -> list[Record]:
         records = [item for _, item in self.store.journal.scan() if isinstance(item, Record)]
-        return [record for record in records if self._is_unfinished(record)]
+        return sorted([record for record in records if self._is_unfinished(record)], key=lambda record: record.key)
 
     def _is_unfinished(self, record: Record) -> bool:
         return record.is_unfinished(has_result=record.state is State.ADDING and self.store.cache.has_file(record.key))

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from libcni.errors import CacheError
 from libcni.invoke.environment import CNI_CONTAINERID, CNI_IFNAME
 from libcni.invoke.tree import ProcessTree
-from libcni.journal import current_boot_id
+from libcni.record import current_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import psutil
 
-    from libcni.journal import Record
+    from libcni.record import Record
 
 __all__ = ["end_left_behind", "end_noted"]
 

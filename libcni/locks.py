@@ -1,7 +1,7 @@
 """Locks that hold across threads, tasks and processes that share a cache directory, and die with their holder.
 
 One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that the name
-decides, locked with an open file description lock (``fcntl(2)``, ``F_OFD_SETLK``). So nothing is made or removed for a
+decides. So nothing is made or removed for a
 lock. At the start of the file stands who holds what alone. Nothing here waits: an operation tries, sleeps through its
 runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
 container.
@@ -10,14 +10,15 @@ container.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
 from typing import TYPE_CHECKING
 
+from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
+from libcni.disk import FILE_MODE
 from libcni.errors import CacheError
-from libcni.storage import FILE_MODE, NO_ROOM
+from libcni.storage import NO_ROOM
 
 if TYPE_CHECKING:
     from libcni.storage import Folder
@@ -28,11 +29,6 @@ _FILE = "all"
 _NETWORK = "network@"
 _WANTED = "wanted@"
 _CLOSED = -1
-
-_F_OFD_GETLK: int = fcntl.F_OFD_GETLK
-
-_FLOCK = struct.Struct("hhqqi")
-"""``struct flock``: type, whence, start, length, pid."""
 
 _PRIME = 2**61 - 1
 """What offsets are taken modulo of: names that differ in a few characters are far apart. No hash has to be imported."""
@@ -55,27 +51,41 @@ def network_lock(network: str) -> str:
 
 
 class HeldLock:
-    """A lock that this thread or task has; it ends with :meth:`release`."""
+    """One lock, or several of one operation, that this thread or task has; they end with :meth:`release`."""
 
-    __slots__ = ("_descriptor", "_noted", "_offset")
+    __slots__ = ("_also", "_descriptor", "_locks", "_on_folder")
 
-    def __init__(self, descriptor: int, offset: int | None, *, noted: bool = False) -> None:
+    def __init__(self, locks: Locks, descriptor: int, *, on_folder: bool = False) -> None:
+        self._locks = locks
         self._descriptor = descriptor
-        self._offset = offset
-        self._noted = noted
+        self._on_folder = on_folder
+        self._also: HeldLock | None = None
+
+    def also(self, name: str) -> HeldLock | None:
+        """Take another lock alone, if it is free now, to be released with this one; else return ``None``.
+
+        :raises CacheError: if it cannot be locked.
+        """
+        if self._on_folder:
+            self._also = self._locks.try_lock(name)
+            return self if self._also is not None else None
+        try:
+            return self if _set(self._descriptor, _offset(name), shared=False) else None
+        except OSError as error:
+            raise self._locks.error(error) from error
 
     def release(self) -> None:
-        """Give the lock up. Unlocked and not only closed: a forked child may have the descriptor as well."""
+        """Give everything up. Unlocked and not only closed: a forked child may have the descriptor as well."""
         descriptor, self._descriptor = self._descriptor, _CLOSED
         if descriptor == _CLOSED:
             return
         try:
-            if self._offset is None:
+            if self._also is not None:
+                self._also.release()
+            if self._on_folder:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-                return
-            if self._noted:
-                _note_holder(descriptor, self._offset, 0)
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK, self._offset))
+            else:
+                unlock_bytes(descriptor)
         finally:
             os.close(descriptor)
 
@@ -104,12 +114,21 @@ class Locks:
                 if error.errno not in NO_ROOM:
                     raise
                 return self._lock_folder(name, shared=shared)
-            if shared and _is_locked(descriptor, _offset(_WANTED + name)):
-                os.close(descriptor)
-                return None
-            return _try(descriptor, _offset(name), shared=shared)
+            return self._lock_byte(descriptor, name, shared=shared)
         except OSError as error:
-            raise CacheError(self.folder.path(_FILE), f"cannot be locked: {error.strerror or error}") from error
+            raise self.error(error) from error
+
+    def _lock_byte(self, descriptor: int, name: str, *, shared: bool) -> HeldLock | None:
+        held = HeldLock(self, descriptor)
+        is_wanted = shared and is_byte_locked(descriptor, _offset(_WANTED + name))
+        if not is_wanted and _set(descriptor, _offset(name), shared=shared):
+            return held
+        held.release()
+        return None
+
+    def error(self, error: OSError) -> CacheError:
+        """Return the library's error for what the system says of a lock."""
+        return CacheError(self.folder.path(_FILE), f"cannot be locked: {error.strerror or error}")
 
     def announce(self, name: str) -> HeldLock | None:
         """Hold off who would share a lock from now on, until this is released; ``None`` if it cannot be done.
@@ -117,7 +136,7 @@ class Locks:
         Without it, who wants a lock alone may wait for ever: those who share it come and go, and never all at once.
         """
         try:
-            return _try(self._open(), _offset(_WANTED + name), shared=False)
+            return self._lock_byte(self._open(), _WANTED + name, shared=False)
         except (OSError, CacheError):
             return None
 
@@ -143,7 +162,7 @@ class Locks:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        return HeldLock(descriptor, None)
+        return HeldLock(self, descriptor, on_folder=True)
 
     def holder(self, name: str) -> int | None:
         """Return the process id of who has the lock alone, as far as it is known."""
@@ -153,6 +172,8 @@ class Locks:
         except (OSError, CacheError):
             return None
         try:
+            if not is_byte_locked(descriptor, offset):
+                return None
             entry = os.pread(descriptor, _HOLDER.size, _place(offset))
         finally:
             os.close(descriptor)
@@ -169,28 +190,14 @@ def _place(offset: int) -> int:
     return offset % _HOLDERS * _HOLDER.size
 
 
-def _try(descriptor: int, offset: int, *, shared: bool) -> HeldLock | None:
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, offset))
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            return None
-        raise
-    held = HeldLock(descriptor, offset, noted=not shared)
+def _set(descriptor: int, offset: int, *, shared: bool) -> bool:
+    """Lock one byte if nobody else has it, and say whether that is so; note who has it alone."""
+    if not lock_byte(descriptor, offset, shared=shared):
+        return False
     if not shared:
-        _note_holder(descriptor, offset, os.getpid())
-    return held
-
-
-def _request(kind: int, offset: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0)
-
-
-def _is_locked(descriptor: int, offset: int) -> bool:
-    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_RDLCK, offset))
-    kind: int = _FLOCK.unpack(answer)[0]
-    return kind != fcntl.F_UNLCK
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
+            os.pwrite(descriptor, _HOLDER.pack(os.getpid(), offset), _place(offset))
+    return True
 
 
 def _nearest(path: str) -> str:
@@ -199,8 +206,3 @@ def _nearest(path: str) -> str:
     while not os.path.isdir(path):  # noqa: PTH112 -- text in
         path = os.path.dirname(path)  # noqa: PTH120 -- text in, text out
     return path
-
-
-def _note_holder(descriptor: int, offset: int, pid: int) -> None:
-    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
-        os.pwrite(descriptor, _HOLDER.pack(pid, offset), _place(offset))

@@ -29,21 +29,22 @@ from libcni.errors import (
     NoRoomError,
 )
 from libcni.identifiers import check_container_id, check_network_name
-from libcni.journal import State, record_of
 from libcni.leftover import end_left_behind, end_noted
 from libcni.locks import container_lock, network_lock
+from libcni.record import State, record_of
 from libcni.results import Result
 from libcni.store import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.invoke.answer import Answer
-    from libcni.journal import Record
+    from libcni.invoke.answer import Answer, Invocation
+    from libcni.journal import OpenRecord
     from libcni.locks import HeldLock
+    from libcni.record import Record
     from libcni.store import Known, Store
     from libcni.versions import PluginInfo
 
@@ -80,20 +81,26 @@ class Operations:
         :raises LockTimeoutError: if that is not possible in time.
         """
         # Always in this order, which garbage collection follows too.
-        shared = await self.lock(network_lock(network), container_id, shared=True)
+        held = await self.lock(network_lock(network), container_id, shared=True)
         try:
-            alone = await self.lock(container_lock(container_id), container_id)
-            try:
-                yield
-            finally:
-                alone.release()
+            await self.lock(container_lock(container_id), container_id, beside=held)
+            yield
         finally:
-            shared.release()
+            held.release()
 
-    async def lock(self, name: str, container_id: str, *, shared: bool = False, subject: str = "") -> HeldLock:
+    async def lock(
+        self,
+        name: str,
+        container_id: str,
+        *,
+        shared: bool = False,
+        subject: str = "",
+        beside: HeldLock | None = None,
+    ) -> HeldLock:
         """Wait for one lock.
 
         :param subject: what to call busy, when it is not the container.
+        :param beside: what is held already, and is to be released together with it.
         :raises LockTimeoutError: if it is not free in time.
         """
         started = time.monotonic()
@@ -101,7 +108,7 @@ class Operations:
         wanted: HeldLock | None = None
         try:
             while True:
-                held = self.store.locks.try_lock(name, shared=shared)
+                held = self.store.locks.try_lock(name, shared=shared) if beside is None else beside.also(name)
                 if held is not None:
                     return held
                 waited = time.monotonic() - started
@@ -135,23 +142,28 @@ class Operations:
         check_network(network)
         self.store.cache.check_name(key)
         invocations = self.caller.locate("ADD", network, rt)
-        job = Job(network, rt, Limits(timeout), functools.partial(self.store.journal.note_plugin, key))
         record = record_of(key, rt, config=network.raw, owner=self.owner, state=State.ADDING)
-        begun: list[Record] = []
         async with self.locked(key.network, key.container_id):
-            try:
-                await self.runner.call(functools.partial(self._begin_add, record, begun))
-                answer = await self.caller.add(job, invocations)
-                await self.runner.call(functools.partial(self._store_result, job, key, answer))
-            except BaseException as error:
-                # An attachment that was there before is not this ADD's to delete.
-                if not begun:
-                    self._withdraw(record, error)
-                elif rollback:
-                    await self.runner.shielded(functools.partial(self._roll_back, job, key, error))
-                else:
-                    self._mark_unfinished(key, error)
-                raise
+            with self.store.journal.open(key) as opened:
+                job = Job(network, rt, Limits(timeout), opened.note_plugin)
+                return await self._add(job, invocations, record, rollback=rollback)
+
+    async def _add(self, job: Job, invocations: Sequence[Invocation], record: Record, *, rollback: bool) -> Result:
+        key = record.key
+        begun: list[Record] = []
+        try:
+            await self.runner.call(functools.partial(self._begin_add, record, begun))
+            answer = await self.caller.add(job, invocations)
+            await self.runner.call(functools.partial(self._store_result, job, key, answer))
+        except BaseException as error:
+            # An attachment that was there before is not this ADD's to delete.
+            if not begun:
+                self._withdraw(record, error)
+            elif rollback:
+                await self.runner.shielded(functools.partial(self._roll_back, job, key, error))
+            else:
+                self._mark_unfinished(key, error)
+            raise
         return answer.result
 
     def _begin_add(self, record: Record, begun: list[Record]) -> None:
@@ -267,21 +279,17 @@ class Operations:
         network, problem = stored_network(known, given)
         if network is None:
             raise problem or AttachmentNotFoundError(*key)
-        job = Job(
-            network,
-            stored_runtime_conf(known, rt),
-            limits,
-            functools.partial(self.store.journal.note_plugin, key),
-            prev_result_for_delete(known.entry, network.cni_version),
-        )
-        await self.runner.call(functools.partial(self._begin_delete, job, key, known))
-        try:
-            await self.caller.delete(job)
-        except CNIError:
-            if known.entry is None and known.record is None:
-                # Nothing is known to be there: the caller may try again, and nothing is left to recover.
-                self.store.journal.remove(key)
-            raise
+        prev_result = prev_result_for_delete(known.entry, network.cni_version)
+        with self.store.journal.open(key) as record:
+            job = Job(network, stored_runtime_conf(known, rt), limits, record.note_plugin, prev_result)
+            await self.runner.call(functools.partial(self._begin_delete, job, known, record))
+            try:
+                await self.caller.delete(job)
+            except CNIError:
+                if known.entry is None and known.record is None:
+                    # Nothing is known to be there: the caller may try again, and nothing is left to recover.
+                    self.store.journal.remove(key)
+                raise
         await self.runner.call(functools.partial(self._forget_deleted, key))
         return problem
 
@@ -299,12 +307,13 @@ class Operations:
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 
-    def _begin_delete(self, job: Job, key: AttachmentKey, known: Known) -> None:
+    def _begin_delete(self, job: Job, known: Known, opened: OpenRecord) -> None:
         """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""
         if known.record is not None:
             self._end_left_behind(known, known.record)
+        key = job.key
         try:
-            if not self.store.journal.mark(key, State.DELETING):
+            if not opened.mark(State.DELETING):
                 record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.DELETING)
                 self.store.journal.begin(record)
         except CacheError as error:

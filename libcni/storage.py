@@ -14,12 +14,18 @@ import itertools
 import os
 import stat
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
+from libcni.disk import FILE_MODE, OpenFolder
 from libcni.errors import CacheError, NoRoomError
 
-__all__ = ["FileOperations", "Folder", "OpenFolder", "is_name_too_long", "is_temporary", "write_error"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-FILE_MODE = 0o600
+    from libcni.disk import FileOperations
+
+__all__ = ["Folder", "Place", "is_name_too_long", "is_temporary", "write_error"]
+
 FOLDER_MODE = 0o700
 PARENT_MODE = 0o755
 """Of a folder above the cache directory that has to be made first."""
@@ -36,6 +42,9 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 """What is gone, a link or a socket, when a file is opened: nothing that was written here."""
 
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+"""What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
+
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Without blocking: a pipe in place of a file would otherwise wait for a reader for ever.
@@ -46,74 +55,12 @@ _temporary_numbers = itertools.count()
 _PROCESS_TOKEN = f"{time.time_ns():x}"
 
 
-class FileOperations:
-    """The system calls that change something, one method each: a test can fail, record or stop at any of them."""
+class Place(NamedTuple):
+    """Where the content of an open file is, to be changed in place; the descriptor is the caller's to close."""
 
-    def create(self, name: str, folder: int) -> int:
-        """Make a new file and return its descriptor."""
-        return os.open(
-            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE, dir_fd=folder
-        )
-
-    def write(self, descriptor: int, data: bytes) -> None:
-        """Write all of the data; a full disk shows here."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-
-    def overwrite(self, descriptor: int, data: bytes, offset: int) -> None:
-        """Replace bytes of a file in place."""
-        os.pwrite(descriptor, data, offset)
-
-    def sync(self, descriptor: int) -> None:
-        """Bring the content of a file to the disk."""
-        os.fdatasync(descriptor)
-
-    def rename(self, name: str, new_name: str, *, folder: int, new_folder: int) -> None:
-        """Give a file its final name, in place of what has it."""
-        os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
-
-    def link(self, name: str, new_name: str, folder: int) -> None:
-        """Give a file its final name as well, if nothing has that."""
-        os.link(name, new_name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-
-    def unlink(self, name: str, folder: int) -> None:
-        """Remove a file."""
-        os.unlink(name, dir_fd=folder)
-
-    def sync_folder(self, folder: int) -> None:
-        """Bring the names in a folder to the disk."""
-        os.fsync(folder)
-
-    def make_folder(self, name: str, parent: int, mode: int) -> None:
-        """Make a folder with that mode, whatever the umask is."""
-        os.mkdir(name, mode, dir_fd=parent)
-        os.chmod(name, mode, dir_fd=parent)
-
-
-class OpenFolder:
-    """An open folder that nobody else can write to; it is closed with the last reference to it."""
-
-    __slots__ = ("_identity", "descriptor")
-
-    def __init__(self, descriptor: int, path: str) -> None:
-        self.descriptor = descriptor
-        status = os.fstat(descriptor)
-        self._identity = status.st_dev, status.st_ino
-        if not _is_safe(status):
-            mode = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
-            raise CacheError(path, f"{mode}: others can write to it")
-
-    def is_still_at(self, path: str, parent: str) -> bool:
-        """Say whether the path leads here, and nobody else can write here or to the parent folder."""
-        try:
-            status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
-            return (status.st_dev, status.st_ino) == self._identity and _is_safe(status) and _is_safe(os.stat(parent))  # noqa: PTH116 -- same
-        except OSError:
-            return False
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+    descriptor: int
+    start: int
+    sync: Callable[[], object]
 
 
 class Folder:
@@ -131,6 +78,7 @@ class Folder:
         self.durable = durable
         self._path = os.path.join(cache_dir, name)  # noqa: PTH118 -- text in, text out
         self._held: OpenFolder | None = None
+        self._has_unnamed = True
 
     def path(self, name: str) -> str:
         """Return the full path of a file, for messages."""
@@ -210,66 +158,123 @@ class Folder:
         except FileNotFoundError:
             return []
 
-    def replace(self, name: str, data: bytes, *, exclusive: bool = False) -> None:
-        """Write a whole file: beside its place, synced, renamed, and the folder synced.
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Go through the complete files, name and content, sorted by name.
 
-        :param exclusive: leave what has the name already.
-        :raises FileExistsError: if something has the name and ``exclusive`` is set.
+        :raises OSError: if the folder or a file cannot be read.
+        """
+        for name in self.names():
+            data = None if is_temporary(name) else self.read(name)
+            if data is not None:
+                yield name, data
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a whole new file: synced before it has its name, and the folder synced.
+
+        :raises FileExistsError: if something has the name already.
+        :raises OSError: if it fails; there is then no file, or a complete one that is perhaps not on the disk.
+        """
+        folder = self.open(create=True)
+
+        def give_name(beside: str) -> None:
+            self.operations.link(beside, name, folder.descriptor)
+            self.operations.unlink(beside, folder.descriptor)
+
+        if not (self._has_unnamed and self._create_unnamed(folder, name, data)):
+            self._write_beside(folder, name, data, give_name=give_name)
+        self.sync_names(folder)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a whole file, whatever has its name: beside its place, synced, renamed, and the folder synced.
+
         :raises OSError: if it fails; the file is then as it was before, or complete and perhaps not on the disk.
         """
-        do = self.operations
         folder = self.open(create=True)
-        beside = f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
+
+        def give_name(beside: str) -> None:
+            self.operations.rename(beside, name, folder=folder.descriptor, new_folder=folder.descriptor)
+
+        self._write_beside(folder, name, data, give_name=give_name)
+        self.sync_names(folder)
+
+    def sync_names(self, folder: OpenFolder) -> None:
+        """Bring the names in the folder to the disk, when it is durable.
+
+        :raises OSError: if that fails.
+        """
+        if self.durable:
+            folder.names.sync(lambda: self.operations.sync_folder(folder.descriptor))
+
+    def _create_unnamed(self, folder: OpenFolder, name: str, data: bytes) -> bool:
+        """Write a file that gets its only name at the end: one change of the folder instead of three.
+
+        :returns: whether that can be done here.
+        """
+        opened: list[int] = []
+        try:
+            opened.append(self.operations.create_unnamed(folder.descriptor))
+            self._fill(opened[0], data)
+            self.operations.link_unnamed(opened[0], name, folder.descriptor)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            self._has_unnamed = False
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+        return self._has_unnamed
+
+    def _write_beside(self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]) -> None:
+        beside = _temporary_name(name)
         opened: list[int] = []
         # All of it inside: a KeyboardInterrupt may come between any two steps, also just after the file was made.
         try:
             descriptor = self._create_locked(beside, folder)
             opened.append(descriptor)
-            os.fchmod(descriptor, FILE_MODE)
-            do.write(descriptor, data)
-            if self.durable:
-                do.sync(descriptor)
-            if exclusive:
-                do.link(beside, name, folder.descriptor)
-                do.unlink(beside, folder.descriptor)
-            else:
-                do.rename(beside, name, folder=folder.descriptor, new_folder=folder.descriptor)
+            self._fill(descriptor, data)
+            give_name(beside)
         except BaseException:
             with contextlib.suppress(OSError):
-                do.unlink(beside, folder.descriptor)
+                self.operations.unlink(beside, folder.descriptor)
             raise
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _fill(self, descriptor: int, data: bytes) -> None:
+        os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+        self.operations.write(descriptor, data)
         if self.durable:
-            do.sync_folder(folder.descriptor)
+            self.operations.sync(descriptor)
 
     def _create_locked(self, name: str, folder: OpenFolder) -> int:
         """Make a temporary file; the lock on it lasts as long as it is open, and tells that its writer lives."""
         while True:
             descriptor = self.operations.create(name, folder.descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
+            if _lock_temporary(descriptor):
                 return descriptor
-            os.close(descriptor)  # swept away before it was locked
 
-    def patch(self, name: str, data: bytes, offset: int, *, durable: bool) -> bool:
-        """Overwrite a few bytes of a file in place, within one disk sector, and say whether the file is there.
+    def open_to_change(self, name: str) -> Place | None:
+        """Open a file whose bytes are to be changed in place, or return ``None`` when it does not exist.
 
-        :raises OSError: if that fails.
+        :raises OSError: if it cannot be opened, or is a link.
         """
         try:
             folder = self.open()
             descriptor = os.open(name, _CHANGE_FILE, dir_fd=folder.descriptor)
         except FileNotFoundError:
-            return False
-        try:
-            self.operations.overwrite(descriptor, data, offset)
-            if durable and self.durable:
-                self.operations.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        return True
+            return None
+        return Place(descriptor, 0, lambda: self.operations.sync(descriptor))
+
+    def patch(self, place: Place, data: bytes, offset: int, *, durable: bool) -> None:
+        """Overwrite a few bytes of an open file in place, within one disk sector.
+
+        :param offset: in bytes, from the start of the content.
+        :raises OSError: if that fails.
+        """
+        self.operations.overwrite(place.descriptor, data, place.start + offset)
+        if durable and self.durable:
+            place.sync()
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
         """Remove a file and say whether it was there; ``durable`` makes sure that it does not come back.
@@ -281,8 +286,8 @@ class Folder:
             self.operations.unlink(name, folder.descriptor)
         except FileNotFoundError:
             return False
-        if durable and self.durable:
-            self.operations.sync_folder(folder.descriptor)
+        if durable:
+            self.sync_names(folder)
         return True
 
     def move_to(self, other: Folder, name: str, new_name: str) -> None:
@@ -292,9 +297,8 @@ class Folder:
         """
         folder, target = self.open(), other.open(create=True)
         self.operations.rename(name, new_name, folder=folder.descriptor, new_folder=target.descriptor)
-        if self.durable:
-            self.operations.sync_folder(target.descriptor)
-            self.operations.sync_folder(folder.descriptor)
+        self.sync_names(target)
+        self.sync_names(folder)
 
     def remove_temporary(self) -> list[str]:
         """Remove what writers that are gone left beside the files, and return the names.
@@ -319,6 +323,20 @@ class Folder:
             return False
         finally:
             os.close(descriptor)
+
+
+def _temporary_name(name: str) -> str:
+    """Return a name for a file until it is complete, which nobody else uses."""
+    return f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
+
+
+def _lock_temporary(descriptor: int) -> bool:
+    """Lock a temporary file, which tells that its writer lives; close it when it was swept away before that."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.fstat(descriptor).st_nlink:
+        return True
+    os.close(descriptor)
+    return False
 
 
 def write_error(error: OSError, path: str, change: str) -> CacheError:
@@ -361,8 +379,3 @@ def _regular(status: os.stat_result) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
         raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
     return status
-
-
-def _is_safe(status: os.stat_result) -> bool:
-    """Say whether nobody but the owner, who is this user or root, can change what is in a folder."""
-    return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and status.st_uid in {os.geteuid(), 0}

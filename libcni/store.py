@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 
 from libcni.cache import ResultCache
 from libcni.config import NetworkConfigList, parse_network, parse_plugin
+from libcni.disk import FileOperations
 from libcni.document import parse_object
 from libcni.errors import CacheError, CNIError
 from libcni.journal import Journal
 from libcni.locks import Locks
 from libcni.results import Result
-from libcni.storage import FileOperations, Folder
+from libcni.slots import SlotFolder
+from libcni.storage import Folder
 from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
 
 if TYPE_CHECKING:
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.cache import CacheEntry
     from libcni.config import PluginConfig
-    from libcni.journal import Record
+    from libcni.record import Record
 
 __all__ = [
     "Known",
@@ -44,12 +46,12 @@ class Store:
     """Everything that one cache directory holds: results, records, locks, and what was damaged."""
 
     def __init__(self, cache_dir: str, *, durable: bool, operations: FileOperations | None = None) -> None:
-        def folder(name: str) -> Folder:
-            return Folder(cache_dir, name, operations or FileOperations(), durable=durable)
+        def folder(name: str, kind: type[Folder] = Folder) -> Folder:
+            return kind(cache_dir, name, operations or FileOperations(), durable=durable)
 
         self.damaged = folder("damaged")
         self.cache = ResultCache(folder("results"), self.damaged)
-        self.journal = Journal(folder("journal"), self.damaged)
+        self.journal = Journal(folder("journal", SlotFolder), self.damaged)
         # The first folder that is made, and the cache directory with it, is this one: it is made as the others are.
         self.locks = Locks(folder("locks"))
 

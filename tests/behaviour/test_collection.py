@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from libcni import (
     PluginNotFoundError,
 )
 from libcni.testing import ScriptedRunner, failure, success
+from tests.records import as_file, sealed
 
 from .conftest import attachment, network
 
@@ -133,10 +135,11 @@ def test_gc_with_damaged_stored_configuration_uses_the_given_one(
 ) -> None:
     runtime = make(runner)
     add(runtime, "a")
-    for path in (tmp_path / "cache" / "results" / "net-a-eth0", tmp_path / "cache" / "journal" / "net@a@eth0"):
-        text = path.read_text()
-        config = text.split('"config":"')[1].split('"')[0]
-        path.write_text(text.replace(config, "e30="))
+    result, record = tmp_path / "cache" / "results" / "net-a-eth0", as_file(tmp_path / "cache", "net@a@eth0")
+    text = result.read_text()
+    config = text.split('"config":"')[1].split('"')[0]
+    result.write_text(text.replace(config, "e30="))
+    record.write_bytes(sealed(json.loads(record.read_text()) | {"config": "e30="}))
     with pytest.raises(CNIErrorGroup) as caught:
         runtime.gc_network_list(network("given"), [])
     assert "type: is required" in str(caught.value)

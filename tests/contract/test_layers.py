@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS: list[list[str]] = [
     ["errors"],
-    ["versions", "identifiers", "document", "frozen", "addresses"],
+    ["versions", "identifiers", "document", "frozen", "addresses", "turn"],
     ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config"],
     [
         "loader",
@@ -23,9 +23,13 @@ LAYERS: list[list[str]] = [
         "schema.documents",
         "schema.check",
         "schema",
+        "disk",
         "storage",
+        "slots",
+        "bytelocks",
         "locks",
         "cache",
+        "record",
         "journal",
         "store",
         "invoke.answer",

@@ -8,10 +8,10 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from libcni.storage import FileOperations
+from libcni.disk import FileOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -20,31 +20,43 @@ Fate = Literal["dropped", "kept", "mixed"]
 """What becomes of changes that were not synced: none of them reached the disk, all did, or any of them."""
 
 
+SECTOR = 512
+"""Bytes that a disk writes as a whole or not at all."""
+
+
 @dataclass
 class File:
-    """The content on the disk, and what it was since the last sync, the present one last."""
+    """The content on the disk, and what was written since the last sync: where, and what."""
 
     synced: bytes = b""
-    since: list[bytes] = field(default_factory=list)
-
-    @property
-    def now(self) -> bytes:
-        return self.since[-1] if self.since else self.synced
+    since: list[tuple[int, bytes]] = field(default_factory=list)
 
     def write(self, data: bytes, offset: int) -> None:
-        content = self.now
-        self.since.append(content[:offset].ljust(offset, b"\0") + data + content[offset + len(data) :])
+        self.since.append((offset, data))
 
     def sync(self) -> None:
-        self.synced, self.since = self.now, []
+        self.synced, self.since = self.after("kept"), []
 
     def after(self, fate: Fate) -> bytes:
-        if fate != "mixed":
-            return self.synced if fate == "dropped" else self.now
-        content = random.choice([self.synced, *self.since])
-        # What is overwritten in place lies within one sector; a file that grows can lose its end.
-        grown = len(content) > len(self.synced)
-        return content[: random.choice([len(content), len(content) // 2, 0])] if grown else content
+        content = bytearray(self.synced)
+        for offset, data in self.since if fate != "dropped" else ():
+            content += b"\0" * (offset + len(data) - len(content))
+            for start, part in _sectors(offset, data):
+                if fate == "kept" or random.random() < 0.5:
+                    content[start : start + len(part)] = part
+        # A file that grows can lose its end.
+        if fate == "mixed" and len(content) > len(self.synced):
+            del content[random.choice([len(content), len(content) // 2, len(self.synced)]) :]
+        return bytes(content)
+
+
+def _sectors(offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Cut what is written into the parts that a power loss may keep or drop."""
+    start = offset
+    while start < offset + len(data):
+        end = min((start // SECTOR + 1) * SECTOR, offset + len(data))
+        yield start, data[start - offset : end - offset]
+        start = end
 
 
 @dataclass
@@ -111,6 +123,17 @@ class Disk(FileOperations, Generic[T]):
         self._directory(folder).change(name, node)
         self.remember(f"create {name}")
         return descriptor
+
+    def create_unnamed(self, folder: int) -> int:
+        descriptor = super().create_unnamed(folder)
+        self._nodes[_identity(os.fstat(descriptor))] = File()
+        self.remember("create without a name")
+        return descriptor
+
+    def link_unnamed(self, descriptor: int, new_name: str, folder: int) -> None:
+        super().link_unnamed(descriptor, new_name, folder)
+        self._directory(folder).change(new_name, self._file(descriptor))
+        self.remember(f"link {new_name}")
 
     def write(self, descriptor: int, data: bytes) -> None:
         super().write(descriptor, data)

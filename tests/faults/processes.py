@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf, network_conf_from_bytes
-from libcni.storage import FileOperations
+from libcni.disk import FileOperations
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from libcni.attachment import AttachmentKey
 from libcni.leftover import end_noted
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, World, attachment, network
+from tests.records import as_file, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +127,7 @@ def test_kill_leaves_a_plugin_that_recovery_ends_first(
         assert steps["status"] == KILLED
         assert world.plugin_processes()
         if not noted:
-            (record,) = (world.cache / "journal").iterdir()
+            record = as_file(world.cache, "net@c@eth0")
             text = record.read_text()
             start = text.index('"plugin":"') + len('"plugin":"')
             record.write_text(text[:start] + " " * 32 + text[start + 32 :])
@@ -151,10 +153,10 @@ def test_recovery_after_a_reboot_ends_no_process_of_another_boot(
     world.chain()
     world.script("two", add="while :; do sleep 1; done")
     zygote.run(**task_of(world, "add", signal=signal.SIGKILL, after=0.3))
-    (record,) = (world.cache / "journal").iterdir()
+    record = as_file(world.cache, "net@c@eth0")
     (running,) = [process for process in world.plugin_processes() if "two" in process.cmdline()[1]]
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    record.write_text(record.read_text().replace(boot_id, "0" * 8 + boot_id[8:]))
+    record.write_bytes(sealed(json.loads(record.read_text()) | {"bootId": "0" * 8 + boot_id[8:]}))
     found = world.runtime().operations.store.journal.find(AttachmentKey("net", "c", "eth0"))
     assert found is not None
     end_noted(found)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from libcni import CacheError, CNIConfig
 from libcni.attachment import AttachmentKey
-from libcni.storage import FileOperations
+from libcni.disk import FileOperations
 from libcni.testing import ScriptedRunner
 from tests.faults.trials import size
 from tests.faults.world import attachment, network
+from tests.records import as_file, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +36,9 @@ def runtime(folder: Path, runner: ScriptedRunner, **options: Any) -> CNIConfig:
 class _FailingSync(FileOperations):
     """Cannot sync the folder of the results, once there is a result."""
 
-    def link(self, name: str, new_name: str, folder: int) -> None:
-        super().link(name, new_name, folder)
-        if "@" not in new_name:
-            raise OSError(errno.EIO, "Input/output error")
+    def link_unnamed(self, descriptor: int, new_name: str, folder: int) -> None:
+        super().link_unnamed(descriptor, new_name, folder)
+        raise OSError(errno.EIO, "Input/output error")
 
 
 def test_kill_during_a_rollback_after_the_result_was_stored_is_no_success(
@@ -65,9 +64,8 @@ def test_record_that_was_written_before_its_disk_failed_is_taken_back(
     trials = trials_of("faults that were found once")
 
     class Failing(FileOperations):
-        def sync_folder(self, folder: int) -> None:
-            if os.readlink(f"/proc/self/fd/{folder}").endswith("journal"):  # noqa: PTH115 -- a link of the kernel
-                raise OSError(errno.EIO, "Input/output error")
+        def sync(self, descriptor: int) -> None:
+            raise OSError(errno.EIO, f"Input/output error: {descriptor}")
 
     runner = ScriptedRunner()
     config = runtime(tmp_path, runner)
@@ -116,14 +114,14 @@ def test_record_with_a_member_of_another_type_is_set_aside(
 ) -> None:
     trials = trials_of("faults that were found once")
     config = runtime(tmp_path, ScriptedRunner(), durable=False)
-    path = tmp_path / "cache" / "journal" / "net@c@eth0"
     for value in (True, [1], {"a": 1}, 10**30):
         if member == "time" and not isinstance(value, list | dict):
             continue
         if member == "capabilityArgs" and isinstance(value, dict):
             continue
         config.add_network_list(NET, attachment("c"))
-        path.write_text(json.dumps(json.loads(path.read_text()) | {member: value}))
+        path = as_file(tmp_path / "cache", "net@c@eth0")
+        path.write_bytes(sealed(json.loads(path.read_text()) | {member: value}))
         (report,) = config.recover()
         trials.check([] if isinstance(report.error, CacheError) else [str(report)], f"{member}: {value}")
         config.del_network_list(NET, attachment("c"))

@@ -27,6 +27,7 @@ from libcni import (
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import PluginCall
 from tests.faults.world import World, attachment, environ, network
+from tests.records import as_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def test_folder_that_is_a_link_is_refused_and_nothing_outside_changes(
     trials.check([] if any(isinstance(error, CNIError) for error in raised) else ["nothing was refused"], name)
 
 
-@pytest.mark.parametrize("place", ["results/net-c-eth0", "journal/net@c@eth0", "locks/all"])
+@pytest.mark.parametrize("place", ["results/net-c-eth0", "journal/net@c@eth0", "journal/slots", "locks/all"])
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard-link", "fifo", "folder"])
 def test_file_that_is_something_else_harms_nothing_outside(
     caller: Caller, world: World, treasure: Path, trials_of: Callable[[str], Trials], place: str, kind: str
@@ -310,7 +311,7 @@ def test_secrets_are_in_no_log_no_text_and_no_repr(
         expect(verb=verb)
     (world.cache / "results" / "net-c-eth0").write_text(f'{{"kind":"cniCacheV1","x":"{SECRET}",')
     expect(net(document), rt, verb="check_network_list")
-    record = world.cache / "journal" / "net@c@eth0"
+    record = as_file(world.cache, "net@c@eth0")
     said.append(repr(caller.config.operations.store.journal.find(rt.check("net"))))
     record.write_text(record.read_text().replace('"cniArgs":', '"cniArgs":7,"was":'))
     expect(net(document), [], verb="gc_network_list")

@@ -15,6 +15,7 @@ import psutil
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
 from libcni.locks import container_lock, network_lock
+from tests.records import record_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +153,7 @@ class World:
         same("plugin processes", [process.cmdline() for process in self.plugin_processes()], [])
         same("held", self.held, {f"{plugin}@{name}@eth0" for plugin in plugins for name in containers})
         same("results", self.files("results"), sorted(f"{network}-{name}-eth0" for name in containers))
-        same("records", self.files("journal"), sorted(f"{network}@{name}@eth0" for name in containers))
+        same("records", record_names(self.cache), sorted(f"{network}@{name}@eth0" for name in containers))
         same("damaged", self.files("damaged"), [])
         same("pending", self.runtime().pending(), [])
         locks = self.runtime().operations.store.locks

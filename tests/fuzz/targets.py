@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from libcni import SUPPORTED_VERSIONS, CNIError, Result, network_conf_from_bytes, network_plugin_conf_from_bytes
 from libcni.attachment import AttachmentKey, RuntimeConf
+from libcni.disk import FileOperations
 from libcni.invoke.answer import Invocation, check_success, read_result, read_version
 from libcni.invoke.plugin import PluginOutput
-from libcni.journal import Journal, State, record_of
-from libcni.storage import FileOperations, Folder
+from libcni.journal import Journal
+from libcni.record import State, record_of
+from libcni.storage import Folder
 from libcni.store import Store, prev_result, prev_result_for_delete, stored_network
+from tests.records import with_check_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,20 +67,19 @@ class Held(Folder):
         return self._data
 
 
-def _record() -> dict[str, object]:
-    """Return a record as it stands in a file."""
+def _record() -> bytes:
+    """Return a record as it is kept."""
     written: list[bytes] = []
 
     class Writing(Held):
-        def replace(self, name: str, data: bytes, *, exclusive: bool = False) -> None:
-            del name, exclusive
+        def create(self, name: str, data: bytes) -> None:
+            del name
             written.append(data)
 
     folder = Writing(b"")
     journal = Journal(folder, folder)
     journal.begin(record_of(KEY, RT, config=json.dumps(NETWORK).encode(), owner="o", state=State.ADDING))
-    document: dict[str, object] = json.loads(written[0])
-    return document
+    return written[0]
 
 
 def configuration(data: bytes) -> None:
@@ -132,7 +134,7 @@ def cache_file(data: bytes) -> None:
 
 def record(data: bytes) -> None:
     """Read a record of the journal, and all that recovery makes of it."""
-    folder = Held(data)
+    folder = Held(with_check_sum(data))
     found = Journal(folder, folder).find(KEY)
     if found is not None:
         found.runtime_conf.check(found.key.network)
@@ -157,7 +159,7 @@ SEEDS: Mapping[str, tuple[object, ...]] = {
 
 def seeds(target: str) -> list[bytes]:
     """Return documents that the target accepts."""
-    return [json.dumps(document).encode() for document in SEEDS[target]]
+    return [seed if isinstance(seed, bytes) else json.dumps(seed).encode() for seed in SEEDS[target]]
 
 
 def run(target: str, data: bytes) -> bool:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.attachment import AttachmentKey, RuntimeConf
+from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
-from libcni.journal import RunningPlugin, State, netns_identity, record_of
-from libcni.storage import FileOperations
+from libcni.record import RunningPlugin, State, netns_identity, record_of
 from libcni.store import Store
+from tests.records import as_file, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,14 +253,18 @@ def record(tmp_path: Path, **members: Any) -> Path:
     """Write a record, then replace members of its document."""
     journal = Store(str(tmp_path), durable=False).journal
     journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
-    path = tmp_path / "journal" / "net@box@eth0"
+    path = as_file(tmp_path)
     if members:
-        path.write_text(json.dumps(json.loads(path.read_text()) | members))
+        path.write_bytes(sealed(json.loads(path.read_text()) | members))
     return path
 
 
-def test_record_is_found_as_it_was_begun(journal: Journal, tmp_path: Path) -> None:
-    record(tmp_path)
+def begin(journal: Journal) -> None:
+    assert journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
+
+
+def test_record_is_found_as_it_was_begun(journal: Journal) -> None:
+    begin(journal)
     found = journal.find(KEY)
     assert found is not None
     assert (found.key, found.config, found.owner, found.state) == (KEY, CONFIG, "owner", State.ADDING)
@@ -269,12 +274,16 @@ def test_record_is_found_as_it_was_begun(journal: Journal, tmp_path: Path) -> No
     assert found.attachment().config == CONFIG
 
 
-def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Path) -> None:
-    path = record(tmp_path)
+@pytest.mark.parametrize("in_slot", [True, False], ids=["slot", "file"])
+def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Path, in_slot: bool) -> None:
+    begin(journal)
+    path = tmp_path / "journal" / "slots" if in_slot else as_file(tmp_path)
     size, inode = path.stat().st_size, path.stat().st_ino
     for state in State:
         assert journal.mark(KEY, state)
-        journal.note_plugin(KEY, 4194304)
+        with journal.open(KEY) as opened:
+            opened.note_plugin(4194303)
+            opened.note_plugin(4194304)
         found = journal.find(KEY)
         assert found is not None
         assert found.state is state
@@ -285,7 +294,8 @@ def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Pat
     journal.remove(KEY)
     assert journal.find(KEY) is None
     assert journal.mark(KEY, State.DELETING) is False
-    journal.note_plugin(KEY, 1)
+    with journal.open(KEY) as opened:
+        opened.note_plugin(1)
     journal.remove(KEY)
 
 
@@ -340,9 +350,9 @@ def test_damaged_record_is_a_cache_error_and_stops_nothing_else(
         journal.find(KEY)
     other = AttachmentKey("net", "zzz", "eth0")
     journal.begin(record_of(other, RuntimeConf("zzz", "", "eth0"), config=CONFIG, owner=None, state=State.ADDED))
-    found = [item for _, item in journal.scan()]
-    assert isinstance(found[0], DamagedFileError)
-    assert getattr(found[1], "key", None) == other
+    found = dict(journal.scan())
+    assert isinstance(found[path.name], DamagedFileError)
+    assert getattr(found["net@zzz@eth0"], "key", None) == other
     journal.set_aside(path.name)
     journal.set_aside(path.name)
     assert not path.exists()
@@ -360,7 +370,8 @@ def test_note_that_cannot_be_made_stops_nothing(
 ) -> None:
     record(tmp_path)
     journal.folder.operations = _ReadOnly()
-    journal.note_plugin(KEY, 1)
+    with journal.open(KEY) as opened:
+        opened.note_plugin(1)
     assert "process 1 is not noted" in caplog.text
 
 
@@ -385,10 +396,36 @@ def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path:
     assert caught.value.path == str(path)
 
 
-def test_record_that_is_there_already_is_not_begun_again(journal: Journal, tmp_path: Path) -> None:
-    before = record(tmp_path).read_bytes()
+@pytest.mark.parametrize("in_slot", [True, False], ids=["slot", "file"])
+def test_record_that_is_there_already_is_not_begun_again(journal: Journal, tmp_path: Path, in_slot: bool) -> None:
+    begin(journal)
+    if not in_slot:
+        as_file(tmp_path)
     assert not journal.begin(record_of(KEY, RT, config=b"other", owner=None, state=State.ADDED))
-    assert (tmp_path / "journal" / "net@box@eth0").read_bytes() == before
+    found = journal.find(KEY)
+    assert found is not None
+    assert (found.config, found.owner) == (CONFIG, "owner")
+
+
+def test_record_that_was_torn_is_damaged(journal: Journal, tmp_path: Path) -> None:
+    text = record(tmp_path).read_text()
+    as_file(tmp_path).write_text(text.replace(RT.netns, RT.netns[::-1]))
+    with pytest.raises(DamagedFileError, match="not whole"):
+        journal.find(KEY)
+
+
+def test_record_that_is_written_anew_while_it_is_read_is_read_again(journal: Journal) -> None:
+    begin(journal)
+    read, seen = journal.folder.read, list[bytes | None]()
+
+    def torn(name: str) -> bytes | None:
+        data = read(name)
+        seen.append(data)
+        return data[:200] if data is not None and len(seen) == 1 else data
+
+    journal.folder.read = torn  # type: ignore[method-assign]  # as if another process wrote at that moment
+    assert journal.find(KEY) is not None
+    assert len(seen) == 2
 
 
 def test_sweep_removes_what_dead_writers_left(store: Store, tmp_path: Path) -> None:
@@ -399,7 +436,7 @@ def test_sweep_removes_what_dead_writers_left(store: Store, tmp_path: Path) -> N
         (tmp_path / name / f".x.{mine}.earlier.0.tmp").touch()
     store.sweep()
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-box-eth0"]
-    assert [path.name for path in (tmp_path / "journal").iterdir()] == ["net@box@eth0"]
+    assert [path.name for path in (tmp_path / "journal").iterdir()] == ["slots"]
 
 
 def test_sweep_of_a_folder_that_cannot_be_read_is_a_cache_error(store: Store, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from libcni import CNIConfig, RuntimeConf
 from libcni.attachment import AttachmentKey
-from libcni.journal import State, record_of
+from libcni.record import State, record_of
 from libcni.store import Store
 from libcni.testing import ScriptedRunner
+from tests.records import as_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,8 @@ def test_recovery_ends_a_plugin_before_it_deletes(
     journal = Store(str(cache_dir), durable=False).journal
     journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
     if is_noted:
-        journal.note_plugin(KEY, left_behind.pid)
+        with journal.open(KEY) as opened:
+            opened.note_plugin(left_behind.pid)
     runner = ScriptedRunner()
     config = CNIConfig([tmp_path / "bin"], cache_dir=cache_dir, runner=runner, durable=False)
     assert [report.done for report in config.recover()] == [True]
@@ -62,8 +64,9 @@ def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:
     journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
     with subprocess.Popen(["sleep", "60"]) as process:
         try:
-            journal.note_plugin(KEY, process.pid)
-            path = tmp_path / "journal" / "net@box@eth0"
+            with journal.open(KEY) as opened:
+                opened.note_plugin(process.pid)
+            path = as_file(tmp_path)
             noted = path.read_bytes()
             # As if the noted plugin had been started long ago, and its number gone to another process since.
             started = noted.split(b'"plugin":"', 1)[1].split(b'"', 1)[0]

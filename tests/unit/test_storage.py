@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.disk import FileOperations
 from libcni.errors import CacheError
-from libcni.storage import READ_LIMIT, FileOperations, Folder
+from libcni.storage import READ_LIMIT, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,13 @@ def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def folder(cache_dir: Path, *, durable: bool = False, operations: FileOperations | None = None) -> Folder:
     return Folder(str(cache_dir), "results", operations or FileOperations(), durable=durable)
+
+
+def patch(place: Folder, name: str, data: bytes, offset: int) -> None:
+    opened = place.open_to_change(name)
+    assert opened is not None
+    place.patch(opened, data, offset, durable=True)
+    os.close(opened.descriptor)
 
 
 def mode(path: Path) -> int:
@@ -57,7 +65,8 @@ def test_replace_reads_back_and_leaves_nothing_beside(tmp_path: Path) -> None:
 def test_missing_folder_reads_as_empty(tmp_path: Path) -> None:
     place = folder(tmp_path / "missing")
     assert (place.read("name"), place.names(), place.remove("name")) == (None, [], False)
-    assert place.patch("name", b"x", 0, durable=True) is False
+    assert place.open_to_change("name") is None
+    assert list(place.items()) == []
     assert not (tmp_path / "missing").exists()
 
 
@@ -115,7 +124,7 @@ def test_patch_changes_bytes_in_place(tmp_path: Path) -> None:
     place = folder(tmp_path, durable=True)
     place.replace("name", b"abcdef")
     inode = (tmp_path / "results" / "name").stat().st_ino
-    assert place.patch("name", b"XY", 2, durable=True)
+    patch(place, "name", b"XY", 2)
     assert place.read("name") == b"abXYef"
     assert (tmp_path / "results" / "name").stat().st_ino == inode
 
@@ -138,7 +147,7 @@ def test_links_inside_are_never_followed_and_their_targets_stay(tmp_path: Path) 
     with pytest.raises(OSError, match="symbolic links"):
         place.read("link")
     with pytest.raises(OSError, match="symbolic links"):
-        place.patch("link", b"X", 0, durable=False)
+        place.open_to_change("link")
     place.replace("link", b"new")
     assert not link.is_symlink()
     assert (place.read("link"), target.read_bytes()) == (b"new", b"precious")
@@ -157,7 +166,7 @@ def test_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         place.names,
         lambda: place.replace("name", b"new"),
         lambda: place.remove("name"),
-        lambda: place.patch("name", b"new", 0, durable=False),
+        lambda: place.open_to_change("name"),
     ):
         with pytest.raises(CacheError, match="is not a folder, or is a link"):
             action()
@@ -226,24 +235,54 @@ def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> 
     assert place.names() == sorted(["kept", *stays])
 
 
-@pytest.mark.parametrize("step", ["create", "write", "link", "rename"])
+class _WithoutUnnamed(FileOperations):
+    """A file system on which every file has a name."""
+
+    def create_unnamed(self, folder: int) -> int:
+        raise OSError(errno.EOPNOTSUPP, f"not supported in {folder}")
+
+
+@pytest.mark.parametrize("kind", [FileOperations, _WithoutUnnamed])
+def test_created_file_is_whole_private_and_never_takes_a_name(tmp_path: Path, kind: type[FileOperations]) -> None:
+    place = folder(tmp_path, durable=True, operations=kind())
+    place.create("name", b"one")
+    with pytest.raises(FileExistsError):
+        place.create("name", b"two")
+    assert (place.read("name"), place.names()) == (b"one", ["name"])
+    assert mode(tmp_path / "results" / "name") == 0o600
+
+
+def test_created_file_gets_its_name_without_proc_too(tmp_path: Path) -> None:
+    class WithoutProc(FileOperations):
+        def link_unnamed(self, descriptor: int, new_name: str, folder: int) -> None:
+            raise FileNotFoundError(errno.ENOENT, f"no /proc: {descriptor} {new_name} {folder}")
+
+    place = folder(tmp_path, operations=WithoutProc())
+    place.create("name", b"one")
+    assert (place.read("name"), place.names()) == (b"one", ["name"])
+
+
+@pytest.mark.parametrize("step", ["create_unnamed", "create", "write", "link_unnamed", "link", "rename"])
+@pytest.mark.parametrize("kind", [FileOperations, _WithoutUnnamed])
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_interrupt_after_any_step_leaves_no_temporary_file(tmp_path: Path, step: str, *, exclusive: bool) -> None:
-    class Interrupted(FileOperations):
+def test_interrupt_after_any_step_leaves_no_temporary_file(
+    tmp_path: Path, step: str, kind: type[FileOperations], *, exclusive: bool
+) -> None:
+    class Interrupted(kind):  # type: ignore[misc, valid-type]  # one of the two
         pass
 
-    original = getattr(FileOperations, step)
+    original = getattr(kind, step)
 
     def interrupted(self: FileOperations, *arguments: object, **options: object) -> None:
         made = original(self, *arguments, **options)
-        if step == "create":
+        if step.startswith("create"):
             os.close(made)
         raise KeyboardInterrupt
 
     setattr(Interrupted, step, interrupted)
     place = folder(tmp_path, operations=Interrupted())
     with contextlib.suppress(KeyboardInterrupt):
-        place.replace("kept", b"x", exclusive=exclusive)
+        (place.create if exclusive else place.replace)("kept", b"x")
     assert [name for name in place.names() if name != "kept"] == []
 
 

@@ -1,0 +1,265 @@
+"""A folder whose small files are slots of one file: to make and to remove one is to write where there is room already.
+
+To make a file costs a file system many times what it costs to write over one, and its name takes a sync of its own. So
+what fits goes into a slot of the file ``slots``, which is found by the name; what does not, or finds no slot free, is
+a file of its own in the same folder. Go counterpart: none.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from libcni.bytelocks import lock_byte, unlock_bytes
+from libcni.disk import FILE_MODE
+from libcni.storage import Folder, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libcni.disk import OpenFolder
+
+__all__ = ["SLOT_SIZE", "SlotFolder"]
+
+SLOT_SIZE = 4096
+"""Bytes."""
+
+_FILE = "slots"
+_LEVELS = (509, 4093, 16381)
+"""Slots by level. A name has two in each and takes the first that is free, so that few names need little of the file.
+Primes: names that differ in a few characters are spread evenly."""
+
+_STARTS = (0, *accumulate(count + 1 for count in _LEVELS))
+_PROBES = 2
+_FREE = b"\0"
+_EMPTY = (b"", _FREE)
+"""How a free slot begins: behind the end of the file, a hole in it, or removed."""
+_END_OF_NAME = b"\n"
+_NAME_LIMIT = 256
+_SCAN_SIZE = 256 * SLOT_SIZE
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BY_NUMBER = re.compile(r"slots\[([0-9]{1,6})\]")
+
+
+class _Slot(NamedTuple):
+    """A slot that is not free: its number, and what stands in it: a name, the end of a line, the content."""
+
+    number: int
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """The name of what it holds; a slot that no name leads to is called by its number."""
+        name = self.data[:_NAME_LIMIT].partition(_END_OF_NAME)[0].decode("utf-8", "replace")
+        is_found = self.number in {first + probe for first in _first_slots(name) for probe in range(_PROBES)}
+        return name if is_found else f"{_FILE}[{self.number}]"
+
+    @property
+    def content(self) -> bytes:
+        """What it holds."""
+        return self.data.partition(_END_OF_NAME)[2].rstrip(_FREE)
+
+
+class _SlotFile:
+    """The file of the slots, open; whoever opens it closes it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+    def look(self, name: str) -> tuple[_Slot | None, list[int]]:
+        """Return the slot that has the name, or ``None`` and the numbers of those that it may take."""
+        start = name.encode() + _END_OF_NAME
+        free: list[int] = []
+        for first in _first_slots(name):
+            data = os.pread(self.descriptor, _PROBES * SLOT_SIZE, first * SLOT_SIZE)
+            for probe in range(_PROBES):
+                at = probe * SLOT_SIZE
+                if data.startswith(start, at):
+                    return _Slot(first + probe, data[at : at + SLOT_SIZE]), []
+                if data[at : at + 1] in _EMPTY:
+                    free.append(first + probe)
+        return self._by_number(name), free
+
+    def _by_number(self, name: str) -> _Slot | None:
+        match = _BY_NUMBER.fullmatch(name)
+        if match is None:
+            return None
+        number = int(match[1])
+        slot = _Slot(number, os.pread(self.descriptor, SLOT_SIZE, number * SLOT_SIZE))
+        return slot if slot.data[:1] not in _EMPTY and slot.name == name else None
+
+    def slots(self) -> Iterator[_Slot]:
+        """Go through the slots that are not free, and not through the holes between."""
+        offset = 0
+        while True:
+            try:
+                offset = os.lseek(self.descriptor, offset, os.SEEK_DATA) // SLOT_SIZE * SLOT_SIZE
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            data = os.pread(self.descriptor, _SCAN_SIZE, offset)
+            for at in range(0, len(data), SLOT_SIZE):
+                if data[at : at + 1] not in _EMPTY:
+                    yield _Slot((offset + at) // SLOT_SIZE, data[at : at + SLOT_SIZE])
+            offset += _SCAN_SIZE
+
+
+class SlotFolder(Folder):
+    """A folder of small files, each with one writer at a time, who holds a lock for its name.
+
+    Who reads without that lock may see a file change meanwhile, and looks again when what was read makes no sense.
+    """
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a whole new file, as :meth:`Folder.create`: into a slot where one is free, with one sync and not two.
+
+        A power loss meanwhile may leave a part of it, which the content must tell.
+        """
+        folder = self.open(create=True)
+        block = (name.encode() + _END_OF_NAME + data).ljust(SLOT_SIZE, _FREE)
+        if len(block) > SLOT_SIZE or not self._create_in_slot(folder, name, block):
+            super().create(name, data)
+
+    def _create_in_slot(self, folder: OpenFolder, name: str, block: bytes) -> bool:
+        with self._open_slots(folder) or self._make_slots(folder) as file:
+            found, free = file.look(name)
+            if found is not None or _exists(name, folder):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+            is_written = any(self._fill_slot(file.descriptor, number * SLOT_SIZE, block) for number in free)
+            if is_written and self.durable:
+                self._sync(folder, file.descriptor)
+        return is_written
+
+    def _fill_slot(self, descriptor: int, offset: int, block: bytes) -> bool:
+        """Write a slot, unless somebody else has just done it, or is about to."""
+        if not lock_byte(descriptor, offset):
+            return False
+        try:
+            is_free = os.pread(descriptor, 1, offset) in _EMPTY
+            if is_free:
+                self.operations.overwrite(descriptor, block, offset)
+            return is_free
+        finally:
+            unlock_bytes(descriptor)
+
+    def _sync(self, folder: OpenFolder, descriptor: int) -> None:
+        folder.content.sync(lambda: self.operations.sync(descriptor))
+
+    def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
+        try:
+            file = _SlotFile(os.open(_FILE, _OPEN, dir_fd=folder.descriptor))
+        except FileNotFoundError:
+            return None
+        status = os.fstat(file.descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            return file
+        with file:
+            raise OSError(errno.EINVAL, f"{_FILE} is not a file of its own")
+
+    def _make_slots(self, folder: OpenFolder) -> _SlotFile:
+        try:
+            descriptor = self.operations.create(_FILE, folder.descriptor)
+        except FileExistsError:
+            pass  # somebody else was quicker
+        else:
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+            os.close(descriptor)
+        self.sync_names(folder)
+        return _SlotFile(os.open(_FILE, _OPEN, dir_fd=folder.descriptor))
+
+    def _find(self, name: str) -> tuple[OpenFolder, _SlotFile, _Slot] | None:
+        """Return where a file is, if it is in a slot; the caller closes it."""
+        try:
+            folder = self.open()
+        except FileNotFoundError:
+            return None
+        file = self._open_slots(folder)
+        if file is None:
+            return None
+        slot = file.look(name)[0]
+        if slot is not None:
+            return folder, file, slot
+        with file:
+            return None
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file, or ``None``, as :meth:`Folder.read`."""
+        found = self._find(name)
+        if found is None:
+            return super().read(name)
+        _, file, slot = found
+        with file:
+            return slot.content
+
+    def open_to_change(self, name: str) -> Place | None:
+        """Open a file to be changed in place, or return ``None``, as :meth:`Folder.open_to_change`."""
+        found = self._find(name)
+        if found is None:
+            return super().open_to_change(name)
+        folder, file, slot = found
+        start = slot.number * SLOT_SIZE + len(slot.data) - len(slot.data.partition(_END_OF_NAME)[2])
+        return Place(file.descriptor, start, lambda: self._sync(folder, file.descriptor))
+
+    def remove(self, name: str, *, durable: bool = False) -> bool:
+        """Remove a file and say whether it was there, as :meth:`Folder.remove`."""
+        found = self._find(name)
+        if found is None:
+            return super().remove(name, durable=durable)
+        folder, file, slot = found
+        with file:
+            self.operations.overwrite(file.descriptor, _FREE, slot.number * SLOT_SIZE)
+            if durable and self.durable:
+                self._sync(folder, file.descriptor)
+        return True
+
+    def move_to(self, other: Folder, name: str, new_name: str) -> None:
+        """Move a file into another folder, as :meth:`Folder.move_to`."""
+        found = self._find(name)
+        if found is None:
+            super().move_to(other, name, new_name)
+            return
+        _, file, slot = found
+        with file:
+            other.create(new_name, slot.content)
+        self.remove(name, durable=True)
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Go through the files, name and content, as :meth:`Folder.items`."""
+        try:
+            file = self._open_slots(self.open())
+        except FileNotFoundError:
+            return
+        if file is not None:
+            with file:
+                for slot in file.slots():
+                    yield slot.name, slot.content
+        yield from super().items()
+
+    def names(self) -> list[str]:
+        """Return the names of the files of their own, as :meth:`Folder.names`."""
+        return [name for name in super().names() if name != _FILE]
+
+
+def _first_slots(name: str) -> Iterator[int]:
+    """Return the first slot for a name in each level."""
+    key = int.from_bytes(name.encode(), "big")
+    return (start + key % count for start, count in zip(_STARTS, _LEVELS, strict=False))
+
+
+def _exists(name: str, folder: OpenFolder) -> bool:
+    try:
+        os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
