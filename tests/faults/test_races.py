@@ -56,11 +56,12 @@ class Crowd:
         """Let all of them work, and kill one at that many random moments."""
         for _ in range(PROCESSES):
             self._start()
-        next_kill = time.monotonic() + 1.0
+        next_kill = time.monotonic()
         while self._running():
             for key, _ in self._selector.select(0.05):
                 self._read(key)
-            if self.kills < kills and time.monotonic() > next_kill and self._running():
+            # Not before they work, however long they take to start.
+            if self.said and self.kills < kills and time.monotonic() > next_kill and self._running():
                 random.choice(self._running()).kill()
                 self.kills += 1
                 self._start()
