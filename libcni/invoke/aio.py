@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
@@ -65,12 +66,14 @@ class AnyioRunner:
 
         :raises OSError: if the process cannot be started.
         """
-        with select.epoll() as poller:
-            execution = Execution(call, self._limits, poller)
-            try:
-                return await _execute(execution, poller)
-            finally:
-                execution.release()
+        pollers: list[select.epoll] = []
+        execution = Execution(call, self._limits, partial(_epoll, pollers))
+        try:
+            return await _execute(execution)
+        finally:
+            execution.release()
+            for poller in pollers:
+                poller.close()
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work, in a worker thread unless the runner was made without them.
@@ -156,23 +159,40 @@ class _Work(Generic[T]):
         return self._over
 
 
-async def _execute(execution: Execution, poller: select.epoll) -> PluginOutput:
+def _epoll(made: list[select.epoll]) -> select.epoll:
+    poller = select.epoll()
+    made.append(poller)
+    return poller
+
+
+async def _execute(execution: Execution[select.epoll]) -> PluginOutput:
     try:
         while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
             await anyio.sleep(pause)
         execution.announce()
-        await _drive(execution, poller)
+        await _wait_quietly(execution)
+        await _drive(execution)
         return execution.output()
     except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
         raise
     except BaseException:
         execution.end()
         with anyio.CancelScope(shield=True):
-            await _drive(execution, poller)
+            await _drive(execution)
         raise
 
 
-async def _drive(execution: Execution, poller: select.epoll) -> None:
+async def _wait_quietly(execution: Execution[select.epoll]) -> None:
+    """Wait for the exit of a plugin that answers at once."""
+    seconds = execution.quiet()
+    if seconds is None:
+        return
+    with anyio.move_on_after(seconds):
+        await anyio.wait_readable(execution.pidfd)
+        execution.exited()
+
+
+async def _drive(execution: Execution[select.epoll]) -> None:
     """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
     while True:
         step, seconds = execution.step()
@@ -180,7 +200,7 @@ async def _drive(execution: Execution, poller: select.epoll) -> None:
             return
         if step is Step.WAIT:
             with anyio.move_on_after(seconds):
-                await anyio.wait_readable(poller)  # an epoll is readable itself when something it watches is ready
-            execution.handle(poller.poll(0))
+                await anyio.wait_readable(execution.poller)  # readable itself when something it watches is ready
+            execution.handle(execution.poller.poll(0))
         else:
             execution.signal(step)

@@ -13,12 +13,14 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT
 from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
+from libcni.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -80,32 +82,42 @@ class BlockingRunner:
 
         :raises OSError: if the process cannot be started.
         """
-        poller = select.poll()
-        execution = Execution(call, self._limits, poller)
+        execution = Execution(call, self._limits, select.poll)
         try:
             self._start(execution)
-            _drive(execution, poller)
+            self._wait_quietly(execution)
+            _drive(execution)
             return execution.output()
         except BaseException:
             execution.end()
-            _drive(execution, poller)
+            _drive(execution)
             raise
         finally:
             execution.release()
 
-    def _start(self, execution: Execution) -> None:
-        while pause := _TURN.start(execution):
+    def _start(self, execution: Execution[select.poll]) -> None:
+        while True:
+            with _TURN:
+                pause = execution.start()
+            if not pause:
+                break
             self._pause(pause)
         execution.announce()
+
+    def _wait_quietly(self, execution: Execution[select.poll]) -> None:
+        """Wait for the exit of a plugin that answers at once."""
+        seconds = execution.quiet()
         interrupt = self._here.interrupt
-        if interrupt is None:
-            return
-
-        def stop() -> None:
-            execution.unwatch(interrupt.fd)
-            raise KeyboardInterrupt
-
-        execution.watch(interrupt.fd, stop)
+        if seconds is not None:
+            poller = select.poll()
+            poller.register(execution.pidfd, select.POLLIN)
+            if interrupt is not None:
+                poller.register(interrupt.fd, select.POLLIN)
+            if any(fd == execution.pidfd for fd, _ in poller.poll(math.ceil(seconds * 1000))):
+                execution.exited()
+                return
+        if interrupt is not None:
+            execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
@@ -169,37 +181,23 @@ class BlockingRunner:
             self._here.interrupt = interrupt
 
 
-class _Turn:
-    """Lets one thread at a time start a plugin.
-
-    A start gives up the interpreter lock some thirty times, and threads that start at once fight for it: 32 of them
-    need 1.1 ms per plugin, in turns 0.7 ms.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()  # the thread that held it does not exist in a forked child
-
-    def start(self, execution: Execution) -> float:
-        """Do what :meth:`Execution.start` does."""
-        with self._lock:
-            return execution.start()
+_TURN = Turn()
+"""Lets one thread at a time start a plugin: threads that start at once fight for the interpreter lock."""
 
 
-_TURN = _Turn()
+def _stop(execution: Execution[select.poll], fd: int) -> NoReturn:
+    execution.unwatch(fd)
+    raise KeyboardInterrupt
 
 
-def _drive(execution: Execution, poller: select.poll) -> None:
+def _drive(execution: Execution[select.poll]) -> None:
     """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
     while True:
         step, seconds = execution.step()
         if step is Step.FINISH:
             return
         if step is Step.WAIT:
-            execution.handle(poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
+            execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
         else:
             execution.signal(step)
 

@@ -14,12 +14,12 @@ import select
 import signal
 import time
 from contextlib import suppress
-from functools import partial
 from itertools import chain, starmap
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from libcni.invoke.plugin import PluginOutput
 from libcni.invoke.schedule import Schedule, Step
+from libcni.invoke.spawn import Child, spawn
 from libcni.invoke.stderr import StderrLog
 from libcni.invoke.tree import ProcessTree
 
@@ -42,12 +42,11 @@ _LONGEST_WAIT = 86400.0
 _CHUNK = 64 * 1024
 _DRAIN_READS = 32
 """Twice what the largest pipe of an ordinary user holds, 1 MiB: a child that never stops writing is left alone."""
+_SURE_TO_FIT = select.PIPE_BUF
+"""Bytes: what an empty pipe takes at once, however little the system gives it."""
 
 _STDIN_READ, _STDIN_WRITE, _STDOUT_READ, _STDOUT_WRITE, _STDERR_READ, _STDERR_WRITE, _PIDFD = range(7)
-_FIRST_FREE = 3
 _CLOSED = -1
-_DEFAULT_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
-_CLOSE_FROM: int | None = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
 
 
 class Poller(Protocol):
@@ -62,7 +61,10 @@ class Poller(Protocol):
         ...
 
 
-class Execution:
+P = TypeVar("P", bound=Poller)
+
+
+class Execution(Generic[P]):
     """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
 
     Nothing blocks but :meth:`signal`, which looks at the processes of the machine, and :meth:`release` when there is
@@ -71,6 +73,8 @@ class Execution:
         while pause := execution.start():
             sleep(pause)
         execution.announce()
+        if (seconds := execution.quiet()) is not None and wait_until_readable(execution.pidfd, seconds):
+            execution.exited()
         while (decision := execution.step())[0] is not Step.FINISH:
             if decision[0] is Step.WAIT:
                 execution.handle(poller.poll(decision[1]))
@@ -78,13 +82,15 @@ class Execution:
                 execution.signal(decision[0])
         return execution.output()
 
-    :param poller: gets the descriptors to wait for, and belongs to the caller.
+    :param make_poller: returns the ``poller`` that gets the descriptors to wait for; called when there is more than an
+        exit to wait for. The poller belongs to the caller.
     """
 
-    def __init__(self, call: PluginCall, limits: Limits, poller: Poller) -> None:
+    def __init__(self, call: PluginCall, limits: Limits, make_poller: Callable[[], P]) -> None:
         self._call = call
         self._stdout_limit = limits.stdout
-        self._poller = poller
+        self._make_poller = make_poller
+        self._poller: P | None = None
         self._started = time.monotonic()
         self._schedule = Schedule(limits, self._started, call.timeout)
         self._input = memoryview(call.stdin)
@@ -93,11 +99,11 @@ class Execution:
         self._log = StderrLog(limits.stderr, call.on_stderr)
         self._fds: list[int] = []
         self._handlers: dict[int, Callable[[], object]] = {}
-        self._pid: list[int] = []
+        self._child = Child()
         self._ended: list[tuple[int, int, Any]] = []
         self._tree: ProcessTree | None = None
-        self._watching = False
-        self._quiet_until: float | None = None
+        self._watches_pipes = False
+        self._is_lost = False
 
     def start(self) -> float:
         """Start the plugin.
@@ -105,11 +111,12 @@ class Execution:
         :returns: 0 if it runs, else after how many seconds to try again, because the binary is open for writing.
         :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
         """
-        listed = _list_descriptors()  # before there are pipes: fewer to look at
         if not self._fds:
             self._open_pipes()
+        fds, call = self._fds, self._call
+        descriptors = fds[_STDIN_READ], fds[_STDOUT_WRITE], fds[_STDERR_WRITE]
         try:
-            self._spawn(_close_inherited(listed, self._fds))
+            spawn(self._child, call.path, call.environment, descriptors=descriptors)
         except OSError as error:
             if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
                 raise
@@ -119,16 +126,49 @@ class Execution:
     def announce(self) -> None:
         """Tell the call's ``on_start`` which process runs. What it raises passes through."""
         if self._call.on_start is not None:
-            self._call.on_start(self._pid[0])
+            self._call.on_start(self._child.pid)
+
+    @property
+    def pidfd(self) -> int:
+        """The descriptor that is readable when the plugin has exited; -1 where the system has none."""
+        return self._fds[_PIDFD]
+
+    def quiet(self) -> float | None:
+        """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""
+        self._prepare()
+        if self._input or self.pidfd == _CLOSED:
+            return None
+        return _QUIET if self._call.timeout is None else min(_QUIET, self._call.timeout)
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the plugin process itself is dead. What it started may live on."""
+        return self._schedule.has_exited
+
+    def exited(self) -> None:
+        """Note that the plugin has exited, and take what it has written."""
+        if self.has_exited:
+            return
+        self._schedule.exited(time.monotonic())
+        for end in (_PIDFD, _STDIN_READ, _STDIN_WRITE):
+            self._close(end)
+        self._drain()
+
+    @property
+    def poller(self) -> P:
+        """What is to be asked for the descriptors that :meth:`handle` takes."""
+        if self._poller is None:
+            self._poller = self._make_poller()
+        return self._poller
 
     def watch(self, fd: int, handler: Callable[[], object], events: int = select.POLLIN) -> None:
         """Have :meth:`handle` call ``handler`` when the descriptor is ready."""
         self._handlers[fd] = handler
-        self._poller.register(fd, events)
+        self.poller.register(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Undo :meth:`watch`, if it was done."""
-        if self._handlers.pop(fd, None) is not None:
+        if self._handlers.pop(fd, None) is not None and self._poller is not None:
             self._poller.unregister(fd)
 
     def end(self) -> None:
@@ -137,24 +177,24 @@ class Execution:
 
     def step(self) -> tuple[Step, float | None]:
         """Say what to do next, and for a wait how many seconds it may last (``None``: as long as it takes)."""
-        if not self._pid:
+        if not self._child.pid or self._is_lost:
             return Step.FINISH, None
-        if not self._watching:
-            self._watch_process()
+        if len(self._fds) == _PIDFD:
+            self._prepare()
         now = time.monotonic()
         drained = self._fds[_STDOUT_READ] == self._fds[_STDERR_READ] == _CLOSED
         alone = self._tree is None or not self._schedule.has_exited or self._tree.is_alone()
         step, until = self._schedule.step(now, drained=drained, alone=alone)
-        if self._quiet_until is not None:
-            until = min(until, self._quiet_until)
-        elif self._fds[_PIDFD] == _CLOSED and not self._schedule.has_exited:
+        if step is Step.WAIT and not self._watches_pipes:
+            self._watch_everything()
+        if self.pidfd == _CLOSED and not self._schedule.has_exited:
             until = min(until, now + _EXIT_PAUSE)
         return step, None if until == math.inf else min(max(0.0, until - now), _LONGEST_WAIT)
 
     def signal(self, step: Step) -> None:
         """Do the step TERMINATE or KILL to the plugin and all that descends from it."""
         if self._tree is None:
-            self._tree = ProcessTree(self._pid[0])
+            self._tree = ProcessTree(self._child.pid)
         self._tree.signal(signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL)
 
     def handle(self, ready: Iterable[tuple[int, int]]) -> None:
@@ -163,12 +203,8 @@ class Execution:
             handler = self._handlers.get(fd)
             if handler is not None:  # an earlier one of the same round may have closed it
                 handler()
-        if self._schedule.has_exited:
-            return
-        if self._fds[_PIDFD] == _CLOSED:
+        if self.pidfd == _CLOSED and not self._schedule.has_exited:
             self._look_for_exit()
-        elif self._quiet_until is not None and time.monotonic() >= self._quiet_until:
-            self._watch_pipes()
 
     def output(self) -> PluginOutput:
         """Reap the process, which must have exited, and say how it went.
@@ -196,7 +232,7 @@ class Execution:
     def release(self) -> None:
         """Kill and reap what still runs, and close every descriptor."""
         try:
-            if self._pid and not self._ended:
+            if self._child.pid and not self._ended and not self._is_lost:
                 self.signal(Step.KILL)
                 self._reap()
         finally:
@@ -207,51 +243,33 @@ class Execution:
 
     def _open_pipes(self) -> None:
         self._fds.extend(chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
-        for end in (_STDIN_WRITE, _STDOUT_READ, _STDERR_READ):
-            os.set_blocking(self._fds[end], False)
+        if len(self._input) > _SURE_TO_FIT:
+            os.set_blocking(self._fds[_STDIN_WRITE], False)
         self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
 
-    def _spawn(self, close_inherited: Iterable[tuple[int, int]]) -> None:
-        # A program that closed its standard streams gives their numbers to the first pipes. Numbers are given lowest
-        # first: in this order no line overwrites what a later one needs.
-        actions = [
-            (os.POSIX_SPAWN_DUP2, self._fds[_STDIN_READ], 0),
-            (os.POSIX_SPAWN_DUP2, self._fds[_STDOUT_WRITE], 1),
-            (os.POSIX_SPAWN_DUP2, self._fds[_STDERR_WRITE], 2),
-            *close_inherited,
-        ]
-        path = self._call.path
-        spawn = partial(os.posix_spawn, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
-        _store(self._pid, spawn, path, [path], self._call.environment)
-
-    def _watch_process(self) -> None:
+    def _prepare(self) -> None:
+        """Give up what is the plugin's, and get what tells of its exit."""
         self._close(_STDOUT_WRITE)
         self._close(_STDERR_WRITE)
-        self._open_pidfd()
-        if self._input or self._fds[_PIDFD] == _CLOSED:
-            self._watch_pipes()
-        else:
-            self._quiet_until = time.monotonic() + _QUIET
-        self._watching = True
-
-    def _open_pidfd(self) -> None:
+        if not self._input:
+            self._close(_STDIN_READ)
         try:
-            if len(self._fds) == _PIDFD:  # always, unless a KeyboardInterrupt made this a second time
-                _store(self._fds, os.pidfd_open, self._pid[0])
+            _store(self._fds, os.pidfd_open, self._child.pid)
         except (OSError, AttributeError):  # a kernel before 5.3, a sandbox, no descriptor left: look now and then
             self._fds.append(_CLOSED)
-        if self._fds[_PIDFD] != _CLOSED:
-            self.watch(self._fds[_PIDFD], self._on_exit)
 
-    def _watch_pipes(self) -> None:
-        self._quiet_until = None
+    def _watch_everything(self) -> None:
+        self._watches_pipes = True
         for end, handler, events in (
             (_STDOUT_READ, self._read_stdout, select.POLLIN),
             (_STDERR_READ, self._read_stderr, select.POLLIN),
             (_STDIN_WRITE, self._feed, select.POLLOUT),
         ):
             if self._fds[end] != _CLOSED:
+                os.set_blocking(self._fds[end], False)
                 self.watch(self._fds[end], handler, events)
+        if self.pidfd != _CLOSED:
+            self.watch(self.pidfd, self.exited)
 
     def _feed(self) -> None:
         # Our own read end stays open until the exit: a plugin that does not read gives neither EPIPE nor SIGPIPE.
@@ -262,26 +280,46 @@ class Execution:
             return
         self._close(_STDIN_WRITE)
 
-    def _read_stdout(self) -> bool:
-        return self._read(_STDOUT_READ, self._keep)
+    def _read_stdout(self) -> None:
+        self._read(_STDOUT_READ, self._keep)
 
-    def _read_stderr(self) -> bool:
-        return self._read(_STDERR_READ, self._log.feed)
+    def _read_stderr(self) -> None:
+        self._read(_STDERR_READ, self._log.feed)
 
-    def _read(self, end: int, take: Callable[[bytes], None]) -> bool:
-        """Take the next part, or close the end when nobody can write any more. Tell whether there may be more."""
-        fd = self._fds[end]
-        if fd == _CLOSED:
-            return False
+    def _read(self, end: int, take: Callable[[bytes], None]) -> int:
+        """Take the next part, and return its size; close the end when nobody can write any more."""
         try:
-            data = os.read(fd, _CHUNK)
+            data = os.read(self._fds[end], _CHUNK)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             take(data)
         else:
             self._close(end)
-        return bool(data)
+        return len(data)
+
+    def _drain(self) -> None:
+        """Take what is in the pipes by now, and wait for nothing."""
+        poller = select.poll()
+        takers: dict[int, tuple[int, Callable[[bytes], None]]] = {
+            self._fds[_STDOUT_READ]: (_STDOUT_READ, self._keep),
+            self._fds[_STDERR_READ]: (_STDERR_READ, self._log.feed),
+        }
+        takers.pop(_CLOSED, None)
+        for fd in takers:
+            poller.register(fd, select.POLLIN)
+        for _ in range(_DRAIN_READS):
+            if not takers:
+                return
+            for fd, events in poller.poll(0):
+                end, take = takers[fd]
+                size = self._read(end, take) if events & select.POLLIN else 0
+                # Without writers, a pipe that gives less than was asked for is empty.
+                if size < _CHUNK and events & select.POLLHUP:
+                    self._close(end)
+                if self._fds[end] == _CLOSED:
+                    poller.unregister(fd)
+                    del takers[fd]
 
     def _keep(self, data: bytes) -> None:
         self._stdout += data
@@ -293,33 +331,23 @@ class Execution:
 
     def _look_for_exit(self) -> None:
         with suppress(ChildProcessError):
-            if os.waitid(os.P_PID, self._pid[0], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return
-        self._on_exit()
-
-    def _on_exit(self) -> None:
-        self._schedule.exited(time.monotonic())
-        for end in (_PIDFD, _STDIN_READ, _STDIN_WRITE):
-            self._close(end)
-        for read in (self._read_stdout, self._read_stderr):  # what it has written is in the pipes by now
-            for _ in range(_DRAIN_READS):
-                if not read():
-                    break
-        if self._quiet_until is not None:
-            self._watch_pipes()
+        self.exited()
 
     def _reap(self) -> None:
         try:
-            _store(self._ended, os.wait4, self._pid[0], 0)
+            _store(self._ended, os.wait4, self._child.pid, 0)
         except ChildProcessError:  # somebody else reaped it, and the number may belong to another process by now
-            self._pid.clear()
+            self._is_lost = True
 
     def _close(self, end: int) -> None:
         fd = self._fds[end]
         if fd == _CLOSED:
             return
         self._fds[end] = _CLOSED
-        self.unwatch(fd)
+        if self._poller is not None:
+            self.unwatch(fd)
         os.close(fd)
 
 
@@ -330,26 +358,3 @@ def _store(target: list[T], function: Callable[..., T], *arguments: object) -> N
     descriptor is known before a KeyboardInterrupt can hit.
     """
     target.extend(starmap(function, (arguments,)))
-
-
-def _list_descriptors() -> Iterable[int]:
-    """Return every descriptor of this process, at least where the kernel cannot close what a child inherits."""
-    return () if _CLOSE_FROM is not None else map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208  # 8 us
-
-
-def _close_inherited(listed: Iterable[int], own: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the actions that close what the child would inherit beside its pipes.
-
-    Python's own descriptors are not inheritable, but what the program inherited itself and those of C libraries may be.
-    """
-    if _CLOSE_FROM is not None:
-        return [(_CLOSE_FROM, _FIRST_FREE)]
-    others = set(listed).difference((0, 1, 2), own)
-    return [(os.POSIX_SPAWN_CLOSE, fd) for fd in others if _is_inheritable(fd)]
-
-
-def _is_inheritable(fd: int) -> bool:
-    try:
-        return os.get_inheritable(fd)
-    except OSError:  # closed since it was listed, as the one of the listing itself
-        return False

@@ -40,7 +40,7 @@ LAYERS: list[list[str]] = [
         "invoke.schedule",
         "invoke.tree",
     ],
-    ["leftover", "chain", "operations", "collection", "invoke.process", "invoke.blocking", "invoke.aio"],
+    ["leftover", "chain", "operations", "collection", "invoke.spawn", "invoke.process", "invoke.blocking", "invoke.aio"],
     ["api", "async_api", "invoke.delegate"],
     [
         "testing",
