@@ -63,8 +63,10 @@ class RuntimeConf:
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "args", tuple((key, value) for key, value in self.args))
-        object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
+        if self.args != ():
+            object.__setattr__(self, "args", tuple([(key, value) for key, value in self.args]))
+        if not isinstance(self.capability_args, FrozenDict):  # which is what was frozen before
+            object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
 
     def check(self, network: str) -> AttachmentKey:
         """Check everything that is to be passed on, and return the key of the attachment on ``network``.
@@ -77,12 +79,16 @@ class RuntimeConf:
             reason = "must not contain a NUL character or half of a surrogate pair"
             raise InvalidParameterError("netns", self.netns, reason)
         format_args(self.args)
+        if self.capability_args:
+            self._check_capability_args()
+        return key
+
+    def _check_capability_args(self) -> None:
         try:
             dump(self.capability_args)
         except ValueError as error:
             # The value may be a secret: the message names the kind of mistake only.
             raise InvalidParameterError("capability_args", sorted(self.capability_args), str(error)) from None
-        return key
 
 
 @dataclass(frozen=True, slots=True)

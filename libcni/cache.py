@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import DocumentError, decode_text, dump, format_path, join_object, parse_object, split_object
+from libcni.document import DocumentError, decode_text, dump, find_member, format_path, join_object, parse_object
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
+from libcni.files import is_name_too_long, is_temporary, write_error
 from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
 from libcni.results import Result
-from libcni.storage import Folder, is_name_too_long, is_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from libcni.document import JSONObject
+    from libcni.storage import Folder
 
 __all__ = ["CacheEntry", "ResultCache"]
 
@@ -55,7 +56,7 @@ class CacheEntry:
         """The encoded result as it was stored, ``""`` when there is none."""
         if self.decoded_result is None:
             return ""
-        return self.text if self.config is None else split_object(self.text)["result"]
+        return self.text if self.config is None else find_member(self.text, "result")
 
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form.
@@ -117,12 +118,13 @@ class ResultCache:
         except DamagedFileError:
             return True
 
-    def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
+    def _find(self, key: AttachmentKey, before: CacheEntry | None = None) -> tuple[str, CacheEntry] | None:
         for name in (_plain_name(key), _unambiguous_name(key)):
             data = self._read(name)
             if data is None:
                 continue
-            entry = self._decode(name, data, key)
+            is_same = before is not None and data == before.text.encode()
+            entry = before if before is not None and is_same else self._decode(name, data, key)
             if entry.key == key:
                 return name, entry
         return None
@@ -170,13 +172,14 @@ class ResultCache:
         except DamagedFileError:
             return False
 
-    def remove(self, key: AttachmentKey) -> None:
+    def remove(self, key: AttachmentKey, entry: CacheEntry | None = None) -> None:
         """Remove the entry of an attachment, whatever state it is in; that of another one stays.
 
+        :param entry: what it was when it was last read, which as a rule it still is.
         :raises CacheError: if it cannot be removed.
         """
         try:
-            found = self._find(key)
+            found = self._find(key, entry)
             name = None if found is None else found[0]
         except DamagedFileError as error:
             name = PurePath(error.path).name  # the other name may be that of another attachment

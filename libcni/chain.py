@@ -24,11 +24,12 @@ from libcni.invoke.environment import (
 from libcni.invoke.plugin import PluginCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from libcni.attachment import GCAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.plugin import PluginOutput, Runner
+    from libcni.journal import OpenRecord
     from libcni.versions import PluginInfo
 
 __all__ = ["Caller", "Job", "Limits", "attachment_request", "in_order"]
@@ -62,7 +63,7 @@ class Job:
     network: NetworkConfigList
     rt: RuntimeConf
     limits: Limits
-    on_start: Callable[[int], None] | None = None
+    record: OpenRecord | None = None
     prev_result: str = ""
     """Encoded ``prevResult``, empty when there is none."""
 
@@ -92,11 +93,12 @@ class Caller:
 
     def _locate(self, command: str, plugin: str, *, network: str = "", rt: RuntimeConf | None = None) -> Invocation:
         container_id, ifname = (rt.container_id, rt.ifname) if rt is not None else ("", "")
-        place = Invocation(plugin, "", command, network, container_id, ifname)
         try:
-            return place.at(self.runner.find(plugin, self.paths))
+            path = self.runner.find(plugin, self.paths)
         except PluginNotFoundError as error:
+            place = Invocation(plugin, "", command, network, container_id, ifname)
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
+        return Invocation(plugin, path, command, network, container_id, ifname)
 
     async def add(self, job: Job, invocations: Sequence[Invocation]) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer."""
@@ -105,7 +107,7 @@ class Caller:
         for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
             stdin = attachment_request(plugin, job, answer.text)
             output = await self._call(invocation, stdin, environment=environment, job=job)
-            answer = read_result(invocation, output, job.network.cni_version)
+            answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 
     async def check(self, job: Job) -> None:
@@ -151,7 +153,7 @@ class Caller:
         job: Job,
     ) -> PluginOutput:
         limits = job.limits
-        output = await self._execute(invocation, stdin, environment=environment, limits=limits, on_start=job.on_start)
+        output = await self._execute(invocation, stdin, environment=environment, limits=limits, record=job.record)
         check_success(invocation, output, limits.timeout)
         return output
 
@@ -204,7 +206,7 @@ class Caller:
         *,
         environment: Mapping[str, str],
         limits: Limits,
-        on_start: Callable[[int], None] | None = None,
+        record: OpenRecord | None = None,
     ) -> PluginOutput:
         timeout = limits.left()
         if timeout is not None and timeout <= 0 and limits.deadline is not None:
@@ -220,6 +222,7 @@ class Caller:
                 line,
             )
 
+        on_start = None if record is None else record.note_plugin
         call = PluginCall(invocation.path, stdin, environment, timeout, log_line, on_start)
         try:
             return await self.runner.run(call)

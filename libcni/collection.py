@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from libcni.attachment import NetworkAttachment
+    from libcni.cache import ResultCache
     from libcni.config import NetworkConfigList
+    from libcni.journal import Journal
     from libcni.operations import Operations
 
 __all__ = ["Collector"]
@@ -46,6 +48,24 @@ class _Outcome:
 
     attachment: NetworkAttachment | None
     problems: tuple[CNIError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """A damaged file: where it is, and what is wrong with it."""
+
+    place: ResultCache | Journal
+    name: str
+    error: CacheError
+
+    @property
+    def container_id(self) -> str:
+        """The container whose record it may be, as far as the name tells: an operation on it may be about to use it."""
+        return "@".join(self.name.split("@")[1:2])
+
+    def set_aside(self) -> None:
+        """Move it to where it blocks nothing."""
+        self.place.set_aside(self.name)
 
 
 class Collector:
@@ -105,7 +125,7 @@ class Collector:
             stored = await self.runner.call(functools.partial(self._stored, name, keep))
             found = [self.store.known(key).attachment() for key in stored.stale]
             damaged = await self.runner.call(self._damaged_files)
-            return [attachment for attachment in found if attachment is not None], [error for _, error in damaged]
+            return [attachment for attachment in found if attachment is not None], [each.error for each in damaged]
         subject = f"network {name!r}"
         held = await self.operations.lock(network_lock(name), "", subject=subject)
         try:
@@ -152,19 +172,19 @@ class Collector:
             (stale if is_stale else kept).append(key)
         return _Stored(tuple(stale), tuple(kept))
 
-    def _damaged_files(self) -> list[tuple[Callable[[], None], CacheError]]:
-        """Return an action that sets aside, and the error, for each file that is damaged.
+    def _damaged_files(self) -> list[_Damage]:
+        """Return what is damaged.
 
         :raises CacheError: if a file cannot be read at all.
         """
-        found: list[tuple[Callable[[], None], CacheError]] = []
+        found: list[_Damage] = []
         for place in (self.store.cache, self.store.journal):
             for name, item in place.scan():
                 if not isinstance(item, CacheError):
                     continue
                 if not isinstance(item, DamagedFileError):
                     raise item
-                found.append((functools.partial(place.set_aside, name), item))
+                found.append(_Damage(place, name, item))
         return found
 
     async def _set_aside_damaged(self) -> list[CNIError]:
@@ -172,18 +192,21 @@ class Collector:
         damaged = await self.runner.call(self._damaged_files)
         if not damaged:
             return []
-        errors: list[CNIError] = [error for _, error in damaged]
-        for key in await self.runner.call(self._added_with_damage):
+        errors: list[CNIError] = [damage.error for damage in damaged]
+        works: list[tuple[str, Callable[[], None]]] = [
+            (key.container_id, functools.partial(self._set_result_aside, key))
+            for key in await self.runner.call(self._added_with_damage)
+        ]
+        works += [(damage.container_id, damage.set_aside) for damage in damaged]
+        for container_id, work in works:
             try:
-                held = await self.operations.lock(container_lock(key.container_id), key.container_id)
+                held = await self.operations.lock(container_lock(container_id), container_id)
             except CNIError as error:
                 return [*errors, error]  # another time
             try:
-                await self.runner.call(functools.partial(self._set_result_aside, key))
+                await self.runner.call(work)
             finally:
                 held.release()
-        for put_away, _ in damaged:
-            await self.runner.call(put_away)
         return errors
 
     def _added_with_damage(self) -> list[AttachmentKey]:
@@ -201,10 +224,11 @@ class Collector:
 
     def _set_result_aside(self, key: AttachmentKey) -> None:
         """Set a damaged result aside, and note that the attachment was added. Its container's lock must be held."""
-        record = self.store.journal.find(key)
-        if record is not None and self._is_damaged(record):
-            self.store.journal.mark(key, State.ADDED)
-            self.store.cache.set_aside_of(key)
+        with self.store.journal.open(key) as opened:
+            record = opened.find()
+            if record is not None and self._is_damaged(record):
+                opened.mark(State.ADDED)
+                self.store.cache.set_aside_of(key)
 
     async def _delete_stale(
         self,
@@ -224,12 +248,13 @@ class Collector:
             held.release()
 
     async def _delete_one(self, key: AttachmentKey, network: NetworkConfigList | None, limits: Limits) -> _Outcome:
-        known = await self.runner.call(functools.partial(self.store.known, key))
         rt = RuntimeConf(key.container_id, "", key.ifname)
-        try:
-            problem = await self.operations.delete_known(key, known, given=network, rt=rt, limits=limits)
-        except CNIError as error:
-            return _Outcome(None, (error,))
+        with self.store.journal.open(key) as opened:
+            known = await self.runner.call(functools.partial(self.store.known, key, opened))
+            try:
+                problem = await self.operations.delete_known(key, opened, known, given=network, rt=rt, limits=limits)
+            except CNIError as error:
+                return _Outcome(None, (error,))
         return _Outcome(known.attachment(), () if problem is None else (problem,))
 
     # Recovery
@@ -271,14 +296,19 @@ class Collector:
         """Delete one unfinished attachment; nothing, when somebody else has finished it meanwhile."""
         try:
             async with self.operations.locked(key.network, key.container_id):
-                known = await self.runner.call(functools.partial(self.store.known, key))
-                if known.record is None or not self._is_unfinished(known.record):
-                    return None
-                rt = RuntimeConf(key.container_id, "", key.ifname)
-                await self.operations.delete_known(key, known, given=None, rt=rt, limits=limits)
+                is_done = await self._finish_locked(key, limits)
         except CNIError as error:
             return Recovery(*key, done=False, error=error)
-        return Recovery(*key, done=True)
+        return Recovery(*key, done=True) if is_done else None
+
+    async def _finish_locked(self, key: AttachmentKey, limits: Limits) -> bool:
+        with self.store.journal.open(key) as opened:
+            known = await self.runner.call(functools.partial(self.store.known, key, opened))
+            if known.record is None or not self._is_unfinished(known.record):
+                return False
+            rt = RuntimeConf(key.container_id, "", key.ifname)
+            await self.operations.delete_known(key, opened, known, given=None, rt=rt, limits=limits)
+        return True
 
 
 def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:

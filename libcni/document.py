@@ -26,6 +26,8 @@ __all__ = [
     "canonical",
     "decode_text",
     "dump",
+    "error_at",
+    "find_member",
     "format_path",
     "join_object",
     "kind_of",
@@ -33,6 +35,9 @@ __all__ = [
     "locate_key",
     "parse",
     "parse_object",
+    "scan",
+    "scan_string",
+    "skip_space",
     "split_array",
     "split_object",
 ]
@@ -43,9 +48,9 @@ Path: TypeAlias = tuple[str | int, ...]
 MAX_DEPTH = 200
 """Nested arrays and objects; far more than any plugin uses, and far from the interpreter's recursion limit."""
 
+_SPACES = frozenset(" \t\n\r")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w\-./]*")
 
 
@@ -104,8 +109,11 @@ def _constant(_name: str) -> NoReturn:
 # typeshed leaves out the two functions that the decoder of the standard library is made of.
 _strings: Any = decoder
 _values: Any = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, parse_constant=_constant)
-_scan_string: Callable[[str, int], tuple[str, int]] = _strings.scanstring
-_scan: Callable[[str, int], tuple[Any, int]] = _values.scan_once
+scan_string: Callable[[str, int], tuple[str, int]] = _strings.scanstring
+"""Decodes the string whose first quotation mark is before an offset, and returns it with the offset behind it."""
+
+scan: Callable[[str, int], tuple[Any, int]] = _values.scan_once
+"""Decodes the value at an offset, and returns it with the offset behind it."""
 
 
 def decode_text(data: bytes | str) -> str:
@@ -143,18 +151,20 @@ def parse(data: bytes | str) -> Any:
     {'mtu': 1500}
     """
     text = decode_text(data)
-    start = _skip(text, 0)
+    start = skip_space(text, 0)
     if start == len(text):
         raise DocumentError("is empty: expected a JSON document", line=1, column=1)
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(text)
     try:
-        value, end = _scan(text, start)
+        value, end = scan(text, start)
     except (StopIteration, ValueError, RecursionError) as error:
-        raise _diagnosis(text, error) from None
-    end = _skip(text, end)
+        from libcni.diagnosis import diagnose  # noqa: PLC0415 -- which is built on this module, and rarely wanted
+
+        raise diagnose(text, error) from None
+    end = skip_space(text, end)
     if end != len(text):
-        raise _error_at(text, end, "unexpected data after the end of the document")
+        raise error_at(text, end, "unexpected data after the end of the document")
     return value
 
 
@@ -166,7 +176,7 @@ def parse_object(data: bytes | str) -> JSONObject:
     value = parse(data)
     if not is_object(value):
         text = decode_text(data)
-        raise _error_at(text, _skip(text, 0), f"expected a JSON object, found {kind_of(value)}")
+        raise error_at(text, skip_space(text, 0), f"expected a JSON object, found {kind_of(value)}")
     return value
 
 
@@ -190,6 +200,8 @@ def dump(value: Any) -> str:
     >>> dump({"a": [1, 2.0, None]})
     '{"a":[1,2.0,null]}'
     """
+    if isinstance(value, str):
+        return _encode_text(value)
     try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -197,6 +209,7 @@ def dump(value: Any) -> str:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode_text = json.encoder.encode_basestring_ascii
 
 
 def canonical(value: Any) -> str:
@@ -214,7 +227,7 @@ def join_object(members: Iterable[tuple[str, str]]) -> str:
     >>> join_object([("a", "1.0"), ("b", "[]")])
     '{"a":1.0,"b":[]}'
     """
-    return "{" + ",".join([f"{_encode(key)}:{text}" for key, text in members]) + "}"
+    return "{" + ",".join([f"{_encode_text(key)}:{text}" for key, text in members]) + "}"
 
 
 def split_object(text: str, start: int = 0) -> dict[str, str]:
@@ -225,7 +238,18 @@ def split_object(text: str, start: int = 0) -> dict[str, str]:
     >>> split_object('{"a": 1.0, "b" : [ ]}')
     {'a': '1.0', 'b': '[ ]'}
     """
-    return {key: text[begin:end] for key, begin, end in _object_spans(text, _skip(text, start))}
+    return {key: text[begin:end] for key, begin, end in _object_spans(text, skip_space(text, start))}
+
+
+def find_member(text: str, key: str) -> str:
+    """Return one member of the object that a text is, as it was written, and ``""`` when there is none.
+
+    ``text`` must have passed :func:`parse`.
+
+    >>> find_member('{"a": 1.0, "b" : [ ]}', "b")
+    '[ ]'
+    """
+    return next((text[begin:end] for name, begin, end in _object_spans(text, skip_space(text, 0)) if name == key), "")
 
 
 def split_array(text: str, start: int = 0) -> list[str]:
@@ -236,31 +260,31 @@ def split_array(text: str, start: int = 0) -> list[str]:
     >>> split_array('[1.50, {}]')
     ['1.50', '{}']
     """
-    return [text[begin:end] for _, begin, end in _array_spans(text, _skip(text, start))]
+    return [text[begin:end] for _, begin, end in _array_spans(text, skip_space(text, start))]
 
 
 def _object_spans(text: str, start: int) -> Iterator[tuple[str, int, int]]:
-    position = _skip(text, start + 1)
+    position = skip_space(text, start + 1)
     while text[position] != "}":
         if text[position] == ",":
-            position = _skip(text, position + 1)
-        key, position = _scan_string(text, position + 1)
-        begin = _skip(text, _skip(text, position) + 1)
-        _, end = _scan(text, begin)
+            position = skip_space(text, position + 1)
+        key, position = scan_string(text, position + 1)
+        begin = skip_space(text, skip_space(text, position) + 1)
+        _, end = scan(text, begin)
         yield key, begin, end
-        position = _skip(text, end)
+        position = skip_space(text, end)
 
 
 def _array_spans(text: str, start: int) -> Iterator[tuple[int, int, int]]:
-    position = _skip(text, start + 1)
+    position = skip_space(text, start + 1)
     index = 0
     while text[position] != "]":
         if text[position] == ",":
-            position = _skip(text, position + 1)
-        _, end = _scan(text, position)
+            position = skip_space(text, position + 1)
+        _, end = scan(text, position)
         yield index, position, end
         index += 1
-        position = _skip(text, end)
+        position = skip_space(text, end)
 
 
 def locate(text: str, path: Path) -> tuple[int, int]:
@@ -271,7 +295,7 @@ def locate(text: str, path: Path) -> tuple[int, int]:
     >>> locate('{"plugins": [{}, 7]}', ("plugins", 1))
     (1, 18)
     """
-    start = _skip(text, 0)
+    start = skip_space(text, 0)
     for step in path:
         spans = {"{": _object_spans, "[": _array_spans}.get(text[start])
         begin = None if spans is None else next((at for key, at, _ in spans(text, start) if key == step), None)
@@ -315,7 +339,10 @@ def format_path(path: Path) -> str:
     return text
 
 
-def _skip(text: str, position: int) -> int:
+def skip_space(text: str, position: int) -> int:
+    """Return where the white space at a position ends."""
+    if text[position : position + 1] not in _SPACES:  # what the library wrote itself has none
+        return position
     match = _SPACE.match(text, position)
     return match.end() if match else position
 
@@ -325,7 +352,8 @@ def _position(text: str, offset: int | None) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _error_at(text: str, offset: int, msg: str, *, path: Path = (), kind: str = "syntax") -> DocumentError:
+def error_at(text: str, offset: int, msg: str, *, path: Path = (), kind: str = "syntax") -> DocumentError:
+    """Return the error for a mistake at a place of a text."""
     line, column = _position(text, offset)
     return DocumentError(msg, path=path, line=line, column=column, kind=kind)
 
@@ -336,64 +364,4 @@ def _check_depth(text: str) -> None:
         bracket = match.group()[0]
         depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
         if depth > MAX_DEPTH:
-            raise _error_at(text, match.start(), f"more than {MAX_DEPTH} nested values")
-
-
-def _diagnosis(text: str, error: Exception) -> DocumentError:
-    """Say where and why the C scanner gave up on ``text``."""
-    if isinstance(error, json.JSONDecodeError):
-        return DocumentError(f"invalid JSON: {error.msg}", line=error.lineno, column=error.colno)
-    if isinstance(error, StopIteration):
-        return _error_at(text, error.value, "invalid JSON: expected a value")
-    try:
-        _walk(text, _skip(text, 0), ())
-    except DocumentError as found:
-        return found
-    return DocumentError(f"invalid JSON: {error}")
-
-
-def _walk(text: str, position: int, path: Path) -> int:
-    """Find the duplicate key or forbidden number in a text, and return the end of the value at ``position``."""
-    if text[position] == "{":
-        return _walk_object(text, position, path)
-    if text[position] == "[":
-        return _walk_array(text, position, path)
-    if text[position] in "-0123456789NI":
-        return _walk_number(text, position, path)
-    return int(_scan(text, position)[1])
-
-
-def _walk_object(text: str, start: int, path: Path) -> int:
-    seen: set[str] = set()
-    position = _skip(text, start + 1)
-    while text[position] != "}":
-        if text[position] == ",":
-            position = _skip(text, position + 1)
-        key_at = position
-        key, position = _scan_string(text, position + 1)
-        if key in seen:
-            raise _error_at(text, key_at, f"duplicate key {key!r}", path=(*path, key), kind="duplicate")
-        seen.add(key)
-        position = _skip(text, _walk(text, _skip(text, _skip(text, position) + 1), (*path, key)))
-    return position + 1
-
-
-def _walk_array(text: str, start: int, path: Path) -> int:
-    position = _skip(text, start + 1)
-    index = 0
-    while text[position] != "]":
-        if text[position] == ",":
-            position = _skip(text, position + 1)
-        position = _skip(text, _walk(text, position, (*path, index)))
-        index += 1
-    return position + 1
-
-
-def _walk_number(text: str, position: int, path: Path) -> int:
-    match = _NUMBER.match(text, position)
-    if match is None:
-        raise _error_at(text, position, "NaN and Infinity are not JSON numbers", path=path, kind="number")
-    try:
-        return int(_scan(text, position)[1])
-    except ValueError:
-        raise _error_at(text, position, "number too large to represent", path=path, kind="number") from None
+            raise error_at(text, match.start(), f"more than {MAX_DEPTH} nested values")

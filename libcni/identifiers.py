@@ -29,6 +29,9 @@ __all__ = [
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _NAME_RULE = "must start with a letter or digit, then letters, digits, '_', '.' or '-'"
+_PLAIN_INTERFACE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,15}")
+"""What nearly every name is, and no rule forbids."""
+
 # The Linux kernel's IFNAMSIZ of 16 counts the final NUL.
 _INTERFACE_NAME_BYTES = 15
 _NOT_ENCODABLE = "must not contain half of a surrogate pair, which has no bytes"
@@ -40,6 +43,8 @@ def is_encodable(text: str) -> bool:
     >>> is_encodable("eth0"), is_encodable(chr(0xD800)), is_encodable("eth" + chr(0))
     (True, False, False)
     """
+    if text.isascii():
+        return "\0" not in text
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
@@ -65,6 +70,8 @@ def interface_name_problem(name: str) -> str | None:
     >>> interface_name_problem("interface-name-0")
     'has 16 bytes; at most 15 are allowed'
     """
+    if _PLAIN_INTERFACE_NAME.fullmatch(name):
+        return None
     if not name:
         return "must not be empty"
     if name in {".", ".."}:

@@ -8,11 +8,11 @@ deleting. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, section 3, "L
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CacheError, DamagedFileError
+from libcni.files import write_error
 from libcni.record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
@@ -22,14 +22,14 @@ from libcni.record import (
     record_name,
     state_field,
 )
-from libcni.storage import write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.attachment import AttachmentKey
+    from libcni.files import OpenFile
     from libcni.record import Record, State
-    from libcni.storage import Folder, Place
+    from libcni.storage import Folder
 
 __all__ = ["Journal", "OpenRecord"]
 
@@ -40,30 +40,74 @@ _DAMAGE = (ValueError, KeyError, TypeError, OverflowError)
 
 
 class OpenRecord:
-    """A record that is changed in place while an operation runs; opened when it is first changed."""
+    """The record of one attachment, while an operation on it runs; opened when it is first needed.
 
-    def __init__(self, folder: Folder, name: str) -> None:
+    Who uses it holds the lock of the container.
+    """
+
+    def __init__(self, folder: Folder, key: AttachmentKey) -> None:
         self._folder = folder
-        self._name = name
-        self._place: Place | None = None
+        self._name = record_name(key)
+        self._opened: OpenFile | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        place, self._place = self._place, None
-        if place is not None:
-            os.close(place.descriptor)
+        self._close()
+
+    def _close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    @property
+    def _path(self) -> str:
+        return self._folder.path(self._name)
+
+    def _file(self) -> OpenFile | None:
+        if self._opened is None:
+            self._opened = self._folder.open_file(self._name)
+        return self._opened
+
+    def begin(self, record: Record) -> bool:
+        """Write it, durably when the journal is, and say whether there was none.
+
+        :raises CacheError: if it cannot be written; then nothing may run.
+        """
+        try:
+            self._opened = self._folder.create_opened(self._name, encode_record(record))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise write_error(error, self._path, "written") from error
+        return True
+
+    def find(self) -> Record | None:
+        """Return it, or ``None``.
+
+        :raises CacheError: if it cannot be read or is damaged.
+        """
+        try:
+            file = self._file()
+            return None if file is None else decode_record(file.read(), self._name)
+        except OSError as error:
+            raise CacheError(self._path, f"cannot be read: {error.strerror or error}") from error
+        except _DAMAGE as error:
+            raise DamagedFileError(self._path, f"damaged record: {error}") from None
 
     def mark(self, state: State) -> bool:
-        """Change the state on the disk, and say whether there is a record.
+        """Change its state on the disk, and say whether there is a record.
 
         :raises CacheError: if that fails.
         """
         try:
-            return self._patch(state_field(state), STATE_OFFSET, durable=True)
+            file = self._file()
+            if file is not None:
+                file.patch(state_field(state), STATE_OFFSET, durable=True)
         except OSError as error:
-            raise write_error(error, self._folder.path(self._name), "changed") from error
+            raise write_error(error, self._path, "changed") from error
+        return file is not None
 
     def note_plugin(self, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
@@ -72,17 +116,33 @@ class OpenRecord:
         """
         started = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
-            self._patch(plugin_field(pid, started), PLUGIN_OFFSET, durable=False)
+            file = self._file()
+            if file is not None:
+                file.patch(plugin_field(pid, started), PLUGIN_OFFSET)
         except (OSError, CacheError) as error:
-            _log.warning("process %d is not noted in %s: %s", pid, self._folder.path(self._name), error)
+            _log.warning("process %d is not noted in %s: %s", pid, self._path, error)
 
-    def _patch(self, data: bytes, offset: int, *, durable: bool) -> bool:
-        if self._place is None:
-            self._place = self._folder.open_to_change(self._name)
-        if self._place is None:
-            return False
-        self._folder.patch(self._place, data, offset, durable=durable)
-        return True
+    def withdraw(self, record: Record) -> None:
+        """Remove it if it is that of an operation that does not begin; that of another one stays.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        found = self.find()
+        if found is not None and (found.time, found.boot_id) == (record.time, record.boot_id):
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove it. It need not be synced: one that comes back after a power loss is finished again.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        try:
+            file = self._file()
+            if file is not None:
+                file.remove()
+        except OSError as error:
+            raise write_error(error, self._path, "removed") from error
+        self._close()
 
 
 class Journal:
@@ -92,42 +152,12 @@ class Journal:
         self.folder = folder
         self.damaged = damaged
 
-    def begin(self, record: Record) -> bool:
-        """Write a record, durably when the journal is, and say whether there was none.
-
-        :raises CacheError: if it cannot be written; then nothing may run.
-        """
-        try:
-            self.folder.create(record_name(record.key), encode_record(record))
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise write_error(error, self._path(record.key), "written") from error
-        return True
-
-    def withdraw(self, record: Record) -> None:
-        """Remove a record whose operation does not begin, if it was written at all; that of another one stays.
-
-        :raises CacheError: if it cannot be removed.
-        """
-        found = self.find(record.key)
-        if found is not None and (found.time, found.boot_id) == (record.time, record.boot_id):
-            self.remove(record.key)
-
-    def mark(self, key: AttachmentKey, state: State) -> bool:
-        """Change the state of a record on the disk, and say whether there is one.
-
-        :raises CacheError: if that fails.
-        """
-        with self.open(key) as record:
-            return record.mark(state)
-
     def open(self, key: AttachmentKey) -> OpenRecord:
-        """Return what changes the record of an attachment in place; it is to be closed."""
-        return OpenRecord(self.folder, record_name(key))
+        """Return the record of an attachment, to be used in a ``with`` block, be there one or not."""
+        return OpenRecord(self.folder, key)
 
     def find(self, key: AttachmentKey) -> Record | None:
-        """Return the record of an attachment, or ``None``.
+        """Return the record of an attachment, or ``None``, as :meth:`OpenRecord.find`; no lock need be held.
 
         :raises CacheError: if it cannot be read or is damaged.
         """
@@ -153,16 +183,6 @@ class Journal:
             return self.folder.read(name)
         except OSError as error:
             raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
-
-    def remove(self, key: AttachmentKey) -> None:
-        """Remove a record. It need not be synced: one that comes back after a power loss is finished again.
-
-        :raises CacheError: if it cannot be removed.
-        """
-        try:
-            self.folder.remove(record_name(key))
-        except OSError as error:
-            raise write_error(error, self._path(key), "removed") from error
 
     def scan(self) -> Iterator[tuple[str, Record | CacheError]]:
         """Go through the records, with an error in place of each that is damaged.
@@ -202,6 +222,3 @@ class Journal:
             return
         except OSError as error:
             raise CacheError(self.folder.path(name), f"cannot be set aside: {error.strerror or error}") from error
-
-    def _path(self, key: AttachmentKey) -> str:
-        return self.folder.path(record_name(key))

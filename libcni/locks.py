@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE
 from libcni.errors import CacheError
-from libcni.storage import NO_ROOM
+from libcni.files import NO_ROOM
 
 if TYPE_CHECKING:
     from libcni.storage import Folder

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
+    from libcni.cache import CacheEntry
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
@@ -145,31 +146,32 @@ class Operations:
         record = record_of(key, rt, config=network.raw, owner=self.owner, state=State.ADDING)
         async with self.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
-                job = Job(network, rt, Limits(timeout), opened.note_plugin)
-                return await self._add(job, invocations, record, rollback=rollback)
+                job = Job(network, rt, Limits(timeout), opened)
+                return await self._add(job, opened, record, invocations=invocations, rollback=rollback)
 
-    async def _add(self, job: Job, invocations: Sequence[Invocation], record: Record, *, rollback: bool) -> Result:
-        key = record.key
+    async def _add(
+        self, job: Job, opened: OpenRecord, record: Record, *, invocations: Sequence[Invocation], rollback: bool
+    ) -> Result:
         begun: list[Record] = []
         try:
-            await self.runner.call(functools.partial(self._begin_add, record, begun))
+            await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
             answer = await self.caller.add(job, invocations)
-            await self.runner.call(functools.partial(self._store_result, job, key, answer))
+            await self.runner.call(functools.partial(self._store_result, job, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
-                self._withdraw(record, error)
+                self._withdraw(opened, record, error)
             elif rollback:
-                await self.runner.shielded(functools.partial(self._roll_back, job, key, error))
+                await self.runner.shielded(functools.partial(self._roll_back, job, opened, error))
             else:
-                self._mark_unfinished(key, error)
+                self._mark_unfinished(opened, error)
             raise
         return answer.result
 
-    def _begin_add(self, record: Record, begun: list[Record]) -> None:
+    def _begin_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> None:
         """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
         damaged = self._look_for_entry(record.key)
-        if not self.store.journal.begin(record):
+        if not opened.begin(record):
             error = AttachmentExistsError(*record.key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
@@ -177,7 +179,7 @@ class Operations:
         if damaged:
             self.store.cache.set_aside_of(record.key)
 
-    def _withdraw(self, record: Record, error: BaseException) -> None:
+    def _withdraw(self, opened: OpenRecord, record: Record, error: BaseException) -> None:
         """Take the record of an ADD back that does not begin: one that a failing disk or an interrupt left in between.
 
         What stays in spite of that is finished by recovery, like every record.
@@ -185,7 +187,7 @@ class Operations:
         if isinstance(error, AttachmentExistsError):
             return
         try:
-            self.store.journal.withdraw(record)
+            opened.withdraw(record)
         except CacheError as problem:
             error.add_note(str(problem))
 
@@ -198,38 +200,38 @@ class Operations:
             return True
         return False
 
-    def _store_result(self, job: Job, key: AttachmentKey, answer: Answer) -> None:
-        self.store.cache.store(key, job.rt, config=job.network.raw, result=answer.text)
+    def _store_result(self, job: Job, answer: Answer) -> None:
+        self.store.cache.store(job.key, job.rt, config=job.network.raw, result=answer.text)
 
-    async def _roll_back(self, job: Job, key: AttachmentKey, error: BaseException) -> None:
+    async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
-        await self.runner.call(functools.partial(self._mark_unfinished, key, error))
+        await self.runner.call(functools.partial(self._mark_unfinished, opened, error))
         clean_up = replace(job, limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
         if not problems:
-            problems = await self.runner.call(functools.partial(self._try_to_forget, key))
+            problems = await self.runner.call(functools.partial(self._try_to_forget, job.key, opened))
         for problem in problems:
             error.add_note(f"clean-up after the failed ADD: {problem}")
 
-    def _try_to_forget(self, key: AttachmentKey) -> list[CNIError]:
+    def _try_to_forget(self, key: AttachmentKey, opened: OpenRecord) -> list[CNIError]:
         try:
-            self._forget(key)
+            self._forget(key, opened)
         except CacheError as error:
             return [error]
         return []
 
-    def _mark_unfinished(self, key: AttachmentKey, error: BaseException) -> None:
+    def _mark_unfinished(self, opened: OpenRecord, error: BaseException) -> None:
         try:
-            self.store.journal.mark(key, State.NEEDS_DELETE)
+            opened.mark(State.NEEDS_DELETE)
         except CacheError as problem:
             error.add_note(str(problem))
 
-    def _forget(self, key: AttachmentKey) -> None:
+    def _forget(self, key: AttachmentKey, opened: OpenRecord, entry: CacheEntry | None = None) -> None:
         """Remove what is stored about an attachment: the record last, so that a crash between is finished later."""
-        self.store.cache.remove(key)
-        self.store.journal.remove(key)
+        self.store.cache.remove(key, entry)
+        opened.remove()
 
     # CHECK
 
@@ -255,16 +257,18 @@ class Operations:
         key = rt.check(network.name)
         check_network(network)
         async with self.locked(key.network, key.container_id):
-            known = await self.runner.call(functools.partial(self.store.known, key))
-            for damage in known.problems:
-                _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
-            problem = await self.delete_known(key, known, given=network, rt=rt, limits=Limits(timeout))
+            with self.store.journal.open(key) as opened:
+                known = await self.runner.call(functools.partial(self.store.known, key, opened))
+                for damage in known.problems:
+                    _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
+                problem = await self.delete_known(key, opened, known, given=network, rt=rt, limits=Limits(timeout))
             if problem is not None:
                 _log.warning("deleting %s with the given configuration: %s", "/".join(key), problem)
 
     async def delete_known(
         self,
         key: AttachmentKey,
+        opened: OpenRecord,
         known: Known,
         *,
         given: NetworkConfigList | None,
@@ -280,17 +284,16 @@ class Operations:
         if network is None:
             raise problem or AttachmentNotFoundError(*key)
         prev_result = prev_result_for_delete(known.entry, network.cni_version)
-        with self.store.journal.open(key) as record:
-            job = Job(network, stored_runtime_conf(known, rt), limits, record.note_plugin, prev_result)
-            await self.runner.call(functools.partial(self._begin_delete, job, known, record))
-            try:
-                await self.caller.delete(job)
-            except CNIError:
-                if known.entry is None and known.record is None:
-                    # Nothing is known to be there: the caller may try again, and nothing is left to recover.
-                    self.store.journal.remove(key)
-                raise
-        await self.runner.call(functools.partial(self._forget_deleted, key))
+        job = Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result)
+        await self.runner.call(functools.partial(self._begin_delete, job, opened, known))
+        try:
+            await self.caller.delete(job)
+        except CNIError:
+            if known.entry is None and known.record is None:
+                # Nothing is known to be there: the caller may try again, and nothing is left to recover.
+                opened.remove()
+            raise
+        await self.runner.call(functools.partial(self._forget_deleted, key, opened, known))
         return problem
 
     def _end_left_behind(self, known: Known, record: Record) -> None:
@@ -300,14 +303,14 @@ class Operations:
         else:
             end_noted(record)
 
-    def _forget_deleted(self, key: AttachmentKey) -> None:
+    def _forget_deleted(self, key: AttachmentKey, opened: OpenRecord, known: Known) -> None:
         """Forget what every plugin has deleted. A disk that is full or read-only keeps it, for a later DEL or GC."""
         try:
-            self._forget(key)
+            self._forget(key, opened, known.entry)
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 
-    def _begin_delete(self, job: Job, known: Known, opened: OpenRecord) -> None:
+    def _begin_delete(self, job: Job, opened: OpenRecord, known: Known) -> None:
         """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""
         if known.record is not None:
             self._end_left_behind(known, known.record)
@@ -315,7 +318,7 @@ class Operations:
         try:
             if not opened.mark(State.DELETING):
                 record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.DELETING)
-                self.store.journal.begin(record)
+                opened.begin(record)
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
 

@@ -95,10 +95,13 @@ class Record:
     boot_id: str = ""
     time: float = 0.0
 
-    @property
-    def runtime_conf(self) -> RuntimeConf:
-        """What the plugins are called with to finish it: with the namespace only while that is still the same one."""
-        netns = self.netns if netns_identity(self.netns) == self.identity else ""
+    def runtime_conf(self, netns: str = "") -> RuntimeConf:
+        """Return what the plugins are called with to finish it.
+
+        :param netns: the namespace; else it is the stored one, while that is still the same.
+        """
+        if not netns and self.netns and netns_identity(self.netns) == self.identity:
+            netns = self.netns
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
     def is_unfinished(self, *, has_result: bool) -> bool:

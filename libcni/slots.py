@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE
-from libcni.storage import Folder, Place
+from libcni.files import OpenFile
+from libcni.storage import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,10 @@ class _SlotFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
         os.close(self.descriptor)
 
     def look(self, name: str) -> tuple[_Slot | None, list[int]]:
@@ -115,6 +120,31 @@ class _SlotFile:
             offset += _SCAN_SIZE
 
 
+class _OpenSlot(OpenFile):
+    """A slot that is open."""
+
+    def __init__(self, folder: SlotFolder, name: str, *, place: OpenFolder, descriptor: int, slot: _Slot) -> None:
+        super().__init__(folder, name, place=place, descriptor=descriptor)
+        self._slots = folder
+        self._start = slot.number * SLOT_SIZE
+        self._content_start = self._start + len(name.encode()) + len(_END_OF_NAME)
+
+    def read(self) -> bytes:
+        """Return its content, as :meth:`OpenFile.read`."""
+        size = self._start + SLOT_SIZE - self._content_start
+        return os.pread(self._descriptor, size, self._content_start).rstrip(_FREE)
+
+    def patch(self, data: bytes, offset: int, *, durable: bool = False) -> None:
+        """Overwrite a few bytes in place, as :meth:`OpenFile.patch`."""
+        self._folder.operations.overwrite(self._descriptor, data, self._content_start + offset)
+        if durable:
+            self._slots.sync_slots(self._place, self._descriptor)
+
+    def remove(self) -> None:
+        """Remove it, as :meth:`OpenFile.remove`."""
+        self._folder.operations.overwrite(self._descriptor, _FREE, self._start)
+
+
 class SlotFolder(Folder):
     """A folder of small files, each with one writer at a time, who holds a lock for its name.
 
@@ -126,20 +156,37 @@ class SlotFolder(Folder):
 
         A power loss meanwhile may leave a part of it, which the content must tell.
         """
-        folder = self.open(create=True)
-        block = (name.encode() + _END_OF_NAME + data).ljust(SLOT_SIZE, _FREE)
-        if len(block) > SLOT_SIZE or not self._create_in_slot(folder, name, block):
-            super().create(name, data)
+        opened = self.create_opened(name, data)
+        if opened is not None:
+            opened.close()
 
-    def _create_in_slot(self, folder: OpenFolder, name: str, block: bytes) -> bool:
-        with self._open_slots(folder) or self._make_slots(folder) as file:
+    def create_opened(self, name: str, data: bytes) -> OpenFile | None:
+        """Write a whole new file, as :meth:`create`, and return it opened."""
+        block = (name.encode() + _END_OF_NAME + data).ljust(SLOT_SIZE, _FREE)
+        if len(block) <= SLOT_SIZE:
+            slot = self._create_in_slot(name, block)
+            if slot is not None:
+                return slot
+        super().create(name, data)
+        return super().open_file(name)
+
+    def _create_in_slot(self, name: str, block: bytes) -> OpenFile | None:
+        folder = self.open(create=True)
+        file = self._open_slots(folder) or self._make_slots(folder)
+        opened: OpenFile | None = None
+        try:
             found, free = file.look(name)
             if found is not None or _exists(name, folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-            is_written = any(self._fill_slot(file.descriptor, number * SLOT_SIZE, block) for number in free)
-            if is_written and self.durable:
-                self._sync(folder, file.descriptor)
-        return is_written
+            number = next((each for each in free if self._fill_slot(file.descriptor, each * SLOT_SIZE, block)), None)
+            if number is not None:
+                self.sync_slots(folder, file.descriptor)
+                slot = _Slot(number, block)
+                opened = _OpenSlot(self, name, place=folder, descriptor=file.descriptor, slot=slot)
+        finally:
+            if opened is None:
+                file.close()
+        return opened
 
     def _fill_slot(self, descriptor: int, offset: int, block: bytes) -> bool:
         """Write a slot, unless somebody else has just done it, or is about to."""
@@ -152,9 +199,6 @@ class SlotFolder(Folder):
             return is_free
         finally:
             unlock_bytes(descriptor)
-
-    def _sync(self, folder: OpenFolder, descriptor: int) -> None:
-        folder.content.sync(lambda: self.operations.sync(descriptor))
 
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
         try:
@@ -202,14 +246,21 @@ class SlotFolder(Folder):
         with file:
             return slot.content
 
-    def open_to_change(self, name: str) -> Place | None:
-        """Open a file to be changed in place, or return ``None``, as :meth:`Folder.open_to_change`."""
+    def open_file(self, name: str) -> OpenFile | None:
+        """Open a file to be changed in place, or return ``None``, as :meth:`Folder.open_file`."""
         found = self._find(name)
         if found is None:
-            return super().open_to_change(name)
+            return super().open_file(name)
         folder, file, slot = found
-        start = slot.number * SLOT_SIZE + len(slot.data) - len(slot.data.partition(_END_OF_NAME)[2])
-        return Place(file.descriptor, start, lambda: self._sync(folder, file.descriptor))
+        return _OpenSlot(self, name, place=folder, descriptor=file.descriptor, slot=slot)
+
+    def sync_slots(self, folder: OpenFolder, descriptor: int) -> None:
+        """Bring the slots to the disk, when the folder is durable.
+
+        :raises OSError: if that fails.
+        """
+        if self.durable:
+            folder.content.sync(lambda: self.operations.sync(descriptor))
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
         """Remove a file and say whether it was there, as :meth:`Folder.remove`."""
@@ -219,8 +270,8 @@ class SlotFolder(Folder):
         folder, file, slot = found
         with file:
             self.operations.overwrite(file.descriptor, _FREE, slot.number * SLOT_SIZE)
-            if durable and self.durable:
-                self._sync(folder, file.descriptor)
+            if durable:
+                self.sync_slots(folder, file.descriptor)
         return True
 
     def move_to(self, other: Folder, name: str, new_name: str) -> None:

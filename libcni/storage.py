@@ -10,34 +10,33 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import itertools
 import os
 import stat
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from libcni.disk import FILE_MODE, OpenFolder
-from libcni.errors import CacheError, NoRoomError
+from libcni.errors import CacheError
+from libcni.files import (
+    CHANGE_FILE,
+    READ_FILE,
+    OpenFile,
+    is_own_temporary,
+    is_temporary,
+    lock_temporary,
+    read_file,
+    temporary_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from libcni.disk import FileOperations
 
-__all__ = ["Folder", "Place", "is_name_too_long", "is_temporary", "write_error"]
+__all__ = ["Folder"]
 
 FOLDER_MODE = 0o700
 PARENT_MODE = 0o755
 """Of a folder above the cache directory that has to be made first."""
-
-NAME_MAX = 255
-"""Bytes in a file name, on every Linux file system that is in use for this."""
-
-READ_LIMIT = 64 * 1024 * 1024
-"""Bytes: a larger file is not one of the library's."""
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
 
 _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 """What is gone, a link or a socket, when a file is opened: nothing that was written here."""
@@ -46,21 +45,6 @@ _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENO
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# Without blocking: a pipe in place of a file would otherwise wait for a reader for ever.
-_CHANGE_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_temporary_numbers = itertools.count()
-
-# Tells names of this process from those of an earlier one with its process id: in a container that is always 1.
-_PROCESS_TOKEN = f"{time.time_ns():x}"
-
-
-class Place(NamedTuple):
-    """Where the content of an open file is, to be changed in place; the descriptor is the caller's to close."""
-
-    descriptor: int
-    start: int
-    sync: Callable[[], object]
 
 
 class Folder:
@@ -143,7 +127,7 @@ class Folder:
         """
         try:
             folder = self.open()
-            return _read(name, folder.descriptor)
+            return read_file(name, folder.descriptor)
         except FileNotFoundError:
             return None
 
@@ -183,6 +167,11 @@ class Folder:
         if not (self._has_unnamed and self._create_unnamed(folder, name, data)):
             self._write_beside(folder, name, data, give_name=give_name)
         self.sync_names(folder)
+
+    def create_opened(self, name: str, data: bytes) -> OpenFile | None:
+        """Write a whole new file, as :meth:`create`, and return it opened, unless somebody has removed it meanwhile."""
+        self.create(name, data)
+        return self.open_file(name)
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a whole file, whatever has its name: beside its place, synced, renamed, and the folder synced.
@@ -225,7 +214,7 @@ class Folder:
         return self._has_unnamed
 
     def _write_beside(self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]) -> None:
-        beside = _temporary_name(name)
+        beside = temporary_name(name)
         opened: list[int] = []
         # All of it inside: a KeyboardInterrupt may come between any two steps, also just after the file was made.
         try:
@@ -251,30 +240,20 @@ class Folder:
         """Make a temporary file; the lock on it lasts as long as it is open, and tells that its writer lives."""
         while True:
             descriptor = self.operations.create(name, folder.descriptor)
-            if _lock_temporary(descriptor):
+            if lock_temporary(descriptor):
                 return descriptor
 
-    def open_to_change(self, name: str) -> Place | None:
-        """Open a file whose bytes are to be changed in place, or return ``None`` when it does not exist.
+    def open_file(self, name: str) -> OpenFile | None:
+        """Open a file to be changed in place, or return ``None`` when it does not exist.
 
         :raises OSError: if it cannot be opened, or is a link.
         """
         try:
             folder = self.open()
-            descriptor = os.open(name, _CHANGE_FILE, dir_fd=folder.descriptor)
+            descriptor = os.open(name, CHANGE_FILE, dir_fd=folder.descriptor)
         except FileNotFoundError:
             return None
-        return Place(descriptor, 0, lambda: self.operations.sync(descriptor))
-
-    def patch(self, place: Place, data: bytes, offset: int, *, durable: bool) -> None:
-        """Overwrite a few bytes of an open file in place, within one disk sector.
-
-        :param offset: in bytes, from the start of the content.
-        :raises OSError: if that fails.
-        """
-        self.operations.overwrite(place.descriptor, data, place.start + offset)
-        if durable and self.durable:
-            place.sync()
+        return OpenFile(self, name, place=folder, descriptor=descriptor)
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
         """Remove a file and say whether it was there; ``durable`` makes sure that it does not come back.
@@ -305,13 +284,13 @@ class Folder:
 
         :raises OSError: if the folder cannot be read.
         """
-        return [name for name in self.names() if _is_own_temporary(name) and self._remove_if_left(name)]
+        return [name for name in self.names() if is_own_temporary(name) and self._remove_if_left(name)]
 
     def _remove_if_left(self, name: str) -> bool:
         """Remove a temporary file whose writer is gone, which a process id would not tell across namespaces."""
         folder = self.open()
         try:
-            descriptor = os.open(name, _OPEN_FILE, dir_fd=folder.descriptor)
+            descriptor = os.open(name, READ_FILE, dir_fd=folder.descriptor)
         except OSError as error:
             if error.errno in _NOT_OURS:
                 return False
@@ -323,59 +302,3 @@ class Folder:
             return False
         finally:
             os.close(descriptor)
-
-
-def _temporary_name(name: str) -> str:
-    """Return a name for a file until it is complete, which nobody else uses."""
-    return f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
-
-
-def _lock_temporary(descriptor: int) -> bool:
-    """Lock a temporary file, which tells that its writer lives; close it when it was swept away before that."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    if os.fstat(descriptor).st_nlink:
-        return True
-    os.close(descriptor)
-    return False
-
-
-def write_error(error: OSError, path: str, change: str) -> CacheError:
-    """Return the error for a file that could not be changed.
-
-    :param change: what could not be done, as a participle: "written".
-    """
-    kind = NoRoomError if error.errno in NO_ROOM else CacheError
-    return kind(path, f"cannot be {change}: {error.strerror or error}")
-
-
-def is_temporary(name: str) -> bool:
-    """Say whether a name is one that :meth:`Folder.replace` uses until a file is complete."""
-    return name.startswith(".") and name.endswith(".tmp")
-
-
-def _is_own_temporary(name: str) -> bool:
-    parts = name.rsplit(".", 4)
-    return is_temporary(name) and len(parts) == 5 and parts[1].isdigit()  # noqa: PLR2004 -- name, pid, token, number, "tmp"
-
-
-def is_name_too_long(name: str) -> bool:
-    """Say whether no file can have that name."""
-    return len(os.fsencode(name)) > NAME_MAX
-
-
-def _read(name: str, folder: int) -> bytes:
-    descriptor = os.open(name, _OPEN_FILE, dir_fd=folder)
-    try:
-        size = _regular(os.fstat(descriptor)).st_size
-        chunks: list[bytes] = []
-        while chunk := os.read(descriptor, size + 1):
-            chunks.append(chunk)
-    finally:
-        os.close(descriptor)
-    return b"".join(chunks)
-
-
-def _regular(status: os.stat_result) -> os.stat_result:
-    if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
-        raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
-    return status

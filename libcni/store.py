@@ -17,7 +17,7 @@ from libcni.document import parse_object
 from libcni.errors import CacheError, CNIError
 from libcni.journal import Journal
 from libcni.locks import Locks
-from libcni.results import Result
+from libcni.results import check_result
 from libcni.slots import SlotFolder
 from libcni.storage import Folder
 from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.cache import CacheEntry
     from libcni.config import PluginConfig
+    from libcni.journal import OpenRecord
     from libcni.record import Record
 
 __all__ = [
@@ -55,8 +56,11 @@ class Store:
         # The first folder that is made, and the cache directory with it, is this one: it is made as the others are.
         self.locks = Locks(folder("locks"))
 
-    def known(self, key: AttachmentKey) -> Known:
-        """Read what is stored about an attachment; nothing that is damaged stops a DEL."""
+    def known(self, key: AttachmentKey, opened: OpenRecord | None = None) -> Known:
+        """Read what is stored about an attachment; nothing that is damaged stops a DEL.
+
+        :param opened: its record, for who holds the lock and is about to change it.
+        """
         problems: list[CacheError] = []
         entry = record = None
         has_file = False
@@ -67,7 +71,7 @@ class Store:
             problems.append(error)
             has_file = True
         try:
-            record = self.journal.find(key)
+            record = self.journal.find(key) if opened is None else opened.find()
         except CacheError as error:
             problems.append(error)
         return Known(entry, record, tuple(problems), has_file)
@@ -146,8 +150,7 @@ def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
     """Return the arguments of the ADD, and the given namespace, or the stored one while it is still the same."""
     record, entry = known.record, known.entry
     if record is not None:
-        stored = record.runtime_conf
-        return replace(stored, netns=rt.netns or stored.netns)
+        return record.runtime_conf(rt.netns)
     if entry is not None:
         return replace(entry.runtime_conf(rt), netns=rt.netns or entry.netns)
     return rt
@@ -155,10 +158,10 @@ def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
 
 def prev_result(entry: CacheEntry, version: str) -> str:
     """Return the stored result as a request carries it: as it was printed, or converted to the version."""
-    if not entry.result:
+    if entry.decoded_result is None:
         return ""
-    result = Result.from_bytes(entry.result, default_version=version)
-    return entry.result if result.cni_version == version else result.as_version(version).to_json()
+    checked = check_result(entry.decoded_result, version)
+    return entry.result if checked.version == version else checked.result().as_version(version).to_json()
 
 
 def prev_result_for_delete(entry: CacheEntry | None, version: str) -> str:

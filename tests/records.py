@@ -12,7 +12,29 @@ from libcni.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from libcni.attachment import AttachmentKey
+    from libcni.journal import Journal
+    from libcni.record import Record, State
+
 _BODY = PLUGIN_OFFSET + 32 + len('","check":"01234567",')
+
+
+def begin_record(journal: Journal, record: Record) -> bool:
+    """Begin an operation, as one that holds the lock."""
+    with journal.open(record.key) as opened:
+        return opened.begin(record)
+
+
+def mark_record(journal: Journal, key: AttachmentKey, state: State) -> bool:
+    """Change the state of a record."""
+    with journal.open(key) as opened:
+        return opened.mark(state)
+
+
+def remove_record(journal: Journal, key: AttachmentKey) -> None:
+    """Remove a record."""
+    with journal.open(key) as opened:
+        opened.remove()
 
 
 def record_names(cache_dir: Path) -> list[str]:

@@ -86,6 +86,8 @@ class Answer:
     text: str
     checked: CheckedResult | None = None
     converted: Result | None = None
+    stdout: bytes = b""
+    """What the plugin printed."""
 
     @property
     def result(self) -> Result:
@@ -154,14 +156,17 @@ def _quoted(data: bytes) -> str:
     return data[-STDERR_QUOTE:].decode("utf-8", "replace").strip()
 
 
-def read_result(invocation: Invocation, output: PluginOutput, version: str) -> Answer:
+def read_result(invocation: Invocation, output: PluginOutput, version: str, *, before: Answer | None = None) -> Answer:
     """Read the result of an ADD, and bring it to the version of the list.
 
     A result in that version goes on as it was printed; one without a version is taken to have it.
 
+    :param before: of the plugin before in the chain: many a plugin prints just that again.
     :raises PluginOutputError: if the plugin printed no result.
     :raises PluginResultError: if what it printed is not a result.
     """
+    if before is not None and output.stdout and before.stdout == output.stdout:
+        return before
     text, document = _read_object(invocation, output, "result")
     if "code" in document and "msg" in document and _RESULT_MEMBERS.isdisjoint(document):
         message = f"exited with status 0 and printed an error: {document['msg']} (code {document['code']})"
@@ -173,10 +178,10 @@ def read_result(invocation: Invocation, output: PluginOutput, version: str) -> A
         raise invocation.error(PluginResultError, error.msg, output, stdout=stdout, field=error.field) from None
     if checked.version != version:
         result = checked.result().as_version(version)
-        return Answer(result.to_json(), converted=result)
+        return Answer(result.to_json(), converted=result, stdout=output.stdout)
     if not document.get("cniVersion"):
         text = join_object({**split_object(text), "cniVersion": dump(version)}.items())
-    return Answer(text.strip(), checked)
+    return Answer(text.strip(), checked, stdout=output.stdout)
 
 
 def _read_object(invocation: Invocation, output: PluginOutput, expected: str) -> tuple[str, JSONObject]:

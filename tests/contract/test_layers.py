@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS: list[list[str]] = [
     ["errors"],
-    ["versions", "identifiers", "document", "frozen", "addresses", "turn"],
+    ["versions", "identifiers", "document", "diagnosis", "frozen", "addresses", "turn"],
     ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config"],
     [
         "loader",
@@ -24,6 +24,7 @@ LAYERS: list[list[str]] = [
         "schema.check",
         "schema",
         "disk",
+        "files",
         "storage",
         "slots",
         "bytelocks",
@@ -40,7 +41,10 @@ LAYERS: list[list[str]] = [
         "invoke.schedule",
         "invoke.tree",
     ],
-    ["leftover", "chain", "operations", "collection", "invoke.spawn", "invoke.process", "invoke.blocking", "invoke.aio"],
+    [
+        *("leftover", "chain", "operations", "collection"),
+        *("invoke.spawn", "invoke.process", "invoke.blocking", "invoke.aio"),
+    ],
     ["api", "async_api", "invoke.delegate"],
     [
         "testing",

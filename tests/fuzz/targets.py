@@ -15,7 +15,7 @@ from libcni.journal import Journal
 from libcni.record import State, record_of
 from libcni.storage import Folder
 from libcni.store import Store, prev_result, prev_result_for_delete, stored_network
-from tests.records import with_check_sum
+from tests.records import begin_record, with_check_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +78,7 @@ def _record() -> bytes:
 
     folder = Writing(b"")
     journal = Journal(folder, folder)
-    journal.begin(record_of(KEY, RT, config=json.dumps(NETWORK).encode(), owner="o", state=State.ADDING))
+    begin_record(journal, record_of(KEY, RT, config=json.dumps(NETWORK).encode(), owner="o", state=State.ADDING))
     return written[0]
 
 
@@ -137,7 +137,7 @@ def record(data: bytes) -> None:
     folder = Held(with_check_sum(data))
     found = Journal(folder, folder).find(KEY)
     if found is not None:
-        found.runtime_conf.check(found.key.network)
+        found.runtime_conf().check(found.key.network)
         found.attachment()
         found.is_unfinished(has_result=False)
 

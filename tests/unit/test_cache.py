@@ -17,7 +17,7 @@ from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.record import RunningPlugin, State, netns_identity, record_of
 from libcni.store import Store
-from tests.records import as_file, sealed
+from tests.records import as_file, begin_record, mark_record, remove_record, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,7 +252,7 @@ def test_folder_that_cannot_be_read_is_a_cache_error(cache: ResultCache, journal
 def record(tmp_path: Path, **members: Any) -> Path:
     """Write a record, then replace members of its document."""
     journal = Store(str(tmp_path), durable=False).journal
-    journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
+    begin_record(journal, record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
     path = as_file(tmp_path)
     if members:
         path.write_bytes(sealed(json.loads(path.read_text()) | members))
@@ -260,7 +260,7 @@ def record(tmp_path: Path, **members: Any) -> Path:
 
 
 def begin(journal: Journal) -> None:
-    assert journal.begin(record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
+    assert begin_record(journal, record_of(KEY, RT, config=CONFIG, owner="owner", state=State.ADDING))
 
 
 def test_record_is_found_as_it_was_begun(journal: Journal) -> None:
@@ -280,7 +280,7 @@ def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Pat
     path = tmp_path / "journal" / "slots" if in_slot else as_file(tmp_path)
     size, inode = path.stat().st_size, path.stat().st_ino
     for state in State:
-        assert journal.mark(KEY, state)
+        assert mark_record(journal, KEY, state)
         with journal.open(KEY) as opened:
             opened.note_plugin(4194303)
             opened.note_plugin(4194304)
@@ -291,26 +291,26 @@ def test_record_changes_in_place_and_stays_whole(journal: Journal, tmp_path: Pat
         assert found.plugin.pid == 4194304
         assert abs(found.plugin.started - time.clock_gettime(time.CLOCK_BOOTTIME)) < 60
     assert (path.stat().st_size, path.stat().st_ino) == (size, inode)
-    journal.remove(KEY)
+    remove_record(journal, KEY)
     assert journal.find(KEY) is None
-    assert journal.mark(KEY, State.DELETING) is False
+    assert mark_record(journal, KEY, State.DELETING) is False
     with journal.open(KEY) as opened:
         opened.note_plugin(1)
-    journal.remove(KEY)
+    remove_record(journal, KEY)
 
 
 def test_record_gives_the_namespace_only_while_it_is_the_same(journal: Journal, tmp_path: Path) -> None:
     netns = tmp_path / "netns"
     netns.touch()
     rt = RuntimeConf("box", str(netns), "eth0")
-    journal.begin(record_of(KEY, rt, config=CONFIG, owner=None, state=State.ADDING))
+    begin_record(journal, record_of(KEY, rt, config=CONFIG, owner=None, state=State.ADDING))
     found = journal.find(KEY)
     assert found is not None
     assert found.identity == netns_identity(str(netns))
-    assert found.runtime_conf == rt
+    assert found.runtime_conf() == rt
     netns.rename(tmp_path / "gone")
     netns.touch()
-    assert found.runtime_conf.netns == ""
+    assert found.runtime_conf().netns == ""
     assert netns_identity("/n\0ul") is None
 
 
@@ -349,7 +349,9 @@ def test_damaged_record_is_a_cache_error_and_stops_nothing_else(
     with pytest.raises(DamagedFileError, match="damaged record"):
         journal.find(KEY)
     other = AttachmentKey("net", "zzz", "eth0")
-    journal.begin(record_of(other, RuntimeConf("zzz", "", "eth0"), config=CONFIG, owner=None, state=State.ADDED))
+    begin_record(
+        journal, record_of(other, RuntimeConf("zzz", "", "eth0"), config=CONFIG, owner=None, state=State.ADDED)
+    )
     found = dict(journal.scan())
     assert isinstance(found[path.name], DamagedFileError)
     assert getattr(found["net@zzz@eth0"], "key", None) == other
@@ -388,8 +390,8 @@ def test_record_that_cannot_be_used_is_a_cache_error(journal: Journal, tmp_path:
     (path / "inside").touch()
     actions: dict[str, Callable[[], object]] = {
         "find": lambda: journal.find(KEY),
-        "mark": lambda: journal.mark(KEY, State.ADDED),
-        "remove": lambda: journal.remove(KEY),
+        "mark": lambda: mark_record(journal, KEY, State.ADDED),
+        "remove": lambda: remove_record(journal, KEY),
     }
     with pytest.raises(CacheError, match="cannot be") as caught:
         actions[action]()
@@ -401,7 +403,7 @@ def test_record_that_is_there_already_is_not_begun_again(journal: Journal, tmp_p
     begin(journal)
     if not in_slot:
         as_file(tmp_path)
-    assert not journal.begin(record_of(KEY, RT, config=b"other", owner=None, state=State.ADDED))
+    assert not begin_record(journal, record_of(KEY, RT, config=b"other", owner=None, state=State.ADDED))
     found = journal.find(KEY)
     assert found is not None
     assert (found.config, found.owner) == (CONFIG, "owner")
@@ -430,7 +432,7 @@ def test_record_that_is_written_anew_while_it_is_read_is_read_again(journal: Jou
 
 def test_sweep_removes_what_dead_writers_left(store: Store, tmp_path: Path) -> None:
     store.cache.store(KEY, RT, config=CONFIG, result=RESULT)
-    store.journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDED))
+    begin_record(store.journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDED))
     mine = os.getpid()
     for name in ("results", "journal"):
         (tmp_path / name / f".x.{mine}.earlier.0.tmp").touch()

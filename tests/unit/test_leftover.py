@@ -14,7 +14,7 @@ from libcni.attachment import AttachmentKey
 from libcni.record import State, record_of
 from libcni.store import Store
 from libcni.testing import ScriptedRunner
-from tests.records import as_file
+from tests.records import as_file, begin_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def test_recovery_ends_a_plugin_before_it_deletes(
 ) -> None:
     cache_dir = tmp_path / "cache"
     journal = Store(str(cache_dir), durable=False).journal
-    journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+    begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
     if is_noted:
         with journal.open(KEY) as opened:
             opened.note_plugin(left_behind.pid)
@@ -61,7 +61,7 @@ def test_recovery_ends_a_plugin_before_it_deletes(
 
 def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:
     journal = Store(str(tmp_path), durable=False).journal
-    journal.begin(record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+    begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
     with subprocess.Popen(["sleep", "60"]) as process:
         try:
             with journal.open(KEY) as opened:

@@ -14,7 +14,8 @@ import pytest
 
 from libcni.disk import FileOperations
 from libcni.errors import CacheError
-from libcni.storage import READ_LIMIT, Folder
+from libcni.files import READ_LIMIT
+from libcni.storage import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,11 @@ def folder(cache_dir: Path, *, durable: bool = False, operations: FileOperations
 
 
 def patch(place: Folder, name: str, data: bytes, offset: int) -> None:
-    opened = place.open_to_change(name)
+    opened = place.open_file(name)
     assert opened is not None
-    place.patch(opened, data, offset, durable=True)
-    os.close(opened.descriptor)
+    opened.patch(data, offset, durable=True)
+    assert opened.read() == place.read(name)
+    opened.close()
 
 
 def mode(path: Path) -> int:
@@ -65,7 +67,7 @@ def test_replace_reads_back_and_leaves_nothing_beside(tmp_path: Path) -> None:
 def test_missing_folder_reads_as_empty(tmp_path: Path) -> None:
     place = folder(tmp_path / "missing")
     assert (place.read("name"), place.names(), place.remove("name")) == (None, [], False)
-    assert place.open_to_change("name") is None
+    assert place.open_file("name") is None
     assert list(place.items()) == []
     assert not (tmp_path / "missing").exists()
 
@@ -147,7 +149,7 @@ def test_links_inside_are_never_followed_and_their_targets_stay(tmp_path: Path) 
     with pytest.raises(OSError, match="symbolic links"):
         place.read("link")
     with pytest.raises(OSError, match="symbolic links"):
-        place.open_to_change("link")
+        place.open_file("link")
     place.replace("link", b"new")
     assert not link.is_symlink()
     assert (place.read("link"), target.read_bytes()) == (b"new", b"precious")
@@ -166,7 +168,7 @@ def test_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         place.names,
         lambda: place.replace("name", b"new"),
         lambda: place.remove("name"),
-        lambda: place.open_to_change("name"),
+        lambda: place.open_file("name"),
     ):
         with pytest.raises(CacheError, match="is not a folder, or is a link"):
             action()
