@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from libcni.attachment import NetworkAttachment
     from libcni.cache import ResultCache
     from libcni.config import NetworkConfigList
-    from libcni.journal import Journal
+    from libcni.journal import Journal, OpenRecord
     from libcni.operations import Operations
 
 __all__ = ["Collector"]
@@ -250,9 +250,8 @@ class Collector:
     async def _delete_one(self, key: AttachmentKey, network: NetworkConfigList | None, limits: Limits) -> _Outcome:
         rt = RuntimeConf(key.container_id, "", key.ifname)
         with self.store.journal.open(key) as opened:
-            known = await self.runner.call(functools.partial(self.store.known, key, opened))
             try:
-                problem = await self.operations.delete_known(key, opened, known, given=network, rt=rt, limits=limits)
+                known, problem = await self.operations.delete_stored(key, opened, given=network, rt=rt, limits=limits)
             except CNIError as error:
                 return _Outcome(None, (error,))
         return _Outcome(known.attachment(), () if problem is None else (problem,))
@@ -303,12 +302,15 @@ class Collector:
 
     async def _finish_locked(self, key: AttachmentKey, limits: Limits) -> bool:
         with self.store.journal.open(key) as opened:
-            known = await self.runner.call(functools.partial(self.store.known, key, opened))
-            if known.record is None or not self._is_unfinished(known.record):
+            if not await self.runner.call(functools.partial(self._is_still_unfinished, opened)):
                 return False
             rt = RuntimeConf(key.container_id, "", key.ifname)
-            await self.operations.delete_known(key, opened, known, given=None, rt=rt, limits=limits)
+            await self.operations.delete_stored(key, opened, given=None, rt=rt, limits=limits)
         return True
+
+    def _is_still_unfinished(self, opened: OpenRecord) -> bool:
+        record = opened.find()
+        return record is not None and self._is_unfinished(record)
 
 
 def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:

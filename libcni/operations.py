@@ -12,7 +12,7 @@ import functools
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.chain import Caller, Job, Limits
 from libcni.errors import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from libcni.store import Known, Store
     from libcni.versions import PluginInfo
 
-__all__ = ["Operations", "cached_config", "cached_result", "check_network"]
+__all__ = ["Deletion", "Operations", "cached_config", "cached_result", "check_network"]
 
 _log = logging.getLogger("libcni")
 
@@ -61,6 +61,13 @@ _LOCK_POLL = (0.001, 0.05)
 
 _INSIST = 2.0
 """Seconds: longer than nearly every operation, and short for one that waits."""
+
+
+class Deletion(NamedTuple):
+    """What was known of a deleted attachment, and why the given configuration was taken although one is stored."""
+
+    known: Known
+    problem: CNIError | None
 
 
 class Operations:
@@ -258,43 +265,62 @@ class Operations:
         check_network(network)
         async with self.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
-                known = await self.runner.call(functools.partial(self.store.known, key, opened))
-                for damage in known.problems:
-                    _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
-                problem = await self.delete_known(key, opened, known, given=network, rt=rt, limits=Limits(timeout))
-            if problem is not None:
-                _log.warning("deleting %s with the given configuration: %s", "/".join(key), problem)
+                deletion = await self.delete_stored(key, opened, given=network, rt=rt, limits=Limits(timeout))
+        if deletion.problem is not None:
+            _log.warning("deleted %s with the given configuration: %s", "/".join(key), deletion.problem)
 
-    async def delete_known(
+    async def delete_stored(
         self,
         key: AttachmentKey,
         opened: OpenRecord,
-        known: Known,
         *,
         given: NetworkConfigList | None,
         rt: RuntimeConf,
         limits: Limits,
-    ) -> CNIError | None:
+    ) -> Deletion:
         """Delete an attachment from what is stored about it, or else from what is given; its lock must be held.
 
-        :returns: why the given configuration was taken although one is stored.
         :raises CNIError: if a plugin fails; everything that is stored then stays.
         """
+        begin = functools.partial(self._begin_delete, key, opened, given=given, rt=rt, limits=limits)
+        job, deletion = await self.runner.call(begin)
+        try:
+            await self.caller.delete(job)
+        except CNIError:
+            known = deletion.known
+            if known.entry is None and known.record is None:
+                # Nothing is known to be there: the caller may try again, and nothing is left to recover.
+                opened.remove()
+            raise
+        await self.runner.call(functools.partial(self._forget_deleted, key, opened, deletion.known))
+        return deletion
+
+    def _begin_delete(
+        self,
+        key: AttachmentKey,
+        opened: OpenRecord,
+        *,
+        given: NetworkConfigList | None,
+        rt: RuntimeConf,
+        limits: Limits,
+    ) -> tuple[Job, Deletion]:
+        """Read what is stored, and put the DEL into the journal. On a full disk it goes on without: it makes room."""
+        known = self.store.known(key, opened)
+        for damage in known.problems:
+            _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
         network, problem = stored_network(known, given)
         if network is None:
             raise problem or AttachmentNotFoundError(*key)
         prev_result = prev_result_for_delete(known.entry, network.cni_version)
         job = Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result)
-        await self.runner.call(functools.partial(self._begin_delete, job, opened, known))
+        if known.record is not None:
+            self._end_left_behind(known, known.record)
         try:
-            await self.caller.delete(job)
-        except CNIError:
-            if known.entry is None and known.record is None:
-                # Nothing is known to be there: the caller may try again, and nothing is left to recover.
-                opened.remove()
-            raise
-        await self.runner.call(functools.partial(self._forget_deleted, key, opened, known))
-        return problem
+            if not opened.mark(State.DELETING):
+                opened.begin(record_of(key, job.rt, config=network.raw, owner=self.owner, state=State.DELETING))
+        except CacheError as error:
+            _log.warning("deleting %s without a record: %s", "/".join(key), error)
+        return job, Deletion(known, problem)
 
     def _end_left_behind(self, known: Known, record: Record) -> None:
         """End what a dead process left behind; after an operation that did not finish it may not be noted."""
@@ -309,18 +335,6 @@ class Operations:
             self._forget(key, opened, known.entry)
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
-
-    def _begin_delete(self, job: Job, opened: OpenRecord, known: Known) -> None:
-        """Put the DEL into the journal. On a full disk it goes on without: deleting is what makes room."""
-        if known.record is not None:
-            self._end_left_behind(known, known.record)
-        key = job.key
-        try:
-            if not opened.mark(State.DELETING):
-                record = record_of(key, job.rt, config=job.network.raw, owner=self.owner, state=State.DELETING)
-                opened.begin(record)
-        except CacheError as error:
-            _log.warning("deleting %s without a record: %s", "/".join(key), error)
 
     async def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container."""
