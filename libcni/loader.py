@@ -256,8 +256,9 @@ def load_conf(directory: str | PathLike[str], name: str) -> PluginConfig:
 def _find(paths: Sequence[str], name: str, *, load: Callable[[str], T], problems: list[ConfigError]) -> T | None:
     """Load the first good file with the name; when there is none, say what is wrong with every bad file."""
     passed_over: list[str] = []
+    encoded = name.encode(errors="surrogatepass")  # any text may be asked for, also one that no file can have
     for path in paths:
-        if _cannot_be_named(path, name.encode()):
+        if _cannot_be_named(path, encoded):
             passed_over.append(path)
             continue
         loaded = _collect(load, path, problems)

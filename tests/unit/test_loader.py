@@ -242,7 +242,7 @@ def test_load_from_missing_or_empty_directory_finds_no_configuration(
 
 
 @pytest.mark.parametrize("load", [load_network_conf, load_conf], ids=lambda load: load.__name__)
-@pytest.mark.parametrize("name", ["missing", "../net", ""])
+@pytest.mark.parametrize("name", ["missing", "../net", "", "\udcff"], ids=ascii)
 def test_load_of_unknown_name_is_not_found(tmp_path: Path, load: Callable[[Path, str], object], name: str) -> None:
     write_list(tmp_path / "10.conflist")
     write_plugin(tmp_path / "20.conf")
