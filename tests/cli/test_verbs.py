@@ -74,6 +74,12 @@ def test_default_container_id_is_of_the_absolute_path_and_keeps_links(
     assert place.calls == [f"ADD cnitool-{digest} {path} eth0"]
 
 
+@pytest.mark.parametrize("path", ["//var/run/netns/blue", "/var//run/./netns/red/../blue/", "///var/run/netns/blue"])
+def test_default_container_id_is_of_the_shortest_form_of_a_path(place: Place, path: str) -> None:
+    place.run("add", "dbnet", path)
+    assert place.calls == [f"ADD {DEFAULT_ID} {NETNS} eth0"]
+
+
 def test_bin_dir_may_be_repeated(place: Place) -> None:
     place.run_bare(
         *("--conf-dir", str(place.conf), "--cache-dir", str(place.cache)),
@@ -252,7 +258,7 @@ def test_missing_and_unreadable_directories_are_clear_errors(place: Place) -> No
 
 
 def test_unknown_network_is_a_clear_error(place: Place) -> None:
-    for name in ("other", "../dbnet"):
+    for name in ("other", "../dbnet", os.fsdecode(b"\xff")):
         assert f"no network configuration with name {name!r}" in place.run("add", name, NETNS, status=1).stderr
 
 
@@ -277,6 +283,19 @@ def test_bad_parameter_is_wrong_usage_and_no_plugin_runs(
     result = place.run("add", "dbnet", NETNS, *arguments, "--output", "json", status=2)
     assert message in result.stderr
     assert json.loads(result.stdout)["code"] == 4
+    assert place.calls == []
+
+
+@pytest.mark.parametrize("text", ['{"mac": "secret"', '["secret"]', '{"mac": "secret", "mac": 1}'])
+def test_bad_capability_arguments_are_not_shown(place: Place, text: str) -> None:
+    place.environ["CAP_ARGS"] = text
+    result = place.run("add", "dbnet", NETNS, "--output", "json", status=2)
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("verb", ["add", "check", "del"])
+def test_empty_namespace_path_is_refused_and_never_the_current_directory(place: Place, verb: str) -> None:
+    assert "invalid netns ''" in place.run(verb, "dbnet", "", status=2).stderr
     assert place.calls == []
 
 
