@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from libcni.document import dump
 from libcni.errors import InvalidParameterError
 from libcni.frozen import FrozenDict, freeze
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args, is_encodable
+from libcni.identifiers import (
+    check_container_id,
+    check_interface_name,
+    check_network_name,
+    check_pairs,
+    format_args,
+    is_encodable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +61,8 @@ class RuntimeConf:
     ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order.
     ``capability_args`` maps a capability to its JSON value; a plugin gets those it declares. Arguments may be secret
     and stay out of ``repr()``.
+
+    :raises InvalidParameterError: if ``args`` are not pairs of texts.
     """
 
     container_id: str
@@ -63,7 +72,7 @@ class RuntimeConf:
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "args", tuple((key, value) for key, value in self.args))
+        object.__setattr__(self, "args", check_pairs("args", self.args))
         object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
 
     def check(self, network: str) -> AttachmentKey:
@@ -81,7 +90,7 @@ class RuntimeConf:
             dump(self.capability_args)
         except ValueError as error:
             # The value may be a secret: the message names the kind of mistake only.
-            raise InvalidParameterError("capability_args", sorted(self.capability_args), str(error)) from None
+            raise InvalidParameterError("capability_args", sorted(map(str, self.capability_args)), str(error)) from None
         return key
 
 

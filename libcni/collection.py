@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
 from libcni.cache import CacheEntry
 from libcni.chain import Limits
-from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name
+from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError
+from libcni.identifiers import check_container_id, check_interface_name, check_network_name, check_pairs
 from libcni.journal import Record, State
 from libcni.locks import container_lock, network_lock
 from libcni.operations import check_network
@@ -229,8 +229,16 @@ class Collector:
         try:
             problem = await self.operations.delete_known(key, known, given=network, rt=rt, limits=limits)
         except CNIError as error:
-            return _Outcome(None, (error,))
-        return _Outcome(known.attachment(), () if problem is None else (problem,))
+            return _Outcome(None, (self._with_subject(key, error),))
+        return _Outcome(known.attachment(), () if problem is None else (self._with_subject(key, problem),))
+
+    def _with_subject(self, key: AttachmentKey, error: CNIError) -> CNIError:
+        """Say whose stored configuration is damaged, which the mistake in it does not tell."""
+        if not isinstance(error, ConfigError):
+            return error
+        subject = f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}"
+        reason = f"the stored configuration of {subject} is damaged: {error}"
+        return DamagedFileError(self.store.cache.folder.cache_dir, reason)
 
     # Recovery
 
@@ -277,12 +285,14 @@ class Collector:
                 rt = RuntimeConf(key.container_id, "", key.ifname)
                 await self.operations.delete_known(key, known, given=None, rt=rt, limits=limits)
         except CNIError as error:
-            return Recovery(*key, done=False, error=error)
+            return Recovery(*key, done=False, error=self._with_subject(key, error))
         return Recovery(*key, done=True)
 
 
 def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:
-    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in keep)
+    # What is not understood here would be deleted.
+    pairs = check_pairs("valid_attachments", keep)
+    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in pairs)
     for item in wanted:
         check_container_id(item.container_id)
         check_interface_name(item.ifname)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,6 +64,20 @@ def test_gc_needs_the_keep_list(make: Callable[..., Runtime], runner: ScriptedRu
 def test_gc_checks_the_names_in_the_keep_list(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
     with pytest.raises(InvalidParameterError):
         make(runner).gc_network_list(network("one"), [GCAttachment("../x", "eth0")])
+
+
+@pytest.mark.parametrize(
+    "keep", [["a1"], ["box"], "a1", {"a1": "eth0"}, [("a1", "eth0", "x")], [("a1", 1)], [None]], ids=repr
+)
+def test_gc_refuses_a_keep_list_that_could_be_misread(
+    make: Callable[..., Runtime], runner: ScriptedRunner, keep: Any
+) -> None:
+    runtime = make(runner)
+    add(runtime, "a1")
+    with pytest.raises(InvalidParameterError) as caught:
+        runtime.gc_network_list(network("one"), keep)
+    assert caught.value.name == "valid_attachments"
+    assert runner.history == [("ADD", "one")]
 
 
 def test_gc_below_1_1_0_deletes_and_does_not_ask(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
@@ -139,7 +153,9 @@ def test_gc_with_damaged_stored_configuration_uses_the_given_one(
         path.write_text(text.replace(config, "e30="))
     with pytest.raises(CNIErrorGroup) as caught:
         runtime.gc_network_list(network("given"), [])
-    assert "type: is required" in str(caught.value)
+    for text in ("'a'", "'eth0'", "'net'", "type: is required"):
+        assert text in str(caught.value)
+    assert isinstance(caught.value.exceptions[0], CacheError)
     assert ("DEL", "given") in runner.history
     assert runtime.get_cached_attachments() == []
 
