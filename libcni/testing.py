@@ -17,8 +17,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 from libcni.document import dump, parse
-from libcni.errors import CNIError, PluginNotFoundError
-from libcni.identifiers import parse_args
+from libcni.errors import CNIError, InvalidParameterError, PluginNotFoundError
+from libcni.identifiers import parse_args, plugin_type_problem
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS
 from libcni.invoke.plugin import PluginOutput
 
@@ -156,6 +156,9 @@ class ScriptedRunner(_InPlace):
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return a path that names the plugin; nothing needs to be there."""
+        problem = plugin_type_problem(plugin)
+        if problem is not None:
+            raise InvalidParameterError("plugin", plugin, problem)
         if plugin in self.missing:
             raise PluginNotFoundError(f"not found in {', '.join(paths)}", paths=paths, plugin=plugin)
         return f"/scripted/{plugin}"

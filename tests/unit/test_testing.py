@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from libcni import AsyncCNIConfig, CNIConfig, GCAttachment, PluginError, PluginNotFoundError, RuntimeConf
+from libcni import (
+    AsyncCNIConfig,
+    CNIConfig,
+    GCAttachment,
+    InvalidParameterError,
+    PluginError,
+    PluginNotFoundError,
+    RuntimeConf,
+)
 from libcni import network_conf_from_bytes as parse
 from libcni.invoke import AnyioRunner, BlockingRunner
 from libcni.testing import RecordingRunner, ReplayError, ReplayRunner, ScriptedRunner, failure, success
@@ -139,6 +147,12 @@ def test_scripted_call_shows_what_the_plugin_would_see(tmp_path: Path) -> None:
     assert call.request == {"cniVersion": "1.1.0", "name": "net", "type": "real"}
     with pytest.raises(PluginNotFoundError):
         runner.find("absent", ["/bin"])
+
+
+@pytest.mark.parametrize("name", ["../bridge", "a/b", "", ".."])
+def test_scripted_lookup_refuses_what_a_real_one_refuses(name: str) -> None:
+    with pytest.raises(InvalidParameterError):
+        ScriptedRunner().find(name, ["/opt/cni/bin"])
 
 
 def test_scripted_exception_is_raised() -> None:
