@@ -92,9 +92,10 @@ def test_lock_of_another_process_names_it_and_dies_with_it(made: Locks, tmp_path
         held.release()
 
 
-def test_operation_waits_no_longer_than_told_and_names_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0])
+def test_operation_waits_no_longer_than_told_and_names_the_process(tmp_path: Path, seconds: float) -> None:
     runner = ScriptedRunner()
-    config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=0.05, durable=False)
+    config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=seconds, durable=False)
     with other_process(tmp_path, NAME) as process:
         with pytest.raises(LockTimeoutError) as caught:
             config.add_network_list(NETWORK, RT)
