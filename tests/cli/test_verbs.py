@@ -179,6 +179,27 @@ def test_gc_with_neither_keep_nor_all_is_refused(place: Place) -> None:
     assert place.calls == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--output", "json", "gc", "dbnet"),
+        ("gc", "dbnet", "--output", "json"),
+        ("--output", "json", "gc", "dbnet", "--keep", "one"),
+        ("--output", "json", "add", "dbnet"),
+        ("add", "dbnet", "--output", "json"),
+        ("--output", "json", "add", "dbnet", NETNS, "--unknown"),
+        ("--output", "json", "unknown"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_for_programs_is_an_error_document_too(place: Place, arguments: tuple[str, ...]) -> None:
+    result = place.run(*arguments, status=2)
+    document = json.loads(result.stdout)
+    assert document["code"] == 4
+    assert document["msg"] in result.stderr
+    assert place.calls == []
+
+
 def test_gc_deletes_what_is_not_kept(place: Place) -> None:
     _added(place, "one", "two", "three")
     result = place.run("gc", "dbnet", "--keep", "one/eth0", "--keep", "three/eth0")
