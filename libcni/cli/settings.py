@@ -140,17 +140,30 @@ def _positive(_context: click.Context, _parameter: click.Parameter, value: float
     return value
 
 
+def _named(
+    _context: click.Context, _parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    # What a script makes of a variable that is not set must not mean the default directory.
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise click.BadParameter("must not be empty")
+    return value
+
+
 _OPTIONS = (
     click.option(
-        "--conf-dir", metavar="DIR", help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]"
+        "--conf-dir",
+        metavar="DIR",
+        callback=_named,
+        help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]",
     ),
     click.option(
         "--bin-dir",
         metavar="DIR",
         multiple=True,
+        callback=_named,
         help=f"Plugins; may be repeated. [${CNI_PATH}; {', '.join(DEFAULT_BIN_DIRS)}]",
     ),
-    click.option("--cache-dir", metavar="DIR", help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
+    click.option("--cache-dir", metavar="DIR", callback=_named, help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
     click.option("--container-id", metavar="ID", help="Container id. [cnitool- and a digest of the namespace path]"),
     click.option(
         "-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"

@@ -327,6 +327,12 @@ def test_empty_name_is_refused_and_never_replaced_by_the_default(place: Place, o
     assert place.calls == []
 
 
+@pytest.mark.parametrize("option", ["--conf-dir", "--bin-dir", "--cache-dir"])
+def test_empty_directory_is_refused_and_never_replaced_by_the_default(place: Place, option: str) -> None:
+    for arguments in (["gc", "dbnet", "--all", option, ""], [option, "", "gc", "dbnet", "--all"]):
+        assert option in place.run_bare(*arguments, status=2).stderr
+
+
 def test_namespace_path_that_is_no_utf_8_is_passed_on(place: Place) -> None:
     path = os.fsdecode(b"/run/netns/\xff")
     place.run("add", "dbnet", path)
