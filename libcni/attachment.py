@@ -96,7 +96,7 @@ class RuntimeConf:
 
 @dataclass(frozen=True, slots=True)
 class NetworkAttachment:
-    """One stored attachment: ``network`` is the name, ``config`` the stored configuration document."""
+    """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document."""
 
     container_id: str
     network: str
@@ -106,6 +106,10 @@ class NetworkAttachment:
     cni_args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     result: Result | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cni_args", tuple(self.cni_args))
+        object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
 
     @property
     def key(self) -> AttachmentKey:
