@@ -8,7 +8,7 @@ counterpart: ``libcni/conf.go`` and the request part of ``libcni/api.go``. Sourc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -162,8 +162,12 @@ class PluginConfig:
 class NetworkConfigList:
     """A network: a named list of plugins.
 
-    ``cni_version`` is the version that was chosen. ``raw`` is the effective JSON document, drop-in plugins included.
-    ``source`` is the file it came from, which does not count in a comparison.
+    ``cni_version`` is the version that was chosen. ``raw`` is the effective JSON document, drop-in plugins included: it
+    is what a later DEL works from, so one that says something else than the other fields, as after
+    :func:`dataclasses.replace`, is brought in line with them. ``source`` is the file it came from, which does not count
+    in a comparison.
+
+    :param is_effective: ``raw`` is known to say the same as the other fields.
     """
 
     name: str
@@ -174,9 +178,45 @@ class NetworkConfigList:
     disable_gc: bool = False
     load_only_inlined_plugins: bool = False
     source: FilePath | None = field(default=None, compare=False)
+    is_effective: InitVar[bool] = field(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, is_effective: bool) -> None:
         object.__setattr__(self, "plugins", tuple(self.plugins))
+        if not is_effective and not _is_effective(self):
+            object.__setattr__(self, "raw", _document_of(self))
+
+
+def _is_effective(network: NetworkConfigList) -> bool:
+    """Say whether the document of a network says the same as its fields."""
+    if len(network.plugins) == 1 and network.raw == network.plugins[0].raw:
+        plugin = network.plugins[0]  # in the format of a single plugin
+        return (network.name, network.cni_version) == (plugin.name, plugin.version)
+    try:
+        return parse_network(network.raw) == network
+    except ConfigError:
+        return False
+
+
+def _document_of(network: NetworkConfigList) -> bytes:
+    """Write the document of a network anew: the members that only others know stay."""
+    try:
+        members = split_object(decode_text(network.raw)) if "type" not in parse_object(network.raw) else {}
+    except DocumentError:
+        members = {}
+    members.pop("cniVersions", None)
+    members |= {
+        "cniVersion": dump(network.cni_version),
+        "name": dump(network.name),
+        "disableCheck": dump(network.disable_check),
+        "disableGC": dump(network.disable_gc),
+        "loadOnlyInlinedPlugins": dump(network.load_only_inlined_plugins),
+        "plugins": _encoded_plugins(network.plugins),
+    }
+    return join_object(members.items()).encode()
+
+
+def _encoded_plugins(plugins: Iterable[PluginConfig]) -> str:
+    return "[" + ",".join([decode_text(plugin.raw).strip() for plugin in plugins]) + "]"
 
 
 PluginConfigs = tuple[PluginConfig, ...]
@@ -200,6 +240,7 @@ def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkC
         disable_gc=model.disableGC,
         load_only_inlined_plugins=model.loadOnlyInlinedPlugins,
         source=source,
+        is_effective=True,
     )
 
 
@@ -239,7 +280,7 @@ def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig
         return network
     plugins = [*network.plugins, *dropped_in]
     members = split_object(decode_text(network.raw))
-    members["plugins"] = "[" + ",".join([decode_text(plugin.raw).strip() for plugin in plugins]) + "]"
+    members["plugins"] = _encoded_plugins(plugins)
     return NetworkConfigList(
         name=network.name,
         cni_version=network.cni_version,
@@ -249,6 +290,7 @@ def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig
         disable_gc=network.disable_gc,
         load_only_inlined_plugins=network.load_only_inlined_plugins,
         source=network.source,
+        is_effective=True,
     )
 
 
@@ -268,6 +310,7 @@ def conf_list_from_conf(plugin_config: PluginConfig, source: FilePath | None = N
         plugins=(plugin_config,),
         raw=join_object(members).encode(),
         source=source,
+        is_effective=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from libcni import (
     InvalidParameterError,
     PluginError,
     PluginNotFoundError,
+    inject_conf,
 )
 from libcni.testing import ScriptedRunner, failure, success
 
@@ -208,6 +210,20 @@ def test_recover_finishes_an_add_that_was_cut_off(
     assert runner.history[2:] == [("DEL", "two"), ("DEL", "one")]
     assert runner.calls[-1].environment["CNI_ARGS"] == "K=V"
     assert runtime.recover() == []
+
+
+def test_recover_deletes_what_was_added_with_a_changed_network(
+    make: Callable[..., Runtime], runner: ScriptedRunner
+) -> None:
+    given = network("one", "two")
+    changed = replace(given, plugins=[inject_conf(plugin, {"own": 1}) for plugin in given.plugins])
+    runner.answer("two", "ADD", failure(1, "no"))
+    runtime = make(runner)
+    with pytest.raises(PluginError):
+        runtime.add_network_list(changed, attachment(), rollback=False)
+    assert [report.done for report in runtime.recover()] == [True]
+    deleted = [(call.plugin, call.request["own"]) for call in runner.calls if call.command == "DEL"]
+    assert deleted == [("two", 1), ("one", 1)]
 
 
 def test_recover_keeps_what_it_cannot_finish_and_says_why(

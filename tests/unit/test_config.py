@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -351,6 +352,34 @@ def test_network_made_by_hand_is_a_network() -> None:
     made = NetworkConfigList("dbnet", "0.4.0", [plugin], b"{}")
     assert made.plugins == (plugin,)
     assert made == conf_list_from_conf(plugin)
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"", b"nonsense", b'{"type": "other", "name": "dbnet"}', b'{"plugins": [1]}'])
+def test_network_made_by_hand_has_a_document_that_says_the_same(raw: bytes) -> None:
+    plugins = [conf_from_bytes(PLUGIN), conf_from_bytes('{"type": "b", "mtu": 1.50}')]
+    made = NetworkConfigList("dbnet", "0.4.0", plugins, raw, disable_check=True)
+    assert network_conf_from_bytes(made.raw) == made
+    assert b'"mtu": 1.50' in made.raw
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"cni_version": "0.4.0"},
+        {"plugins": [conf_from_bytes(PLUGIN)]},
+        {"disable_check": True},
+        {"disable_gc": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_network_has_a_changed_document(change: dict[str, Any]) -> None:
+    given = network_conf_from_bytes(network(cniVersions=["1.0.0", "1.1.0"], own=1))
+    changed = replace(given, **change)
+    assert changed != given
+    assert network_conf_from_bytes(changed.raw) == changed
+    assert b'"own"' in changed.raw
+    assert replace(given, source=None).raw == given.raw
 
 
 def test_gc_request_lists_what_to_keep_under_both_names() -> None:
