@@ -19,6 +19,7 @@ from libcni.identifiers import (
     check_pairs,
     format_args,
     is_encodable,
+    is_text,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class RuntimeConf:
 
         :raises InvalidParameterError: if a name, a path, an argument or a capability argument is not allowed.
         """
+        for name in ("container_id", "netns", "ifname"):
+            if not is_text(getattr(self, name)):
+                raise InvalidParameterError(name, getattr(self, name), "must be text")
         key = AttachmentKey(network, self.container_id, self.ifname)
         key.check()
         if not is_encodable(self.netns):

@@ -24,6 +24,7 @@ __all__ = [
     "format_args",
     "interface_name_problem",
     "is_encodable",
+    "is_text",
     "network_name_problem",
     "parse_args",
     "plugin_type_problem",
@@ -141,14 +142,15 @@ def check_pairs(parameter: str, items: Iterable[object]) -> tuple[tuple[str, str
 
 
 def _is_pair(item: object) -> TypeGuard[Sequence[str]]:
-    return _is_sequence(item) and len(item) == 2 and all(map(_is_text, item))  # noqa: PLR2004 -- a pair
+    return _is_sequence(item) and len(item) == 2 and all(map(is_text, item))  # noqa: PLR2004 -- a pair
 
 
 def _is_sequence(item: object) -> TypeGuard[Sequence[object]]:
     return isinstance(item, Sequence) and not isinstance(item, str)
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Say whether a value is what its type promises, which nobody has checked."""
     return isinstance(value, str)
 
 

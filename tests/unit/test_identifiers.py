@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,15 @@ def test_runtime_conf_check_names_the_bad_parameter(rt: RuntimeConf, parameter: 
     with pytest.raises(InvalidParameterError) as caught:
         rt.check("net")
     assert caught.value.name == parameter
+
+
+@pytest.mark.parametrize("name", ["container_id", "netns", "ifname"])
+@pytest.mark.parametrize("value", [None, b"x", 5, Path("x")], ids=repr)
+def test_runtime_conf_check_refuses_what_is_no_text(name: str, value: Any) -> None:
+    rt = RuntimeConf(**({"container_id": "box", "netns": "/ns", "ifname": "eth0"} | {name: value}))
+    with pytest.raises(InvalidParameterError, match="must be text") as caught:
+        rt.check("net")
+    assert caught.value.name == name
 
 
 @pytest.mark.parametrize(
