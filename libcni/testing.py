@@ -178,7 +178,7 @@ class ScriptedRunner(_InPlace):
 
 
 class ReplayError(CNIError):
-    """A call was made for which the recording has no execution left."""
+    """A call was made for which the recording has no execution left, or the file is no recording."""
 
 
 _OUTPUT_TEXTS = ("stdout", "stderr")
@@ -225,18 +225,24 @@ class ReplayRunner(_InPlace):
 
     :param path: of a file that :class:`RecordingRunner` wrote.
     :raises OSError: if it cannot be read.
+    :raises ReplayError: if it is something else.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.calls: list[ScriptedCall] = []
         self._recorded: dict[tuple[str, ...], deque[PluginOutput]] = defaultdict(deque)
         self._plugins: set[str] = set()
-        for line in Path(path).read_text(encoding="ascii").splitlines():
-            record = json.loads(line)
-            fields = record["output"]
-            output = PluginOutput(**fields | {name: _decoded(fields[name]) for name in _OUTPUT_TEXTS})
-            self._plugins.add(record["plugin"])
-            self._recorded[_identity(record["plugin"], record["environment"])].append(output)
+        for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise ReplayError(f"{path}: line {number} is not a recorded execution: {error!r}") from None
+
+    def _take(self, record: dict[str, Any]) -> None:
+        fields = record["output"]
+        output = PluginOutput(**fields | {name: _decoded(fields[name]) for name in _OUTPUT_TEXTS})
+        self._plugins.add(record["plugin"])
+        self._recorded[_identity(record["plugin"], record["environment"])].append(output)
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return a path that names the plugin, if the recording has it."""

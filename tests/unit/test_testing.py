@@ -114,6 +114,16 @@ def test_replay_of_missing_file_is_an_os_error(tmp_path: Path) -> None:
         ReplayRunner(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"{}", b"5", b"\xff", b'{"plugin": "a", "environment": {}, "output": {"stdout": {}}}']
+)
+def test_replay_of_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(ReplayError, match="line 1 is not a recorded execution"):
+        ReplayRunner(path)
+
+
 def test_recording_is_private(tmp_path: Path, bin_dir: Path) -> None:
     path = tmp_path / "recording.jsonl"
     recorder = RecordingRunner(BlockingRunner(), path)
