@@ -36,7 +36,7 @@ class AsyncCNIConfig(Config):
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
     :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
-        or a number of seconds is not positive.
+        or another argument makes no sense.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen
