@@ -235,13 +235,20 @@ def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkC
         name=model.name,
         cni_version=_choose_version(text, model, source),
         plugins=[_plugin(item.encode(), plugin) for item, plugin in zip(raw_plugins, model.plugins, strict=True)],
-        raw=text.encode(),
+        raw=(_without_type(text) if "type" in document else text).encode(),
         disable_check=model.disableCheck,
         disable_gc=model.disableGC,
         load_only_inlined_plugins=model.loadOnlyInlinedPlugins,
         source=source,
         is_effective=True,
     )
+
+
+def _without_type(text: str) -> str:
+    """Leave out a member that says nothing in a list: a stored document that has it is taken for that of one plugin."""
+    members = split_object(text)
+    del members["type"]
+    return join_object(members.items())
 
 
 def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginConfig:

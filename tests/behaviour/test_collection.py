@@ -226,6 +226,13 @@ def test_recover_deletes_what_was_added_with_a_changed_network(
     assert deleted == [("two", 1), ("one", 1)]
 
 
+def test_list_that_has_a_type_is_deleted_as_a_list(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
+    runtime = make(runner)
+    runtime.add_network_list(network("one", "two", type="other"), attachment())
+    assert len(runtime.gc_networks([], [])) == 1
+    assert runner.history[2:] == [("DEL", "two"), ("DEL", "one")]
+
+
 def test_recover_keeps_what_it_cannot_finish_and_says_why(
     make: Callable[..., Runtime],
     runner: ScriptedRunner,

@@ -240,6 +240,12 @@ def test_keys_are_matched_exactly() -> None:
     assert (loaded.plugins[0].type, loaded.plugins[0].name) == ("a", "")
 
 
+def test_type_of_a_list_means_nothing_and_is_left_out_of_its_document() -> None:
+    loaded = network_conf_from_bytes('{"name": "a", "type": "b", "mtu": 1.50, "plugins": [{"type": "c"}]}')
+    assert [plugin.type for plugin in loaded.plugins] == ["c"]
+    assert loaded.raw == b'{"name":"a","mtu":1.50,"plugins":[{"type": "c"}]}'
+
+
 def test_list_without_the_member_plugins_may_get_some_from_files() -> None:
     assert network_conf_from_bytes(network(plugins=...)).plugins == ()
 
