@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
 from libcni.cache import CacheEntry
 from libcni.chain import Limits
-from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError
+from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name, check_pairs
 from libcni.journal import Record, State
 from libcni.locks import container_lock, network_lock
@@ -85,7 +85,13 @@ class Collector:
         deleted: list[NetworkAttachment] = []
         errors: list[CNIError] = []
         for name, network in targets:
-            done, failed = await self._collect_one(name, network, keep=wanted, timeout=timeout, dry_run=dry_run)
+            try:
+                done, failed = await self._collect_one(name, network, keep=wanted, timeout=timeout, dry_run=dry_run)
+            except LockTimeoutError as error:
+                if not with_unlisted:
+                    raise
+                errors.append(error)  # the other networks are not busy
+                continue
             deleted += done
             errors += failed
         if errors:
