@@ -108,10 +108,9 @@ class Collector:
         dry_run: bool,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         if dry_run:
-            stored = await self.runner.call(functools.partial(self._stored, name, keep))
-            found = [self.store.known(key).attachment() for key in stored.stale]
+            found = await self.runner.call(functools.partial(self._stale_attachments, name, keep))
             damaged = await self.runner.call(self._damaged_files)
-            return [attachment for attachment in found if attachment is not None], [error for _, error in damaged]
+            return found, [error for _, error in damaged]
         subject = f"network {name!r}"
         held = await self.operations.lock(network_lock(name), "", subject=subject)
         try:
@@ -157,6 +156,10 @@ class Collector:
             is_stale = is_ours and GCAttachment(key.container_id, key.ifname) not in keep
             (stale if is_stale else kept).append(key)
         return _Stored(tuple(stale), tuple(kept))
+
+    def _stale_attachments(self, network: str, keep: frozenset[GCAttachment]) -> list[NetworkAttachment]:
+        found = [self.store.known(key).attachment() for key in self._stored(network, keep).stale]
+        return [attachment for attachment in found if attachment is not None]
 
     def _damaged_files(self) -> list[tuple[Callable[[], None], CacheError]]:
         """Return an action that sets aside, and the error, for each file that is damaged.
