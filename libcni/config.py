@@ -111,10 +111,16 @@ class PluginConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginConfig):
             return NotImplemented
+        if self._fields != other._fields:
+            return False
         return self.raw == other.raw or self._canonical == other._canonical
 
     def __hash__(self) -> int:
-        return hash((self.type, self.name, self.cni_version))
+        return hash(self._fields)
+
+    @property
+    def _fields(self) -> tuple[str, str, str]:
+        return self.type, self.name, self.cni_version
 
     @property
     def version(self) -> str:

@@ -360,6 +360,13 @@ def test_network_made_by_hand_is_a_network() -> None:
     assert made == conf_list_from_conf(plugin)
 
 
+@pytest.mark.parametrize("change", [{"type": "b"}, {"name": "b"}, {"cni_version": "0.1.0"}], ids=str)
+def test_changed_plugin_is_another_one(change: dict[str, str]) -> None:
+    given = conf_from_bytes(PLUGIN)
+    assert replace(given, **change) != given  # type: ignore[arg-type]  # texts only
+    assert replace(given) == given
+
+
 @pytest.mark.parametrize("raw", [b"{}", b"", b"nonsense", b'{"type": "other", "name": "dbnet"}', b'{"plugins": [1]}'])
 def test_network_made_by_hand_has_a_document_that_says_the_same(raw: bytes) -> None:
     plugins = [conf_from_bytes(PLUGIN), conf_from_bytes('{"type": "b", "mtu": 1.50}')]
