@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from libcni.chain import Caller
 from libcni.collection import Collector
 from libcni.errors import InvalidParameterError
-from libcni.identifiers import is_encodable
+from libcni.identifiers import is_encodable, is_text
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.operations import Operations, cached_config, cached_result
 from libcni.store import Store, network_of
@@ -73,8 +73,14 @@ class Config:
     ) -> None:
         self.path = _checked_directories(path)
         _check_seconds("timeout", timeout)
-        _check_seconds("lock_timeout", lock_timeout)
-        self.cache_dir = os.fspath(cache_dir)
+        if lock_timeout != 0:  # that is not to wait at all
+            _check_seconds("lock_timeout", lock_timeout)
+        if not os.fspath(cache_dir) or not is_encodable(os.fspath(cache_dir)):
+            raise InvalidParameterError("cache_dir", cache_dir, "no directory can have such a name")
+        if owner is not None and not is_text(owner):
+            raise InvalidParameterError("owner", owner, "must be text")
+        # Absolute: the program may change its directory between an ADD and its DEL.
+        self.cache_dir = os.path.abspath(cache_dir)  # noqa: PTH100 -- text out, and links stay as they are
         self.timeout = timeout
         caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
         store = Store(self.cache_dir, durable=durable)
@@ -119,12 +125,12 @@ class CNIConfig(Config):
     :param cache_dir: where results and records are kept; made with mode 0700 when it is missing.
     :param runner: runs plugins and waits; the blocking one when left out.
     :param timeout: seconds for each plugin execution, ``None`` for no limit.
-    :param lock_timeout: seconds to wait for another operation on the same container, ``None`` for no limit.
+    :param lock_timeout: seconds to wait for another operation on the same container, 0 for none, ``None`` for no limit.
     :param environ: base environment of the plugins; the current one when left out.
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
     :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
-        or a number of seconds is not positive.
+        or another argument makes no sense.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen

@@ -31,12 +31,12 @@ class AsyncCNIConfig(Config):
     :param cache_dir: where results and records are kept; made with mode 0700 when it is missing.
     :param runner: runs plugins and waits; the one for asyncio and trio when left out.
     :param timeout: seconds for each plugin execution, ``None`` for no limit.
-    :param lock_timeout: seconds to wait for another operation on the same container, ``None`` for no limit.
+    :param lock_timeout: seconds to wait for another operation on the same container, 0 for none, ``None`` for no limit.
     :param environ: base environment of the plugins; the current one when left out.
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
     :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
-        or a number of seconds is not positive.
+        or another argument makes no sense.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen

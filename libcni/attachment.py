@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from libcni.document import dump
 from libcni.errors import InvalidParameterError
 from libcni.frozen import FrozenDict, freeze
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name, format_args, is_encodable
+from libcni.identifiers import (
+    check_container_id,
+    check_interface_name,
+    check_network_name,
+    check_pairs,
+    format_args,
+    is_encodable,
+    is_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +62,8 @@ class RuntimeConf:
     ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order.
     ``capability_args`` maps a capability to its JSON value; a plugin gets those it declares. Arguments may be secret
     and stay out of ``repr()``.
+
+    :raises InvalidParameterError: if ``args`` are not pairs of texts.
     """
 
     container_id: str
@@ -64,7 +74,7 @@ class RuntimeConf:
 
     def __post_init__(self) -> None:
         if self.args != ():
-            object.__setattr__(self, "args", tuple([(key, value) for key, value in self.args]))
+            object.__setattr__(self, "args", check_pairs("args", self.args))
         if not isinstance(self.capability_args, FrozenDict):  # which is what was frozen before
             object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
 
@@ -73,6 +83,9 @@ class RuntimeConf:
 
         :raises InvalidParameterError: if a name, a path, an argument or a capability argument is not allowed.
         """
+        for name in ("container_id", "netns", "ifname"):
+            if not is_text(getattr(self, name)):
+                raise InvalidParameterError(name, getattr(self, name), "must be text")
         key = AttachmentKey(network, self.container_id, self.ifname)
         key.check()
         if not is_encodable(self.netns):
@@ -88,12 +101,12 @@ class RuntimeConf:
             dump(self.capability_args)
         except ValueError as error:
             # The value may be a secret: the message names the kind of mistake only.
-            raise InvalidParameterError("capability_args", sorted(self.capability_args), str(error)) from None
+            raise InvalidParameterError("capability_args", sorted(map(str, self.capability_args)), str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkAttachment:
-    """One stored attachment: ``network`` is the name, ``config`` the stored configuration document."""
+    """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document."""
 
     container_id: str
     network: str
@@ -103,6 +116,10 @@ class NetworkAttachment:
     cni_args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     result: Result | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cni_args", tuple(self.cni_args))
+        object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
 
     @property
     def key(self) -> AttachmentKey:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
 from libcni.cache import CacheEntry
 from libcni.chain import Limits
-from libcni.errors import CacheError, CNIError, CNIErrorGroup, DamagedFileError
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name
+from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
+from libcni.identifiers import check_container_id, check_interface_name, check_network_name, check_pairs
 from libcni.locks import container_lock, network_lock
 from libcni.operations import check_network
 from libcni.record import Record, State
@@ -105,7 +105,13 @@ class Collector:
         deleted: list[NetworkAttachment] = []
         errors: list[CNIError] = []
         for name, network in targets:
-            done, failed = await self._collect_one(name, network, keep=wanted, timeout=timeout, dry_run=dry_run)
+            try:
+                done, failed = await self._collect_one(name, network, keep=wanted, timeout=timeout, dry_run=dry_run)
+            except LockTimeoutError as error:
+                if not with_unlisted:
+                    raise
+                errors.append(error)  # the other networks are not busy
+                continue
             deleted += done
             errors += failed
         if errors:
@@ -122,12 +128,11 @@ class Collector:
         dry_run: bool,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         if dry_run:
-            stored = await self.runner.call(functools.partial(self._stored, name, keep))
-            found = [self.store.known(key).attachment() for key in stored.stale]
+            found = await self.runner.call(functools.partial(self._stale_attachments, name, keep))
             damaged = await self.runner.call(self._damaged_files)
-            return [attachment for attachment in found if attachment is not None], [each.error for each in damaged]
+            return found, [each.error for each in damaged]
         subject = f"network {name!r}"
-        held = await self.operations.lock(network_lock(name), "", subject=subject)
+        held = await self.operations.waiter.lock(network_lock(name), "", subject=subject)
         try:
             return await self._collect_locked(name, network, keep=keep, timeout=timeout)
         finally:
@@ -172,6 +177,10 @@ class Collector:
             (stale if is_stale else kept).append(key)
         return _Stored(tuple(stale), tuple(kept))
 
+    def _stale_attachments(self, network: str, keep: frozenset[GCAttachment]) -> list[NetworkAttachment]:
+        found = [self.store.known(key).attachment() for key in self._stored(network, keep).stale]
+        return [attachment for attachment in found if attachment is not None]
+
     def _damaged_files(self) -> list[_Damage]:
         """Return what is damaged.
 
@@ -200,7 +209,7 @@ class Collector:
         works += [(damage.container_id, damage.set_aside) for damage in damaged]
         for container_id, work in works:
             try:
-                held = await self.operations.lock(container_lock(container_id), container_id)
+                held = await self.operations.waiter.lock(container_lock(container_id), container_id)
             except CNIError as error:
                 return [*errors, error]  # another time
             try:
@@ -239,7 +248,7 @@ class Collector:
         """Delete the attachments of one container, whose network is locked already."""
         container_id = keys[0].container_id
         try:
-            held = await self.operations.lock(container_lock(container_id), container_id)
+            held = await self.operations.waiter.lock(container_lock(container_id), container_id)
         except CNIError as error:
             return [_Outcome(None, (error,))]
         try:
@@ -253,8 +262,16 @@ class Collector:
             try:
                 known, problem = await self.operations.delete_stored(key, opened, given=network, rt=rt, limits=limits)
             except CNIError as error:
-                return _Outcome(None, (error,))
-        return _Outcome(known.attachment(), () if problem is None else (problem,))
+                return _Outcome(None, (self._with_subject(key, error),))
+        return _Outcome(known.attachment(), () if problem is None else (self._with_subject(key, problem),))
+
+    def _with_subject(self, key: AttachmentKey, error: CNIError) -> CNIError:
+        """Say whose stored configuration is damaged, which the mistake in it does not tell."""
+        if not isinstance(error, ConfigError):
+            return error
+        subject = f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}"
+        reason = f"the stored configuration of {subject} is damaged: {error}"
+        return DamagedFileError(self.store.cache.folder.cache_dir, reason)
 
     # Recovery
 
@@ -294,10 +311,10 @@ class Collector:
     async def _finish(self, key: AttachmentKey, limits: Limits) -> Recovery | None:
         """Delete one unfinished attachment; nothing, when somebody else has finished it meanwhile."""
         try:
-            async with self.operations.locked(key.network, key.container_id):
+            async with self.operations.waiter.locked(key.network, key.container_id):
                 is_done = await self._finish_locked(key, limits)
         except CNIError as error:
-            return Recovery(*key, done=False, error=error)
+            return Recovery(*key, done=False, error=self._with_subject(key, error))
         return Recovery(*key, done=True) if is_done else None
 
     async def _finish_locked(self, key: AttachmentKey, limits: Limits) -> bool:
@@ -314,7 +331,9 @@ class Collector:
 
 
 def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:
-    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in keep)
+    # What is not understood here would be deleted.
+    pairs = check_pairs("valid_attachments", keep)
+    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in pairs)
     for item in wanted:
         check_container_id(item.container_id)
         check_interface_name(item.ifname)

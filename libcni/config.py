@@ -8,7 +8,7 @@ counterpart: ``libcni/conf.go`` and the request part of ``libcni/api.go``. Sourc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,10 +111,16 @@ class PluginConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginConfig):
             return NotImplemented
+        if self._fields != other._fields:
+            return False
         return self.raw == other.raw or self._canonical == other._canonical
 
     def __hash__(self) -> int:
-        return hash((self.type, self.name, self.cni_version))
+        return hash(self._fields)
+
+    @property
+    def _fields(self) -> tuple[str, str, str]:
+        return self.type, self.name, self.cni_version
 
     @property
     def version(self) -> str:
@@ -162,8 +168,12 @@ class PluginConfig:
 class NetworkConfigList:
     """A network: a named list of plugins.
 
-    ``cni_version`` is the version that was chosen. ``raw`` is the effective JSON document, drop-in plugins included.
-    ``source`` is the file it came from, which does not count in a comparison.
+    ``cni_version`` is the version that was chosen. ``raw`` is the effective JSON document, drop-in plugins included: it
+    is what a later DEL works from, so one that says something else than the other fields, as after
+    :func:`dataclasses.replace`, is brought in line with them. ``source`` is the file it came from, which does not count
+    in a comparison.
+
+    :param is_effective: ``raw`` is known to say the same as the other fields.
     """
 
     name: str
@@ -174,9 +184,45 @@ class NetworkConfigList:
     disable_gc: bool = False
     load_only_inlined_plugins: bool = False
     source: FilePath | None = field(default=None, compare=False)
+    is_effective: InitVar[bool] = field(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, is_effective: bool) -> None:
         object.__setattr__(self, "plugins", tuple(self.plugins))
+        if not is_effective and not _is_effective(self):
+            object.__setattr__(self, "raw", _document_of(self))
+
+
+def _is_effective(network: NetworkConfigList) -> bool:
+    """Say whether the document of a network says the same as its fields."""
+    if len(network.plugins) == 1 and network.raw == network.plugins[0].raw:
+        plugin = network.plugins[0]  # in the format of a single plugin
+        return (network.name, network.cni_version) == (plugin.name, plugin.version)
+    try:
+        return parse_network(network.raw) == network
+    except ConfigError:
+        return False
+
+
+def _document_of(network: NetworkConfigList) -> bytes:
+    """Write the document of a network anew: the members that only others know stay."""
+    try:
+        members = split_object(decode_text(network.raw)) if "type" not in parse_object(network.raw) else {}
+    except DocumentError:
+        members = {}
+    members.pop("cniVersions", None)
+    members |= {
+        "cniVersion": dump(network.cni_version),
+        "name": dump(network.name),
+        "disableCheck": dump(network.disable_check),
+        "disableGC": dump(network.disable_gc),
+        "loadOnlyInlinedPlugins": dump(network.load_only_inlined_plugins),
+        "plugins": _encoded_plugins(network.plugins),
+    }
+    return join_object(members.items()).encode()
+
+
+def _encoded_plugins(plugins: Iterable[PluginConfig]) -> str:
+    return "[" + ",".join([decode_text(plugin.raw).strip() for plugin in plugins]) + "]"
 
 
 PluginConfigs = tuple[PluginConfig, ...]
@@ -195,12 +241,20 @@ def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkC
         name=model.name,
         cni_version=_choose_version(text, model, source),
         plugins=[_plugin(item.encode(), plugin) for item, plugin in zip(raw_plugins, model.plugins, strict=True)],
-        raw=text.encode(),
+        raw=(_without_type(text) if "type" in document else text).encode(),
         disable_check=model.disableCheck,
         disable_gc=model.disableGC,
         load_only_inlined_plugins=model.loadOnlyInlinedPlugins,
         source=source,
+        is_effective=True,
     )
+
+
+def _without_type(text: str) -> str:
+    """Leave out a member that says nothing in a list: a stored document that has it is taken for that of one plugin."""
+    members = split_object(text)
+    del members["type"]
+    return join_object(members.items())
 
 
 def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginConfig:
@@ -239,7 +293,7 @@ def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig
         return network
     plugins = [*network.plugins, *dropped_in]
     members = split_object(decode_text(network.raw))
-    members["plugins"] = "[" + ",".join([decode_text(plugin.raw).strip() for plugin in plugins]) + "]"
+    members["plugins"] = _encoded_plugins(plugins)
     return NetworkConfigList(
         name=network.name,
         cni_version=network.cni_version,
@@ -249,6 +303,7 @@ def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig
         disable_gc=network.disable_gc,
         load_only_inlined_plugins=network.load_only_inlined_plugins,
         source=network.source,
+        is_effective=True,
     )
 
 
@@ -268,6 +323,7 @@ def conf_list_from_conf(plugin_config: PluginConfig, source: FilePath | None = N
         plugins=(plugin_config,),
         raw=join_object(members).encode(),
         source=source,
+        is_effective=True,
     )
 
 

@@ -299,7 +299,7 @@ class PluginError(CNIError):
             text += f": {self.details}"
         if self.code != self.default_code:
             text += f" (code {self.code})"
-        return text
+        return _one_paragraph(text)
 
 
 class PluginNotFoundError(PluginError, LookupError):
@@ -332,7 +332,7 @@ class PluginResultError(PluginOutputError, ResultError):
         self.field = field
 
     def __str__(self) -> str:
-        return f"{self._place()}: {self._summary()}"
+        return _one_paragraph(f"{self._place()}: {self._summary()}")
 
     def _summary(self) -> str:
         return f"invalid result: {self.field}: {self.msg}" if self.field else f"invalid result: {self.msg}"
@@ -427,6 +427,11 @@ class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):  # noqa: N818 -- a grou
 
     def _summary(self) -> str:
         return str(self)
+
+
+def _one_paragraph(text: str) -> str:
+    """Join the lines that a plugin wrote; its fields keep them as they were."""
+    return " ".join([stripped for line in text.splitlines() if (stripped := line.strip())])
 
 
 def _shown(value: object) -> str:

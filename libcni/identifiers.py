@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 from libcni.errors import InvalidParameterError
 
@@ -19,9 +20,11 @@ __all__ = [
     "check_container_id",
     "check_interface_name",
     "check_network_name",
+    "check_pairs",
     "format_args",
     "interface_name_problem",
     "is_encodable",
+    "is_text",
     "network_name_problem",
     "parse_args",
     "plugin_type_problem",
@@ -125,6 +128,37 @@ def check_interface_name(ifname: str) -> None:
 def _check(parameter: str, value: str, problem: str | None) -> None:
     if problem is not None:
         raise InvalidParameterError(parameter, value, problem)
+
+
+def check_pairs(parameter: str, items: Iterable[object]) -> tuple[tuple[str, str], ...]:
+    """Check that every item is a pair of texts, and return the pairs.
+
+    :raises InvalidParameterError: if one is not: a text of two letters can be unpacked like a pair, and means another.
+
+    >>> check_pairs("args", [("A", "1"), ["B", "2"]])
+    (('A', '1'), ('B', '2'))
+    """
+    pairs: list[tuple[str, str]] = []
+    for item in items:
+        if not _is_pair(item):
+            # It may be a secret: the message says which one it is and not what.
+            raise InvalidParameterError(parameter, f"item {len(pairs) + 1}", "is not a pair of texts")
+        first, second = item
+        pairs.append((first, second))
+    return tuple(pairs)
+
+
+def _is_pair(item: object) -> TypeGuard[Sequence[str]]:
+    return _is_sequence(item) and len(item) == 2 and all(map(is_text, item))  # noqa: PLR2004 -- a pair
+
+
+def _is_sequence(item: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(item, Sequence) and not isinstance(item, str)
+
+
+def is_text(value: object) -> bool:
+    """Say whether a value is what its type promises, which nobody has checked."""
+    return isinstance(value, str)
 
 
 def format_args(args: Iterable[tuple[str, str]]) -> str:

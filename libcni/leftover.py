@@ -82,15 +82,28 @@ def _with_environment(record: Record, paths: Sequence[str]) -> Iterator[psutil.P
 
     folders = {os.path.realpath(path) for path in paths}
     wanted = {CNI_CONTAINERID: record.key.container_id, CNI_IFNAME: record.key.ifname}
+    ours = _this_and_its_parents()
     for process in psutil.process_iter():
+        if process.pid in ours:
+            continue
         with suppress(psutil.Error):
             environment = process.environ()
             if any(environment.get(name) != value for name, value in wanted.items()):
                 continue
             # A script's own path is the second argument, after its interpreter's.
             programs = [os.path.realpath(argument) for argument in process.cmdline()[:3] if os.sep in argument]
-            if process.pid != os.getpid() and any(str(PurePath(program).parent) in folders for program in programs):
+            if any(str(PurePath(program).parent) in folders for program in programs):
                 yield process
+
+
+def _this_and_its_parents() -> set[int]:
+    """Return who must not be ended: a plugin may use this library for its container, below a script that starts it."""
+    import psutil
+
+    ours = {os.getpid()}
+    with suppress(psutil.Error):
+        ours.update(parent.pid for parent in psutil.Process().parents())
+    return ours
 
 
 def _end(process: psutil.Process, record: Record) -> None:

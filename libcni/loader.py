@@ -6,6 +6,7 @@ of ``libcni/conf.go``. Source: SPEC 1.1.0, section 1, "Configuration format" and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from libcni.config import append_plugins, conf_list_from_conf, parse_network, parse_plugin
+from libcni.document import DocumentError, decode_text, locate, parse_object
 from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundError, NoConfigsFoundError
 from libcni.identifiers import network_name_problem
 
@@ -157,7 +159,9 @@ def _complete(network: NetworkConfigList, path: Path) -> NetworkConfigList:
         dropped_in = network_plugin_confs_from_files(path.parent, network.name)
     if not network.plugins and not dropped_in:
         folder = path.parent / network.name
-        raise ConfigError(f"no plugins: none in the list, and no .conf file in {folder}", source=path, field="plugins")
+        line, column = locate(decode_text(network.raw), ("plugins",))
+        message = f"no plugins: none in the list, and no .conf file in {folder}"
+        raise ConfigError(message, source=path, field="plugins", line=line, column=column)
     return append_plugins(network, dropped_in)
 
 
@@ -256,8 +260,9 @@ def load_conf(directory: str | PathLike[str], name: str) -> PluginConfig:
 def _find(paths: Sequence[str], name: str, *, load: Callable[[str], T], problems: list[ConfigError]) -> T | None:
     """Load the first good file with the name; when there is none, say what is wrong with every bad file."""
     passed_over: list[str] = []
+    encoded = name.encode(errors="surrogatepass")  # any text may be asked for, also one that no file can have
     for path in paths:
-        if _cannot_be_named(path, name.encode()):
+        if _cannot_be_named(path, encoded):
             passed_over.append(path)
             continue
         loaded = _collect(load, path, problems)
@@ -316,6 +321,15 @@ def load_conf_dir(directory: str | PathLike[str]) -> ConfDir:
             continue
         first = networks.setdefault(network.name, network)
         if first is not network:
-            message = f"network {network.name!r} is already defined in {first.source}, which counts"
-            problems.append(ConfigError(message, source=Path(path), field="name"))
+            problems.append(_second_of_a_name(path, first))
     return ConfDir(networks=tuple(networks.values()), problems=tuple(problems))
+
+
+def _second_of_a_name(path: str, first: NetworkConfigList) -> ConfigError:
+    line = column = None
+    with contextlib.suppress(OSError, ConfigError, DocumentError):  # it may have changed since
+        text = decode_text(read_conf(path))
+        parse_object(text)
+        line, column = locate(text, ("name",))
+    message = f"network {first.name!r} is already defined in {first.source}, which counts"
+    return ConfigError(message, source=Path(path), field="name", line=line, column=column)

@@ -7,7 +7,6 @@ Source: SPEC 1.1.0, section 3, "Execution of Network Configurations".
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import time
@@ -25,29 +24,27 @@ from libcni.errors import (
     ConfigError,
     DamagedFileError,
     IncompatibleVersionError,
-    LockTimeoutError,
     NoRoomError,
 )
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.leftover import end_left_behind, end_noted
-from libcni.locks import container_lock, network_lock
 from libcni.record import State, record_of
 from libcni.results import Result
 from libcni.store import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
+from libcni.waiting import LockWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.cache import CacheEntry
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
-    from libcni.locks import HeldLock
     from libcni.record import Record
     from libcni.store import Known, Store
-    from libcni.versions import PluginInfo
+from libcni.versions import PluginInfo
 
 __all__ = ["Deletion", "Operations", "cached_config", "cached_result", "check_network"]
 
@@ -55,12 +52,6 @@ _log = logging.getLogger("libcni")
 
 ROLLBACK_BUDGET = 60.0
 """Seconds that the deletion of a failed ADD may take in all."""
-
-_LOCK_POLL = (0.001, 0.05)
-"""Seconds between two tries for a lock: the first, doubled up to the last."""
-
-_INSIST = 2.0
-"""Seconds: longer than nearly every operation, and short for one that waits."""
 
 
 class Deletion(NamedTuple):
@@ -77,68 +68,8 @@ class Operations:
         self.caller = caller
         self.runner = caller.runner
         self.store = store
-        self.lock_timeout = lock_timeout
+        self.waiter = LockWaiter(self.runner, store.locks, lock_timeout)
         self.owner = owner
-
-    # Locks
-
-    @contextlib.asynccontextmanager
-    async def locked(self, network: str, container_id: str) -> AsyncGenerator[None]:
-        """Hold off garbage collection of the network and everything else on the container.
-
-        :raises LockTimeoutError: if that is not possible in time.
-        """
-        # Always in this order, which garbage collection follows too.
-        held = await self.lock(network_lock(network), container_id, shared=True)
-        try:
-            await self.lock(container_lock(container_id), container_id, beside=held)
-            yield
-        finally:
-            held.release()
-
-    async def lock(
-        self,
-        name: str,
-        container_id: str,
-        *,
-        shared: bool = False,
-        subject: str = "",
-        beside: HeldLock | None = None,
-    ) -> HeldLock:
-        """Wait for one lock.
-
-        :param subject: what to call busy, when it is not the container.
-        :param beside: what is held already, and is to be released together with it.
-        :raises LockTimeoutError: if it is not free in time.
-        """
-        started = time.monotonic()
-        pause, longest = _LOCK_POLL
-        wanted: HeldLock | None = None
-        try:
-            while True:
-                held = self.store.locks.try_lock(name, shared=shared) if beside is None else beside.also(name)
-                if held is not None:
-                    return held
-                waited = time.monotonic() - started
-                if self.lock_timeout is not None and waited >= self.lock_timeout:
-                    raise LockTimeoutError(container_id, self.store.locks.holder(name), waited, subject=subject)
-                wanted = None if shared else self._insist(name, waited, wanted)
-                await self.runner.sleep(pause)
-                pause = min(pause * 2, longest)
-        finally:
-            if wanted is not None:
-                wanted.release()
-
-    def _insist(self, name: str, waited: float, wanted: HeldLock | None) -> HeldLock | None:
-        """Hold off those who would share a lock, for a while, and let them pass for a while.
-
-        A plugin that hangs keeps its lock until its deadline: others must not wait for it as well all that time.
-        """
-        if waited // _INSIST % 2:
-            if wanted is not None:
-                wanted.release()
-            return None
-        return wanted or self.store.locks.announce(name)
 
     # ADD
 
@@ -151,7 +82,7 @@ class Operations:
         self.store.cache.check_name(key)
         invocations = self.caller.locate("ADD", network, rt)
         record = record_of(key, rt, config=network.raw, owner=self.owner, state=State.ADDING)
-        async with self.locked(key.network, key.container_id):
+        async with self.waiter.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
                 job = Job(network, rt, Limits(timeout), opened)
                 return await self._add(job, opened, record, invocations=invocations, rollback=rollback)
@@ -250,7 +181,7 @@ class Operations:
             return
         if not is_at_least(network.cni_version, CHECK_SINCE):
             raise CheckNotSupportedError(network.cni_version)
-        async with self.locked(key.network, key.container_id):
+        async with self.waiter.locked(key.network, key.container_id):
             entry = await self.runner.call(functools.partial(self.store.cache.find, key))
             if entry is None:
                 raise AttachmentNotFoundError(*key)
@@ -263,7 +194,7 @@ class Operations:
         """Detach a container from a network (SPEC 1.1.0, section 3, "Deleting an attachment")."""
         key = rt.check(network.name)
         check_network(network)
-        async with self.locked(key.network, key.container_id):
+        async with self.waiter.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
                 deletion = await self.delete_stored(key, opened, given=network, rt=rt, limits=Limits(timeout))
         if deletion.problem is not None:

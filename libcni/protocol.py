@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from libcni.document import kind_of
 from libcni.scalars import (
@@ -302,7 +303,7 @@ class NetworkDocument(Document):
     @model_validator(mode="after")
     def _inlined_plugins_are_there(self) -> Self:
         if self.loadOnlyInlinedPlugins and not self.plugins:
-            raise ValueError("loadOnlyInlinedPlugins needs inlined plugins, and there are none")
+            raise PydanticCustomError(_NO_PLUGINS, "loadOnlyInlinedPlugins needs inlined plugins, and there are none")
         return self
 
 
@@ -329,6 +330,8 @@ class CacheDocument(Document):
     """Result of the ADD."""
 
 
+_NO_PLUGINS = "no_plugins"
+
 _EXPECTED = {
     "string_type": "a string",
     "bool_type": "a boolean",
@@ -350,11 +353,14 @@ class Problem(NamedTuple):
 def first_problem(error: ValidationError) -> Problem:
     """Return the first thing that a model rejected."""
     found = error.errors(include_url=False, include_context=False)[0]
-    kind = found["type"]
+    kind, path = found["type"], tuple(found["loc"])
     if kind in _EXPECTED:
         message = f"expected {_EXPECTED[kind]}, found {kind_of(found['input'])}"
     elif kind == "missing":
         message = "is required"
+    elif kind == "too_short" and not found["input"]:
+        message = "must not be empty"
     else:
         message = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return Problem(tuple(found["loc"]), message, kind)
+    # What concerns a whole document has no path of its own.
+    return Problem(("plugins",) if kind == _NO_PLUGINS else path, message, kind)

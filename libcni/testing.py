@@ -17,8 +17,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 from libcni.document import dump, parse
-from libcni.errors import CNIError, PluginNotFoundError
-from libcni.identifiers import parse_args
+from libcni.errors import CNIError, InvalidParameterError, PluginNotFoundError
+from libcni.identifiers import parse_args, plugin_type_problem
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS
 from libcni.invoke.plugin import PluginOutput
 
@@ -156,6 +156,9 @@ class ScriptedRunner(_InPlace):
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return a path that names the plugin; nothing needs to be there."""
+        problem = plugin_type_problem(plugin)
+        if problem is not None:
+            raise InvalidParameterError("plugin", plugin, problem)
         if plugin in self.missing:
             raise PluginNotFoundError(f"not found in {', '.join(paths)}", paths=paths, plugin=plugin)
         return f"/scripted/{plugin}"
@@ -175,7 +178,7 @@ class ScriptedRunner(_InPlace):
 
 
 class ReplayError(CNIError):
-    """A call was made for which the recording has no execution left."""
+    """A call was made for which the recording has no execution left, or the file is no recording."""
 
 
 _OUTPUT_TEXTS = ("stdout", "stderr")
@@ -222,18 +225,24 @@ class ReplayRunner(_InPlace):
 
     :param path: of a file that :class:`RecordingRunner` wrote.
     :raises OSError: if it cannot be read.
+    :raises ReplayError: if it is something else.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.calls: list[ScriptedCall] = []
         self._recorded: dict[tuple[str, ...], deque[PluginOutput]] = defaultdict(deque)
         self._plugins: set[str] = set()
-        for line in Path(path).read_text(encoding="ascii").splitlines():
-            record = json.loads(line)
-            fields = record["output"]
-            output = PluginOutput(**fields | {name: _decoded(fields[name]) for name in _OUTPUT_TEXTS})
-            self._plugins.add(record["plugin"])
-            self._recorded[_identity(record["plugin"], record["environment"])].append(output)
+        for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise ReplayError(f"{path}: line {number} is not a recorded execution: {error!r}") from None
+
+    def _take(self, record: dict[str, Any]) -> None:
+        fields = record["output"]
+        output = PluginOutput(**fields | {name: _decoded(fields[name]) for name in _OUTPUT_TEXTS})
+        self._plugins.add(record["plugin"])
+        self._recorded[_identity(record["plugin"], record["environment"])].append(output)
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return a path that names the plugin, if the recording has it."""

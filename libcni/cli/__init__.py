@@ -11,11 +11,12 @@ def main() -> None:
     """Run ``cnitool`` and exit: 0 done, 1 the operation failed, 2 wrong usage."""
     try:
         from libcni.cli.root import cnitool
-    except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich"}:
+
+        cnitool(prog_name="cnitool")
+    except ModuleNotFoundError as error:  # click at once, rich when a verb asks for it
+        if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise
         from libcni.errors import MissingExtraError
 
         sys.stderr.write(f"cnitool: {MissingExtraError('the command line', 'cli')}\n")
         sys.exit(1)
-    cnitool(prog_name="cnitool")

@@ -15,7 +15,7 @@ import click
 from libcni import __version__
 from libcni.cli.settings import Settings, common_options
 from libcni.document import dump
-from libcni.errors import CNIError, InvalidParameterError
+from libcni.errors import CNIError, ErrorCode, InvalidParameterError
 
 __all__ = ["cnitool"]
 
@@ -57,17 +57,29 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # click writes it to stderr and exits with 2.
+            if _is_json(ctx) or (error.ctx is not None and error.ctx.params.get("output") == "json"):
+                _write_document(CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES))
+            raise
         except (CNIError, OSError) as error:
             _report(error, ctx)
             ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
 
 
+def _is_json(context: click.Context) -> bool:
+    return isinstance(context.obj, Settings) and context.obj.is_json
+
+
+def _write_document(error: CNIError) -> None:
+    click.echo(dump(error.to_dict()))
+
+
 def _report(error: CNIError | OSError, context: click.Context) -> None:
     """Write an error to stderr, and for programs its document to stdout."""
-    settings = context.obj if isinstance(context.obj, Settings) else Settings()
     wrapped = error if isinstance(error, CNIError) else CNIError(str(error))
-    if settings.is_json:
-        click.echo(dump(wrapped.to_dict()))
+    if _is_json(context):
+        _write_document(wrapped)
     lines = [str(wrapped), *getattr(error, "__notes__", ())]
     click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
 

@@ -40,8 +40,8 @@ DEFAULT_IFNAME = "eth0"
 class Settings:
     """What a verb runs with; an option that was not given is ``None``, and its variable or default counts.
 
-    A container id or an interface name that was given empty is no name: a script whose variable is not set must not
-    work on another container.
+    A container id, an interface name or a namespace that was given empty is none: a script whose variable is not set
+    must not work on another container, or on the current directory.
     """
 
     conf_dir: str | None = None
@@ -91,7 +91,9 @@ class Settings:
 
         :raises InvalidParameterError: if a variable makes no sense.
         """
-        path = os.path.abspath(netns)  # noqa: PTH100 -- links must stay as they are: the path is hashed and passed on
+        if not netns:
+            raise InvalidParameterError("netns", netns, "must not be empty")
+        path = _absolute(netns)
         return RuntimeConf(
             container_id=default_container_id(path) if self.container_id is None else self.container_id,
             netns=path,
@@ -99,6 +101,16 @@ class Settings:
             args=parse_args(os.environ.get(CNI_ARGS, "")),
             capability_args=_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")),
         )
+
+
+def _absolute(path: str) -> str:
+    """Return a path as Go's tool makes it absolute: that is hashed and passed on, so links stay as they are.
+
+    >>> _absolute("//var/run/./netns/blue")
+    '/var/run/netns/blue'
+    """
+    # POSIX leaves the meaning of two slashes at the start open, and Python keeps them.
+    return "/" + os.path.abspath(path).lstrip("/")  # noqa: PTH100 -- text in, text out
 
 
 def default_container_id(netns: str) -> str:
@@ -118,7 +130,8 @@ def _capability_args(text: str) -> JSONObject:
     try:
         return parse_object(text)
     except DocumentError as error:
-        raise InvalidParameterError(CAPABILITIES_VARIABLE, text, f"is not a JSON object: {error}") from None
+        # The value may be a secret: the message says where it is wrong, and not what it is.
+        raise InvalidParameterError(CAPABILITIES_VARIABLE, "(not shown)", f"is not a JSON object: {error}") from None
 
 
 def _positive(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
@@ -127,17 +140,30 @@ def _positive(_context: click.Context, _parameter: click.Parameter, value: float
     return value
 
 
+def _named(
+    _context: click.Context, _parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    # What a script makes of a variable that is not set must not mean the default directory.
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise click.BadParameter("must not be empty")
+    return value
+
+
 _OPTIONS = (
     click.option(
-        "--conf-dir", metavar="DIR", help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]"
+        "--conf-dir",
+        metavar="DIR",
+        callback=_named,
+        help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]",
     ),
     click.option(
         "--bin-dir",
         metavar="DIR",
         multiple=True,
+        callback=_named,
         help=f"Plugins; may be repeated. [${CNI_PATH}; {', '.join(DEFAULT_BIN_DIRS)}]",
     ),
-    click.option("--cache-dir", metavar="DIR", help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
+    click.option("--cache-dir", metavar="DIR", callback=_named, help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
     click.option("--container-id", metavar="ID", help="Container id. [cnitool- and a digest of the namespace path]"),
     click.option(
         "-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"

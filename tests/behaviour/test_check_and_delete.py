@@ -225,6 +225,26 @@ def test_delete_without_any_cache_directory_succeeds(make: Callable[..., Runtime
     assert runner.history == [("DEL", "one")]
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_attachment_is_immutable_and_compares_by_value(
+    make: Callable[..., Runtime], runner: ScriptedRunner, is_finished: bool
+) -> None:
+    runtime = make(runner)
+    rt = attachment(args=[("A", "1")], capability_args={"ports": [80]})
+    runtime.add_network_list(network("one"), rt)
+    if not is_finished:
+        runner.answer("one", "DEL", failure(1, "stuck"))
+        with pytest.raises(PluginError):
+            runtime.del_network_list(network("one"), rt)
+    read = runtime.get_cached_attachments if is_finished else runtime.pending
+    (stored,) = read()
+    assert {stored} == set(read())
+    with pytest.raises(TypeError, match="immutable"):
+        stored.capability_args["x"] = 1
+    with pytest.raises(TypeError, match="immutable"):
+        stored.capability_args["ports"].append(81)
+
+
 def test_stored_configuration_of_a_foreign_writer_is_used(
     make: Callable[..., Runtime],
     runner: ScriptedRunner,

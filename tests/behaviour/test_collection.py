@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from libcni import (
     InvalidParameterError,
     PluginError,
     PluginNotFoundError,
+    inject_conf,
 )
 from libcni.testing import ScriptedRunner, failure, success
 from tests.records import as_file, sealed
@@ -66,6 +68,20 @@ def test_gc_needs_the_keep_list(make: Callable[..., Runtime], runner: ScriptedRu
 def test_gc_checks_the_names_in_the_keep_list(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
     with pytest.raises(InvalidParameterError):
         make(runner).gc_network_list(network("one"), [GCAttachment("../x", "eth0")])
+
+
+@pytest.mark.parametrize(
+    "keep", [["a1"], ["box"], "a1", {"a1": "eth0"}, [("a1", "eth0", "x")], [("a1", 1)], [None]], ids=repr
+)
+def test_gc_refuses_a_keep_list_that_could_be_misread(
+    make: Callable[..., Runtime], runner: ScriptedRunner, keep: Any
+) -> None:
+    runtime = make(runner)
+    add(runtime, "a1")
+    with pytest.raises(InvalidParameterError) as caught:
+        runtime.gc_network_list(network("one"), keep)
+    assert caught.value.name == "valid_attachments"
+    assert runner.history == [("ADD", "one")]
 
 
 def test_gc_below_1_1_0_deletes_and_does_not_ask(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
@@ -142,7 +158,9 @@ def test_gc_with_damaged_stored_configuration_uses_the_given_one(
     record.write_bytes(sealed(json.loads(record.read_text()) | {"config": "e30="}))
     with pytest.raises(CNIErrorGroup) as caught:
         runtime.gc_network_list(network("given"), [])
-    assert "type: is required" in str(caught.value)
+    for text in ("'a'", "'eth0'", "'net'", "type: is required"):
+        assert text in str(caught.value)
+    assert isinstance(caught.value.exceptions[0], CacheError)
     assert ("DEL", "given") in runner.history
     assert runtime.get_cached_attachments() == []
 
@@ -195,6 +213,27 @@ def test_recover_finishes_an_add_that_was_cut_off(
     assert runner.history[2:] == [("DEL", "two"), ("DEL", "one")]
     assert runner.calls[-1].environment["CNI_ARGS"] == "K=V"
     assert runtime.recover() == []
+
+
+def test_recover_deletes_what_was_added_with_a_changed_network(
+    make: Callable[..., Runtime], runner: ScriptedRunner
+) -> None:
+    given = network("one", "two")
+    changed = replace(given, plugins=[inject_conf(plugin, {"own": 1}) for plugin in given.plugins])
+    runner.answer("two", "ADD", failure(1, "no"))
+    runtime = make(runner)
+    with pytest.raises(PluginError):
+        runtime.add_network_list(changed, attachment(), rollback=False)
+    assert [report.done for report in runtime.recover()] == [True]
+    deleted = [(call.plugin, call.request["own"]) for call in runner.calls if call.command == "DEL"]
+    assert deleted == [("two", 1), ("one", 1)]
+
+
+def test_list_that_has_a_type_is_deleted_as_a_list(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
+    runtime = make(runner)
+    runtime.add_network_list(network("one", "two", type="other"), attachment())
+    assert len(runtime.gc_networks([], [])) == 1
+    assert runner.history[2:] == [("DEL", "two"), ("DEL", "one")]
 
 
 def test_recover_keeps_what_it_cannot_finish_and_says_why(

@@ -270,12 +270,17 @@ def test_help_and_bad_option_load_little(place: Place) -> None:
     assert {"anyio", "jsonschema", "psutil", "rich"}.isdisjoint(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("missing", "arguments"), [("click", []), ("click", ["networks"]), ("rich", ["conformance", "--help"])]
+)
 def test_missing_extra_is_one_clear_message(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, arguments: list[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("libcni.cli.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "click", None)
+    for name in list(sys.modules):
+        if name.startswith(("libcni.cli.", "libcni.conformance.reports.terminal", f"{missing}.")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr(sys, "argv", ["cnitool", *arguments])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 1

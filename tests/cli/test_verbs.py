@@ -74,6 +74,12 @@ def test_default_container_id_is_of_the_absolute_path_and_keeps_links(
     assert place.calls == [f"ADD cnitool-{digest} {path} eth0"]
 
 
+@pytest.mark.parametrize("path", ["//var/run/netns/blue", "/var//run/./netns/red/../blue/", "///var/run/netns/blue"])
+def test_default_container_id_is_of_the_shortest_form_of_a_path(place: Place, path: str) -> None:
+    place.run("add", "dbnet", path)
+    assert place.calls == [f"ADD {DEFAULT_ID} {NETNS} eth0"]
+
+
 def test_bin_dir_may_be_repeated(place: Place) -> None:
     place.run_bare(
         *("--conf-dir", str(place.conf), "--cache-dir", str(place.cache)),
@@ -173,6 +179,27 @@ def test_gc_with_neither_keep_nor_all_is_refused(place: Place) -> None:
     assert place.calls == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--output", "json", "gc", "dbnet"),
+        ("gc", "dbnet", "--output", "json"),
+        ("--output", "json", "gc", "dbnet", "--keep", "one"),
+        ("--output", "json", "add", "dbnet"),
+        ("add", "dbnet", "--output", "json"),
+        ("--output", "json", "add", "dbnet", NETNS, "--unknown"),
+        ("--output", "json", "unknown"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_for_programs_is_an_error_document_too(place: Place, arguments: tuple[str, ...]) -> None:
+    result = place.run(*arguments, status=2)
+    document = json.loads(result.stdout)
+    assert document["code"] == 4
+    assert document["msg"] in result.stderr
+    assert place.calls == []
+
+
 def test_gc_deletes_what_is_not_kept(place: Place) -> None:
     _added(place, "one", "two", "three")
     result = place.run("gc", "dbnet", "--keep", "one/eth0", "--keep", "three/eth0")
@@ -252,7 +279,7 @@ def test_missing_and_unreadable_directories_are_clear_errors(place: Place) -> No
 
 
 def test_unknown_network_is_a_clear_error(place: Place) -> None:
-    for name in ("other", "../dbnet"):
+    for name in ("other", "../dbnet", os.fsdecode(b"\xff")):
         assert f"no network configuration with name {name!r}" in place.run("add", name, NETNS, status=1).stderr
 
 
@@ -280,11 +307,30 @@ def test_bad_parameter_is_wrong_usage_and_no_plugin_runs(
     assert place.calls == []
 
 
+@pytest.mark.parametrize("text", ['{"mac": "secret"', '["secret"]', '{"mac": "secret", "mac": 1}'])
+def test_bad_capability_arguments_are_not_shown(place: Place, text: str) -> None:
+    place.environ["CAP_ARGS"] = text
+    result = place.run("add", "dbnet", NETNS, "--output", "json", status=2)
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("verb", ["add", "check", "del"])
+def test_empty_namespace_path_is_refused_and_never_the_current_directory(place: Place, verb: str) -> None:
+    assert "invalid netns ''" in place.run(verb, "dbnet", "", status=2).stderr
+    assert place.calls == []
+
+
 @pytest.mark.parametrize(("option", "name"), [("--container-id", "container_id"), ("--ifname", "ifname")])
 def test_empty_name_is_refused_and_never_replaced_by_the_default(place: Place, option: str, name: str) -> None:
     for arguments in (["add", "dbnet", NETNS, option, ""], [option, "", "add", "dbnet", NETNS]):
         assert f"invalid {name} ''" in place.run(*arguments, status=2).stderr
     assert place.calls == []
+
+
+@pytest.mark.parametrize("option", ["--conf-dir", "--bin-dir", "--cache-dir"])
+def test_empty_directory_is_refused_and_never_replaced_by_the_default(place: Place, option: str) -> None:
+    for arguments in (["gc", "dbnet", "--all", option, ""], [option, "", "gc", "dbnet", "--all"]):
+        assert option in place.run_bare(*arguments, status=2).stderr
 
 
 def test_namespace_path_that_is_no_utf_8_is_passed_on(place: Place) -> None:

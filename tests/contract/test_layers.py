@@ -42,7 +42,7 @@ LAYERS: list[list[str]] = [
         "invoke.tree",
     ],
     [
-        *("leftover", "chain", "operations", "collection"),
+        *("leftover", "chain", "waiting", "operations", "collection"),
         *("invoke.spawn", "invoke.process", "invoke.blocking", "invoke.aio"),
     ],
     ["api", "async_api", "invoke.delegate"],

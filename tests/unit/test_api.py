@@ -37,7 +37,11 @@ def call(config: Any, verb: str, *arguments: Any, **options: Any) -> Any:
         ([], {"timeout": 0}, "timeout"),
         ([], {"timeout": -1.5}, "timeout"),
         ([], {"timeout": float("nan")}, "timeout"),
-        ([], {"lock_timeout": 0}, "lock_timeout"),
+        ([], {"lock_timeout": -1}, "lock_timeout"),
+        ([], {"cache_dir": "/var\0"}, "cache_dir"),
+        ([], {"cache_dir": ""}, "cache_dir"),
+        ([], {"owner": 1234}, "owner"),
+        ([], {"lock_timeout": float("nan")}, "lock_timeout"),
         ([], {"environ": {"A=B": "1"}}, "environ"),
         ([], {"environ": {"": "1"}}, "environ"),
         ([], {"environ": {"A": "\0"}}, "environ"),
@@ -69,6 +73,19 @@ def test_directories_may_be_paths_and_environ_is_copied(cls: Callable[..., Any],
     call(config, "get_version_info", "one")
     assert runner.calls[0].environment["CNI_PATH"] == f"{tmp_path}:/second"
     assert runner.calls[0].environment["A"] == "1"
+
+
+@both
+def test_relative_cache_directory_stays_where_it_was(
+    cls: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = cls(["/opt/cni/bin"], cache_dir="cache", runner=ScriptedRunner(), durable=False)
+    call(config, "add_network", PLUGIN, RT)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [item.container_id for item in call(config, "get_cached_attachments")] == ["box"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @both

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,7 +96,7 @@ MISTAKES: dict[str, tuple[str | bytes, str, int, str]] = {
     "name-path": (network(name="../etc"), "name", 1, "must start with a letter or digit"),
     "name-line-break": (network(name="a\n"), "name", 1, "must start with a letter or digit"),
     "plugins-object": (network(plugins={}), "plugins", 1, "expected an array, found an object"),
-    "plugins-empty": (network(plugins=[]), "plugins", 1, "at least 1 item"),
+    "plugins-empty": (network(plugins=[]), "plugins", 1, "must not be empty"),
     "plugins-null": (network(plugins=None), "plugins", 1, "expected an array, found null"),
     "plugin-null": (network(plugins=[None]), "plugins[0]", 1, "expected an object, found null"),
     "plugin-text": (network(plugins=["bridge"]), "plugins[0]", 1, "expected an object, found a string"),
@@ -126,10 +127,15 @@ MISTAKES: dict[str, tuple[str | bytes, str, int, str]] = {
     "disable-check-text": (network(disableCheck="yes"), "disableCheck", 1, "expected true or false"),
     "disable-gc-null": (network(disableGC=None), "disableGC", 1, "expected true or false, found null"),
     "inlined-text": (network(loadOnlyInlinedPlugins="1"), "loadOnlyInlinedPlugins", 1, "expected true or false"),
-    "inlined-without-plugins": (network(plugins=..., loadOnlyInlinedPlugins=True), "", 1, "needs inlined plugins"),
+    "inlined-without-plugins": (
+        network(plugins=..., loadOnlyInlinedPlugins=True),
+        "plugins",
+        1,
+        "needs inlined plugins",
+    ),
     "inlined-text-without-plugins": (
         network(plugins=..., loadOnlyInlinedPlugins="True"),
-        "",
+        "plugins",
         1,
         "needs inlined plugins",
     ),
@@ -232,6 +238,12 @@ def test_keys_are_matched_exactly() -> None:
     loaded = network_conf_from_bytes(network(DisableCheck=True, plugins=[{"type": "a", "TYPE": "b", "Name": "x"}]))
     assert loaded.disable_check is False
     assert (loaded.plugins[0].type, loaded.plugins[0].name) == ("a", "")
+
+
+def test_type_of_a_list_means_nothing_and_is_left_out_of_its_document() -> None:
+    loaded = network_conf_from_bytes('{"name": "a", "type": "b", "mtu": 1.50, "plugins": [{"type": "c"}]}')
+    assert [plugin.type for plugin in loaded.plugins] == ["c"]
+    assert loaded.raw == b'{"name":"a","mtu":1.50,"plugins":[{"type": "c"}]}'
 
 
 def test_list_without_the_member_plugins_may_get_some_from_files() -> None:
@@ -346,6 +358,41 @@ def test_network_made_by_hand_is_a_network() -> None:
     made = NetworkConfigList("dbnet", "0.4.0", [plugin], b"{}")
     assert made.plugins == (plugin,)
     assert made == conf_list_from_conf(plugin)
+
+
+@pytest.mark.parametrize("change", [{"type": "b"}, {"name": "b"}, {"cni_version": "0.1.0"}], ids=str)
+def test_changed_plugin_is_another_one(change: dict[str, str]) -> None:
+    given = conf_from_bytes(PLUGIN)
+    assert replace(given, **change) != given  # type: ignore[arg-type]  # texts only
+    assert replace(given) == given
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"", b"nonsense", b'{"type": "other", "name": "dbnet"}', b'{"plugins": [1]}'])
+def test_network_made_by_hand_has_a_document_that_says_the_same(raw: bytes) -> None:
+    plugins = [conf_from_bytes(PLUGIN), conf_from_bytes('{"type": "b", "mtu": 1.50}')]
+    made = NetworkConfigList("dbnet", "0.4.0", plugins, raw, disable_check=True)
+    assert network_conf_from_bytes(made.raw) == made
+    assert b'"mtu": 1.50' in made.raw
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"cni_version": "0.4.0"},
+        {"plugins": [conf_from_bytes(PLUGIN)]},
+        {"disable_check": True},
+        {"disable_gc": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_network_has_a_changed_document(change: dict[str, Any]) -> None:
+    given = network_conf_from_bytes(network(cniVersions=["1.0.0", "1.1.0"], own=1))
+    changed = replace(given, **change)
+    assert changed != given
+    assert network_conf_from_bytes(changed.raw) == changed
+    assert b'"own"' in changed.raw
+    assert replace(given, source=None).raw == given.raw
 
 
 def test_gc_request_lists_what_to_keep_under_both_names() -> None:

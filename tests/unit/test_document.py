@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -261,7 +262,7 @@ def test_copies_of_frozen_value_are_plain_and_can_be_changed() -> None:
     "text", ["10.1.2.3/24", "10.1.2.3/0", "10.1.2.3/32", "fd00::1/64", "::/0", "::ffff:10.0.0.1/128"]
 )
 def test_parse_cidr_keeps_host_bits(text: str) -> None:
-    assert str(parse_cidr(text).ip) == text.partition("/")[0].replace("::ffff:10.0.0.1", "::ffff:a00:1")
+    assert parse_cidr(text).ip == ip_address(text.partition("/")[0])
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,14 @@ def test_plugin_error_text_names_everything() -> None:
     )
 
 
+@pytest.mark.parametrize("cls", [PluginError, PluginOutputError, PluginResultError])
+def test_plugin_error_text_joins_the_lines_of_a_plugin(cls: type[PluginError]) -> None:
+    error = cls("one:\n  two\r\n\n", **PLACE)
+    assert str(error).endswith("one: two")
+    assert "\n" not in str(CNIErrorGroup("all", [error]))
+    assert error.msg == "one:\n  two\r\n\n"
+
+
 def test_plugin_error_wire_form_is_the_plugins_own() -> None:
     error = PluginError("busy", code=11, details="try again", **PLACE)
     assert error.to_dict() == {"cniVersion": "1.1.0", "code": 11, "msg": "busy", "details": "try again"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from libcni import InvalidParameterError, RuntimeConf
@@ -96,13 +99,35 @@ def test_parse_args_refuses_what_is_no_pair(text: str) -> None:
         (RuntimeConf("box", "/ns", "eth0", [("A", ";")]), "args"),
         (RuntimeConf("box", "/ns", "eth0", (), {"mac": object()}), "capability_args"),
         (RuntimeConf("box", "/ns", "eth0", (), {"mac": float("nan")}), "capability_args"),
+        (RuntimeConf("box", "/ns", "eth0", (), {"mac": object(), 1: "x"}), "capability_args"),  # type: ignore[dict-item]  # that it is told is the point
     ],
-    ids=["container", "ifname", "netns", "netns-surrogate", "args", "capability", "capability-nan"],
+    ids=["container", "ifname", "netns", "netns-surrogate", "args", "capability", "capability-nan", "capability-key"],
 )
 def test_runtime_conf_check_names_the_bad_parameter(rt: RuntimeConf, parameter: str) -> None:
     with pytest.raises(InvalidParameterError) as caught:
         rt.check("net")
     assert caught.value.name == parameter
+
+
+@pytest.mark.parametrize("name", ["container_id", "netns", "ifname"])
+@pytest.mark.parametrize("value", [None, b"x", 5, Path("x")], ids=repr)
+def test_runtime_conf_check_refuses_what_is_no_text(name: str, value: Any) -> None:
+    rt = RuntimeConf(**({"container_id": "box", "netns": "/ns", "ifname": "eth0"} | {name: value}))
+    with pytest.raises(InvalidParameterError, match="must be text") as caught:
+        rt.check("net")
+    assert caught.value.name == name
+
+
+@pytest.mark.parametrize(
+    "args",
+    [{"IP": "secret"}, ["IP"], "AB", [("IP", "secret", "x")], [("IP",)], [("IP", 1)], [None], [b"IP"]],
+    ids=repr,
+)
+def test_runtime_conf_takes_nothing_but_pairs_for_arguments(args: Any) -> None:
+    with pytest.raises(InvalidParameterError, match="is not a pair of texts") as caught:
+        RuntimeConf("box", "/ns", "eth0", args)
+    assert caught.value.name == "args"
+    assert "secret" not in str(caught.value)
 
 
 def test_runtime_conf_check_never_shows_a_secret_value() -> None:

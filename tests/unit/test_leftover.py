@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,24 @@ def test_recovery_ends_a_plugin_before_it_deletes(
     assert left_behind.wait(10) != 0
     assert runner.history == [("DEL", "slow")]
     assert config.pending() == []
+
+
+def test_plugin_that_recovers_its_own_container_does_not_end_itself(tmp_path: Path) -> None:
+    cache_dir, bin_dir = tmp_path / "cache", tmp_path / "bin"
+    journal = Store(str(cache_dir), durable=False).journal
+    begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.NEEDS_DELETE))
+    bin_dir.mkdir()
+    (bin_dir / "meta.py").write_text(
+        "from libcni import CNIConfig\n"
+        "from libcni.testing import ScriptedRunner\n"
+        f"config = CNIConfig([{str(bin_dir)!r}], cache_dir={str(cache_dir)!r}, runner=ScriptedRunner())\n"
+        "print([report.done for report in config.recover()])\n"
+    )
+    (bin_dir / "meta").write_text(f"#!/bin/sh\n{sys.executable} {bin_dir}/meta.py\n")
+    (bin_dir / "meta").chmod(0o755)
+    environ = dict(os.environ) | {"CNI_CONTAINERID": "box", "CNI_IFNAME": "eth0"}
+    done = subprocess.run([str(bin_dir / "meta")], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "[True]\n"), done.stderr
 
 
 def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_file_without_any_plugin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no plugins: none in the list") as caught:
         network_conf_from_file(path)
     assert (caught.value.field, caught.value.source) == ("plugins", path)
+    assert (caught.value.line, caught.value.column) == (1, 1)
 
 
 @pytest.mark.timeout(10)
@@ -242,7 +243,7 @@ def test_load_from_missing_or_empty_directory_finds_no_configuration(
 
 
 @pytest.mark.parametrize("load", [load_network_conf, load_conf], ids=lambda load: load.__name__)
-@pytest.mark.parametrize("name", ["missing", "../net", ""])
+@pytest.mark.parametrize("name", ["missing", "../net", "", "\udcff"], ids=ascii)
 def test_load_of_unknown_name_is_not_found(tmp_path: Path, load: Callable[[Path, str], object], name: str) -> None:
     write_list(tmp_path / "10.conflist")
     write_plugin(tmp_path / "20.conf")
@@ -305,11 +306,12 @@ def test_empty_or_missing_directory_has_no_default(tmp_path: Path) -> None:
 
 def test_second_network_of_one_name_is_a_problem(tmp_path: Path) -> None:
     first = write_list(tmp_path / "10.conflist", "net", "first")
-    second = write_plugin(tmp_path / "20.conf", "net", "second")
+    second = tmp_path / "20.conf"
+    second.write_text('{"type": "second",\n "name": "net"}')
     loaded = load_conf_dir(tmp_path)
     assert [network.plugins[0].type for network in loaded.networks] == ["first"]
     problem = loaded.problems[0]
-    assert (problem.source, problem.field) == (second, "name")
+    assert (problem.source, problem.field, problem.line, problem.column) == (second, "name", 2, 10)
     assert str(first) in problem.msg
 
 

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from libcni import CNIConfig, GCAttachment, LockTimeoutError, RuntimeConf, conf_list_from_bytes
+from libcni import CNIConfig, CNIErrorGroup, GCAttachment, LockTimeoutError, RuntimeConf, conf_list_from_bytes
 from libcni.errors import CacheError
 from libcni.locks import Locks, container_lock, network_lock
 from libcni.store import Store
@@ -92,9 +93,10 @@ def test_lock_of_another_process_names_it_and_dies_with_it(made: Locks, tmp_path
         held.release()
 
 
-def test_operation_waits_no_longer_than_told_and_names_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0])
+def test_operation_waits_no_longer_than_told_and_names_the_process(tmp_path: Path, seconds: float) -> None:
     runner = ScriptedRunner()
-    config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=0.05, durable=False)
+    config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=seconds, durable=False)
     with other_process(tmp_path, NAME) as process:
         with pytest.raises(LockTimeoutError) as caught:
             config.add_network_list(NETWORK, RT)
@@ -114,6 +116,22 @@ def test_garbage_collection_waits_for_the_operations_on_its_network(tmp_path: Pa
     ):
         config.gc_network_list(NETWORK, [GCAttachment("box", "eth0")])
     assert runner.calls == []
+
+
+def test_garbage_collection_of_all_networks_goes_on_when_one_is_busy(tmp_path: Path) -> None:
+    runner = ScriptedRunner()
+    config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=0.05, durable=False)
+    for name in ("net", "other"):
+        config.add_network_list(replace(NETWORK, name=name), RT)
+    with (
+        other_process(tmp_path, network_lock("net"), "shared"),
+        pytest.raises(CNIErrorGroup) as caught,
+    ):
+        config.gc_networks([NETWORK], [])
+    (error,) = caught.value.exceptions
+    assert isinstance(error, LockTimeoutError)
+    assert "network 'net' is busy" in str(error)
+    assert [item.network for item in config.get_cached_attachments()] == ["net"]
 
 
 def test_second_thread_waits_and_learns_who_holds_the_lock(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from libcni import AsyncCNIConfig, CNIConfig, GCAttachment, PluginError, PluginNotFoundError, RuntimeConf
+from libcni import (
+    AsyncCNIConfig,
+    CNIConfig,
+    GCAttachment,
+    InvalidParameterError,
+    PluginError,
+    PluginNotFoundError,
+    RuntimeConf,
+)
 from libcni import network_conf_from_bytes as parse
 from libcni.invoke import AnyioRunner, BlockingRunner
 from libcni.testing import RecordingRunner, ReplayError, ReplayRunner, ScriptedRunner, failure, success
@@ -106,6 +114,16 @@ def test_replay_of_missing_file_is_an_os_error(tmp_path: Path) -> None:
         ReplayRunner(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"{}", b"5", b"\xff", b'{"plugin": "a", "environment": {}, "output": {"stdout": {}}}']
+)
+def test_replay_of_something_else_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(ReplayError, match="line 1 is not a recorded execution"):
+        ReplayRunner(path)
+
+
 def test_recording_is_private(tmp_path: Path, bin_dir: Path) -> None:
     path = tmp_path / "recording.jsonl"
     recorder = RecordingRunner(BlockingRunner(), path)
@@ -139,6 +157,12 @@ def test_scripted_call_shows_what_the_plugin_would_see(tmp_path: Path) -> None:
     assert call.request == {"cniVersion": "1.1.0", "name": "net", "type": "real"}
     with pytest.raises(PluginNotFoundError):
         runner.find("absent", ["/bin"])
+
+
+@pytest.mark.parametrize("name", ["../bridge", "a/b", "", ".."])
+def test_scripted_lookup_refuses_what_a_real_one_refuses(name: str) -> None:
+    with pytest.raises(InvalidParameterError):
+        ScriptedRunner().find(name, ["/opt/cni/bin"])
 
 
 def test_scripted_exception_is_raised() -> None:
