@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni.conformance.catalogue import load_checks
+from libcni.conformance.kernel import firewall
 from libcni.conformance.outcome import Status
 from libcni.conformance.session import Session
 from libcni.conformance.subject import profile_names, ready_subject
@@ -29,7 +30,6 @@ _COMMANDS = {
     "addresses": ["ip", "-brief", "address"],
     "routes": ["ip", "route", "show", "table", "all"],
     "rules": ["ip", "rule"],
-    "firewall": ["nft", "--stateless", "list", "ruleset"],
     "mounts": ["cat", "/proc/self/mounts"],
     "files": ["find", "/run", "/var/lib/cni", "/etc/cni", "/var/tmp", "."],  # the last is where the tests run
 }
@@ -64,6 +64,7 @@ def machine_state() -> dict[str, Any]:
     said["files"] = [path for path in said["files"] if not path.startswith(("./.coverage", "./.git"))]
     return {
         **said,
+        "firewall": list(firewall()),
         "processes": processes(),
         "namespaces": thread_namespaces(),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
