@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -165,6 +168,37 @@ def test_folders_are_made_and_removed_again(tmp_path: Path) -> None:
     with isolation.existing_folders([str(wanted), str(tmp_path)]):
         assert wanted.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_stay_until_the_last_run_has_ended(tmp_path: Path) -> None:
+    wanted, deeper = tmp_path / "a", tmp_path / "a" / "b"
+    with ExitStack() as second:
+        with isolation.existing_folders([str(wanted)]):
+            second.enter_context(isolation.existing_folders([str(deeper)]))
+        assert deeper.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_a_run_that_was_killed_are_removed_by_the_next(tmp_path: Path) -> None:
+    wanted = tmp_path / "a"
+    program = (
+        "import os, signal; from libcni.conformance.isolation import existing_folders\n"
+        f"with existing_folders([{str(wanted)!r}]): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    assert wanted.is_dir()
+
+    with isolation.existing_folders([str(wanted)]):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_somebody_else_stay(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    with isolation.existing_folders([str(tmp_path / "theirs"), str(tmp_path / "ours")]):
+        (tmp_path / "ours" / "file").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs"]
 
 
 @pytest.mark.parametrize("name", profile_names())
