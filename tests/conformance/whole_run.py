@@ -46,7 +46,7 @@ _MAKE_SHARED_CHAIN = frozenset({"firewall", "portmap"})
 def depends_on_timing(plugin: str, check_id: str) -> bool:
     """An ADD that is ended by a signal may be anywhere; whether DEL copes depends on where.
 
-    Two plugins look whether a chain of iptables is there before they make it: of several at once, some fail now and then.
+    Two plugins look whether a chain of iptables is there before they make it: of several at once, one may fail.
     """
     return check_id.startswith("sigterm-") or (plugin in _MAKE_SHARED_CHAIN and check_id.startswith("parallel-"))
 

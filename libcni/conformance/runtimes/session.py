@@ -60,7 +60,7 @@ class RuntimeSession(Session):
 
     def _lab(self, subject: Subject, probe: Probe, machine: Machine) -> Lab:
         deadline = time.monotonic() + self.limit
-        return RuntimeLab(subject, probe, machine, deadline, self._running.add, self._is_cancelled.is_set)
+        return RuntimeLab(subject, probe, machine, deadline, self._running, self._is_cancelled.is_set)
 
 
 @dataclass
