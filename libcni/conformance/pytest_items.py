@@ -15,7 +15,7 @@ import pytest
 
 from libcni.conformance import isolation, kernel
 from libcni.conformance.catalogue import load_checks
-from libcni.conformance.outcome import BAD, Status
+from libcni.conformance.outcome import Status, bad_statuses
 from libcni.conformance.reports.text import evidence_text
 from libcni.conformance.session import Job, Session, private_folders, reason_to_skip
 from libcni.conformance.subject import load_subject
@@ -23,6 +23,7 @@ from libcni.conformance.subject import load_subject
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from libcni.conformance.outcome import Outcome
     from libcni.conformance.subject import Subject
 
 __all__ = ["ConformanceFailure", "ConformanceItem", "make_items"]
@@ -51,12 +52,11 @@ def make_items(session: pytest.Session, files: Sequence[str], bin_dirs: Sequence
 
 
 def _located(subject: Subject, bin_dirs: Sequence[str]) -> Subject:
-    """Take a path in the description as relative to its file, as a repository has it."""
+    """Say where the plugin and its delegates are."""
     folders = tuple(os.fspath(Path(folder).absolute()) for folder in bin_dirs)
     if "/" not in subject.plugin:
         return replace(subject, bin_dirs=(*folders, *DEFAULT_BIN_DIRS))
-    path = (Path(subject.source).parent / subject.plugin).absolute()
-    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *folders, *DEFAULT_BIN_DIRS))
+    return replace(subject, bin_dirs=(str(Path(subject.plugin).parent), *folders, *DEFAULT_BIN_DIRS))
 
 
 class ConformanceFailure(Exception):  # noqa: N818 -- it is a verdict, and pytest shows its text only
@@ -77,14 +77,23 @@ class ConformanceItem(pytest.Item):
         reason = reason_to_skip(job.subject, job.probe, job.check)
         if reason is not None:
             pytest.skip(reason)
-        with isolation.existing_folders(private_folders([job.subject])), ThreadPoolExecutor(1) as pool:
-            outcome = pool.submit(self._runner.perform, job).result()
+        outcome = self._perform()
         if outcome.status is Status.SKIPPED:
             pytest.skip(outcome.reason)
         if outcome.status in {Status.WARNED, Status.KNOWN}:
             pytest.xfail(f"{outcome.status}: {outcome.reason or outcome.seen}")
-        if outcome.status in BAD:
+        if outcome.status in bad_statuses():
             raise ConformanceFailure(evidence_text(outcome))
+
+    def _perform(self) -> Outcome:
+        """Run the check in a thread; Ctrl-C ends what it started, and the thread with it."""
+        job = self._job
+        with isolation.existing_folders(private_folders([job.subject])), ThreadPoolExecutor(1) as pool:
+            try:
+                return pool.submit(self._runner.perform, job).result()
+            except KeyboardInterrupt:
+                self._runner.cancel()
+                raise
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: object, **__: object) -> str:
         """Show the evidence, without a traceback through this library."""

@@ -145,16 +145,17 @@ def default_subject(plugin: str, kind: Kind) -> Subject:
 
 
 def load_subject(path: str | Path) -> Subject:
-    """Read the description of a plugin.
+    """Read the description of a plugin; a relative path of the plugin counts from the file.
 
     :raises OSError: if the file cannot be read.
     :raises ConfigError: if it is not TOML (or JSON, by its suffix), or says something that cannot be.
     """
     source = Path(path)
-    text = source.read_text(encoding="utf-8")
+    data = source.read_bytes()
     try:
+        text = data.decode("utf-8")
         document: object = json.loads(text) if source.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(error), source=source) from None
     if not _is_mapping(document):
         raise ConfigError("must be an object", source=source)
@@ -194,6 +195,8 @@ def _subject(document: Mapping[str, Any], source: Path) -> Subject:
     if problem:
         raise ConfigError(problem, source=source, field="ifname")
     _check_reasons(values, source)
+    if "/" in values["plugin"]:
+        values["plugin"] = str((source.parent / values["plugin"]).absolute())
     return Subject(**values, source=str(source))
 
 

@@ -133,6 +133,13 @@ def test_cancelled_session_starts_nothing(plugins: Path) -> None:
     assert len(report.outcomes) < 10
 
 
+def test_processes_that_have_ended_are_forgotten(plugins: Path) -> None:
+    session = Session()
+    session.run([bench.subject("interface", plugins)], select(load_checks(), ["version", "stdin-pieces"]))
+
+    assert not session._running, "cancelling would signal processes that got these numbers since"
+
+
 def test_plugin_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for plugin in (str(tmp_path / "absent"), "absent"):
         with pytest.raises(PluginNotFoundError):
@@ -232,6 +239,13 @@ def test_description_with_a_mistake_is_refused(tmp_path: Path, text: str, part: 
     path.write_text(text)
 
     with pytest.raises(ConfigError, match=part):
+        load_subject(path)
+
+
+def test_description_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "conformance.toml"
+    path.write_bytes(b'plugin = "\xff"\n')
+    with pytest.raises(ConfigError, match="decode"):
         load_subject(path)
 
 
