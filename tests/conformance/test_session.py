@@ -231,7 +231,14 @@ def test_unknown_plugin_has_no_ready_description() -> None:
         ('plugin = "x"\nprofile = "ipam"\nifname = "a/b"', "ifname"),
         ('plugin = "x"\nprofile = "ipam"\nmore = 1', "is not a member"),
         ('plugin = "x"\nprofile = "ipam"\nprepare = "x"', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nprepare = [1]', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nseconds = 0', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nseconds = true', "must not be"),
         ('plugin = "x"\nprofile = "ipam"\n[known]\na = ""', "needs a reason"),
+        ('plugin = "x"\nprofile = "ipam"\n[known]\ndel-twise = "so"', "known.del-twise.*is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[known]\n"del-*" = "so"', "is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[ignore]\ncollection = "so"', "is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[ignore]\n"zz-*" = "so"', "is the beginning of no check"),
     ],
 )
 def test_description_with_a_mistake_is_refused(tmp_path: Path, text: str, part: str) -> None:
