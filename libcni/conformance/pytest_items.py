@@ -19,6 +19,7 @@ from libcni.conformance.outcome import Status, bad_statuses
 from libcni.conformance.reports.text import evidence_text
 from libcni.conformance.session import Job, Session, private_folders, reason_to_skip
 from libcni.conformance.subject import load_subject
+from libcni.errors import CNIError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,21 +35,29 @@ DEFAULT_BIN_DIRS = ("/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni")
 def make_items(session: pytest.Session, files: Sequence[str], bin_dirs: Sequence[str]) -> Iterator[pytest.Item]:
     """Make a test for every check of the plugins that the files describe.
 
-    :raises ConfigError: if a description cannot be used.
-    :raises PluginNotFoundError: if a plugin is not there.
+    :raises pytest.UsageError: if a description cannot be used, a plugin is not there, or a tool is missing.
     """
+    runner = Session()
+    try:
+        jobs = _jobs(runner, files, bin_dirs)
+    except (CNIError, OSError) as error:
+        raise pytest.UsageError(str(error)) from None
+    for job in jobs:
+        name = f"{job.subject.name}::{job.check.id}"
+        item: ConformanceItem = ConformanceItem.from_parent(session, name=name, job=job, runner=runner)  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it so
+        yield item
+
+
+def _jobs(runner: Session, files: Sequence[str], bin_dirs: Sequence[str]) -> list[Job]:
     if isolation.is_possible():
         kernel.check_tools()
-    runner = Session()
+    jobs: list[Job] = []
     for file in files:
         subject = _located(load_subject(file), bin_dirs)
         with isolation.existing_folders(private_folders([subject])):
             probe = runner.probe(subject)
-        for check in load_checks():
-            job = Job(subject, probe, check)
-            name = f"{subject.name}::{check.id}"
-            item: ConformanceItem = ConformanceItem.from_parent(session, name=name, job=job, runner=runner)  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it so
-            yield item
+        jobs += [Job(subject, probe, check) for check in load_checks()]
+    return jobs
 
 
 def _located(subject: Subject, bin_dirs: Sequence[str]) -> Subject:
