@@ -194,3 +194,19 @@ def test_gateway_of_a_fixed_address(address: str, gateway: str, expected: list[s
     ipam = {"type": "static", "addresses": [{"address": address, "gateway": gateway}]}
     write_tree(tmp_path, {"10.conflist": network("a", {"type": "ptp", "ipam": ipam})})
     assert [item.code for item in lint_paths([tmp_path])] == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ('{"$ref": "urn:nothing"}', "there is no such schema"),
+        ('{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}', "without end"),
+        ('{"allOf": [{"$ref": "#"}]}', "without end"),
+    ],
+)
+def test_schema_of_the_user_that_cannot_be_applied_is_refused(tmp_path: Path, schema: str, message: str) -> None:
+    write_tree(tmp_path / "schemas", {"mine.json": schema})
+    write_tree(tmp_path / "net.d", {"10.conflist": network("a", {"type": "mine", "key": 1})})
+
+    with pytest.raises(InvalidParameterError, match=message):
+        lint_paths([tmp_path / "net.d"], schema_dirs=[tmp_path / "schemas"])
