@@ -128,3 +128,18 @@ def test_cnitool_passes_every_check(namespaces: None, tmp_path: Path) -> None:
 def test_runtime_that_is_no_program_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="is no program"):
         runtime_subject(["/nonexistent/tool"])
+
+
+def test_tool_that_calls_no_plugin_passes_what_forbids_a_call_alone(namespaces: None) -> None:
+    del namespaces
+    session = RuntimeSession()
+    subject = runtime_subject(["true"])
+
+    report = session.run([subject], CHECKS)
+
+    assert {outcome.check for outcome in report.outcomes if outcome.status is Status.PASSED} == {
+        "rt-add",
+        "rt-gc-old",
+        "rt-gc-disabled",
+    }
+    assert report.counts()[Status.BROKEN] == 0

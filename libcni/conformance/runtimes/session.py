@@ -155,4 +155,6 @@ class RuntimeLab(Lab):
         answer, calls = self.run("add")
         if not answer.is_success:
             raise BlockedError("add to succeed, which this check builds on", answer.summary, answer)
+        if not calls:
+            raise BlockedError("add to call the plugins, which this check looks at", "no call", answer)
         return calls
