@@ -133,6 +133,18 @@ def test_cancelled_session_starts_nothing(plugins: Path) -> None:
     assert len(report.outcomes) < 10
 
 
+def test_plugin_that_does_nothing_passes_hardly_anything(namespaces: None, tmp_path: Path) -> None:
+    del namespaces
+    plugin = tmp_path / "silent"
+    plugin.write_text("#!/bin/sh\nexit 0\n")
+    plugin.chmod(0o755)
+
+    report = Session().run([Subject(str(plugin), Kind.INTERFACE)], load_checks())
+
+    passed = {outcome.check for outcome in report.outcomes if outcome.status is Status.PASSED}
+    assert passed == {"version-unsupported-early", "del-before-add", "stdio-closed"}
+
+
 def test_processes_that_have_ended_are_forgotten(plugins: Path) -> None:
     session = Session()
     session.run([bench.subject("interface", plugins)], select(load_checks(), ["version", "stdin-pieces"]))
