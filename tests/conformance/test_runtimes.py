@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.conformance import isolation
 from libcni.conformance.catalogue import load_checks
 from libcni.conformance.lab import Probe
 from libcni.conformance.outcome import Status
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import Job
-from libcni.errors import InvalidParameterError
+from libcni.errors import CNIError, InvalidParameterError
 from tests.conformance import bench
 
 if TYPE_CHECKING:
@@ -143,3 +144,10 @@ def test_tool_that_calls_no_plugin_passes_what_forbids_a_call_alone(namespaces: 
         "rt-gc-disabled",
     }
     assert report.counts()[Status.BROKEN] == 0
+
+
+def test_without_root_nothing_is_called_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "is_possible", lambda: False)
+
+    with pytest.raises(CNIError, match="need root"):
+        RuntimeSession().run([runtime_subject(["true"])], CHECKS)
