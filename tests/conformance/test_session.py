@@ -145,6 +145,13 @@ def test_plugin_that_does_nothing_passes_hardly_anything(namespaces: None, tmp_p
     assert passed == {"version-unsupported-early", "del-before-add", "stdio-closed"}
 
 
+@pytest.mark.parametrize(("check_id", "values"), [("containerid-bad", 4), ("ifname-long", 1), ("ifname-bad", 5)])
+def test_bad_values_are_sent_with_every_verb(plugins: Path, check_id: str, values: int) -> None:
+    line = Session().trace(bench.subject("interface", plugins), check_of(check_id))
+
+    assert [line.count(f"CNI_COMMAND={verb} ") for verb in ("ADD", "DEL", "CHECK")] == [values] * 3
+
+
 def test_processes_that_have_ended_are_forgotten(plugins: Path) -> None:
     session = Session()
     session.run([bench.subject("interface", plugins)], select(load_checks(), ["version", "stdin-pieces"]))
