@@ -1,4 +1,4 @@
-"""What holds for every test: a skip counts as a failure where the machine was prepared for all of them."""
+"""What holds for every test: no child process stays, and no skip counts where the machine was prepared for all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.children import no_new_child
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,6 +33,20 @@ def _logging_as_before() -> Generator[None]:
     yield
     log.setLevel(level)
     log.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_child_of_a_module() -> Generator[None]:
+    """Fail a module whose fixtures leave a child process: a test elsewhere would be blamed for it."""
+    with no_new_child():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_child_of_a_test() -> Generator[None]:
+    """Fail a test after which there is a child process that was not there before."""
+    with no_new_child():
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

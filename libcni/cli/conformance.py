@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 from libcni.cli.settings import Settings, pass_settings
 from libcni.conformance.catalogue import load_checks, select
 from libcni.conformance.compare import compare
+from libcni.conformance.lab import CancelledError
 from libcni.conformance.outcome import read_report
 from libcni.conformance.reports import FORMATS
 from libcni.conformance.reports.terminal import progress_bar, show_report
@@ -21,7 +23,7 @@ from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import DEFAULT_LIMIT, Session
 from libcni.conformance.subject import Kind, default_subject, load_subject, ready_subject
 from libcni.document import dump
-from libcni.errors import InvalidParameterError
+from libcni.errors import ConfigError, InvalidParameterError, PluginNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +83,9 @@ def conformance_command(settings: Settings, **values: Any) -> None:
     failed, 2 wrong usage. `diff OLD NEW` compares two JSON reports, and fails when something is worse.
     """
     plugins: tuple[str, ...] = values["plugins"]
-    checks = select(load_checks(for_runtimes=bool(values["runtime"])), values["only"], values["skip"])
+    checks = select(load_checks(for_runtimes=values["runtime"] is not None), values["only"], values["skip"])
     if plugins[:1] == ("diff",):
-        _diff(settings, plugins[1:])
+        _diff(settings, plugins[1:], is_strict=values["strict"])
     elif values["is_list"]:
         _list(settings, checks)
     elif values["explain"]:
@@ -126,12 +128,17 @@ def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any])
     for name, text in rows.items():
         click.echo(textwrap.fill(text, 110, initial_indent=f"{name + ':':10}", subsequent_indent=" " * 10))
     if check.group == "runtime":
+        click.echo(f"repeat:   cnitool conformance --runtime COMMAND --only {check.id}")
         return
     if not plugins and not values["configs"]:
         click.echo(f"repeat:   cnitool conformance PLUGIN --only {check.id}; --explain with a PLUGIN prints the calls")
         return
     for subject in _subjects(settings, plugins, values):
-        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{Session().trace(subject, check)}")
+        try:
+            calls = Session().trace(subject, check)
+        except CancelledError:
+            raise click.Abort from None
+        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{calls}")
 
 
 def _subjects(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> list[Subject]:
@@ -142,11 +149,19 @@ def _subjects(settings: Settings, plugins: Sequence[str], values: dict[str, Any]
     chosen = [subject for subject in found if not plugins or subject.name in by_name]
     if not chosen:
         raise InvalidParameterError("PLUGIN", "", "is missing: name a plugin, or describe one with --config")
+    repeated = [name for name, count in Counter(subject.name for subject in chosen).items() if count > 1]
+    if repeated:
+        raise InvalidParameterError("PLUGIN", repeated[0], "is there twice, and reports go by name: run each alone")
     return [_located(subject, by_name.get(subject.name, subject.plugin), settings) for subject in chosen]
 
 
 def _described_subject(path: str, values: dict[str, Any]) -> Subject:
-    subject = load_subject(path)
+    try:
+        subject = load_subject(path)
+    except OSError as error:
+        raise InvalidParameterError("config", path, f"cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise InvalidParameterError("config", path, f"does not describe a plugin: {error}") from None
     return replace(subject, kind=Kind(values["profile"])) if values["profile"] else subject
 
 
@@ -169,8 +184,8 @@ def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
 
 def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, checks: Sequence[Check]) -> None:
     wanted = [_report_option(text) for text in values["reports"]]
-    if values["runtime"]:
-        subjects = [runtime_subject(shlex.split(values["runtime"]))]
+    if values["runtime"] is not None:
+        subjects = [runtime_subject(_runtime_command(plugins, values))]
         session: Session = RuntimeSession(limit=values["limit"])
     else:
         subjects = _subjects(settings, plugins, values)
@@ -179,13 +194,16 @@ def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, 
         session.jobs = values["jobs"]
     with progress_bar(len(subjects) * len(checks)) as advance:
         session.report = advance
-        report = session.run(subjects, checks)
-    for form, path in wanted:
-        path.write_text(FORMATS[form](report), encoding="utf-8")
+        try:
+            report = session.run(subjects, checks)
+        except PluginNotFoundError as error:
+            raise InvalidParameterError("PLUGIN", error.plugin, f"cannot be run: {error.msg}") from None
     if settings.is_json:
         click.echo(dump(report.document()))
     else:
         show_report(report)
+    for form, path in wanted:
+        path.write_text(FORMATS[form](report), encoding="utf-8")
     sys.exit(report.exit_status(is_strict=values["strict"]))
 
 
@@ -193,14 +211,26 @@ def _report_option(text: str) -> tuple[str, Path]:
     form, separator, path = text.partition("=")
     if form not in FORMATS or not separator or not path:
         raise InvalidParameterError("report", text, f"must be FORMAT=FILE, with one of {', '.join(FORMATS)}")
+    if not Path(path).parent.is_dir() or Path(path).is_dir():
+        raise InvalidParameterError("report", text, "is no file that could be written")
     return form, Path(path)
 
 
-def _diff(settings: Settings, paths: Sequence[str]) -> None:
+def _runtime_command(plugins: Sequence[str], values: dict[str, Any]) -> list[str]:
+    text: str = values["runtime"]
+    if plugins or values["configs"] or values["profile"]:
+        raise InvalidParameterError("runtime", text, "is checked alone: without PLUGIN, --config and --profile")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidParameterError("runtime", text, f"is no command: {error}") from None
+
+
+def _diff(settings: Settings, paths: Sequence[str], *, is_strict: bool) -> None:
     if len(paths) != 2:  # noqa: PLR2004 -- the old and the new
         raise InvalidParameterError("diff", " ".join(paths), "takes two JSON reports, the old and the new")
     reports: list[Report] = [read_report(Path(path)) for path in paths]
-    changes = compare(*reports)
+    changes = compare(*reports, is_strict=is_strict)
     if settings.is_json:
         click.echo(
             dump(
@@ -214,4 +244,6 @@ def _diff(settings: Settings, paths: Sequence[str]) -> None:
         for change in changes:
             click.echo(f"{'WORSE ' if change.is_worse else '      '}{change}")
         click.echo(f"{len(changes)} changed, {sum(change.is_worse for change in changes)} of them for the worse")
-    sys.exit(int(any(change.is_worse for change in changes)))
+    if reports[1].was_stopped:
+        click.echo("cnitool: the new run was stopped: what is missing in it may have failed", err=True)
+    sys.exit(int(reports[1].was_stopped or any(change.is_worse for change in changes)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from libcni.invoke.environment import CNI_COMMAND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
@@ -68,8 +68,12 @@ class Request:
     @property
     def shell(self) -> str:
         """A shell command that makes the same call."""
+        return self.shell_with({})
+
+    def shell_with(self, files: Mapping[bytes, str]) -> str:
+        """Return the shell command, with parts of standard input taken from files, by the part."""
         variables = [shlex.quote(f"{key}={value}") for key, value in self.environment.items()]
-        return f"{_printing(self.stdin)} | env -i {' '.join(variables)} {shlex.quote(self.path)}"
+        return f"{_printing(self.stdin, files)} | env -i {' '.join(variables)} {shlex.quote(self.path)}"
 
 
 @dataclass(frozen=True)
@@ -152,12 +156,47 @@ def shown(data: bytes) -> str:
 
 def shell_line(steps: Sequence[Step], before: Sequence[str]) -> str:
     """Return one line for a root shell that repeats the steps in namespaces of their own, and leaves nothing behind."""
-    script = "; ".join([*before, *(step.shell for step in steps)])
+    script = "; ".join([*before, *_commands(steps)])
     return f"unshare --mount --net sh -c {shlex.quote(script)}"
 
 
-def _printing(data: bytes) -> str:
-    """Return shell text that prints the bytes, long runs of one byte in short form."""
+def _commands(steps: Sequence[Step]) -> Iterator[str]:
+    """Yield the command of each step; ``prevResult`` is what the ADD prints this time, with its hardware addresses."""
+    files: dict[bytes, str] = {}
+    for number, step in enumerate(steps, 1):
+        if step.answer is None or not step.shell.startswith(step.answer.request.shell):
+            yield step.shell
+            continue
+        command = step.answer.request.shell_with(files)
+        result = _printed_result(step.answer)
+        later = (following.answer.request.stdin for following in steps[number:] if following.answer is not None)
+        if result and any(result in stdin for stdin in later):
+            files[result] = f"/run/result-{number}"
+            command += f" | tee {files[result]}"
+        yield command + step.shell.removeprefix(step.answer.request.shell)
+
+
+def _printed_result(answer: Answer) -> bytes:
+    """Return a result as it stands in later requests; nothing if more than that was printed."""
+    try:
+        is_alone = is_object(json.loads(answer.output.stdout))
+    except ValueError:
+        return b""
+    return json.dumps(answer.document).encode() if is_alone and answer.is_success else b""
+
+
+def _printing(data: bytes, files: Mapping[bytes, str]) -> str:
+    """Return shell text that prints the bytes."""
+    parts = _parts(data)
+    for text, path in files.items():
+        before, found, after = data.partition(text)
+        if found:
+            parts = [*_parts(before), f"cat {path}", *_parts(after)]
+    return parts[0] if len(parts) == 1 else f"{{ {'; '.join(parts or [':'])}; }}"
+
+
+def _parts(data: bytes) -> list[str]:
+    """Return shell commands that print the bytes, long runs of one byte in short form."""
     parts: list[str] = []
     position = 0
     for run in _LONG_RUN.finditer(data):
@@ -165,8 +204,7 @@ def _printing(data: bytes) -> str:
         size = run.end() - run.start()
         parts.append(f"head -c {size} /dev/zero | tr '\\0' {shlex.quote(_escaped(run.group(1)))}")
         position = run.end()
-    parts += _print_commands(data[position:])
-    return parts[0] if len(parts) == 1 else f"{{ {'; '.join(parts or [':'])}; }}"
+    return parts + _print_commands(data[position:])
 
 
 def _print_commands(data: bytes) -> list[str]:

@@ -108,14 +108,14 @@ class _Reader(threading.Thread):
 
 def _attend(process: subprocess.Popen[bytes], call: PluginCall, manner: Manner) -> int:
     """Feed the process, signal it in time, and wait for it."""
-    if call.on_start is not None:
-        call.on_start(process.pid)
     alarms = [threading.Timer(call.timeout or _FOR_EVER, lambda: _signal(process, signal.SIGKILL))]
     if manner.terminate_after is not None:
         alarms.append(threading.Timer(manner.terminate_after, lambda: _signal(process, signal.SIGTERM)))
     for alarm in alarms:
         alarm.start()
     try:
+        if call.on_start is not None:
+            call.on_start(process.pid)
         _feed(process, call.stdin, manner.pause)
         return process.wait()
     finally:

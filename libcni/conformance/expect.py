@@ -54,10 +54,17 @@ def expect(  # noqa: PLR0917 -- it stands in a hundred places, and reads as a se
         raise MismatchError(expected, seen if isinstance(seen, str) else repr(seen), answer)
 
 
+_PRINTING = frozenset({"ADD", "VERSION"})
+"""Verbs that have not succeeded unless they print something."""
+
+
 def expect_success(answer: Answer, when: str = "") -> None:
-    """Expect exit status 0 in time."""
-    expected = f"{answer.request.verb} to succeed{f' {when}' if when else ''}"
+    """Expect exit status 0 in time, and a document where the verb has one."""
+    verb = answer.request.verb
+    expected = f"{verb} to succeed{f' {when}' if when else ''}"
     expect(answer.is_success, expected, answer.summary, answer)
+    if verb in _PRINTING:
+        expect(answer.document is not None, f"{expected} and print its answer", answer.summary, answer)
 
 
 def expect_refusal(

@@ -9,6 +9,7 @@ killed first.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 from contextlib import contextmanager, suppress
@@ -28,6 +29,11 @@ NETNS_FOLDER = Path("/run/netns")
 
 PRIVATE_FOLDERS = ("/run", "/var/lib/cni")
 """Folders that plugins keep state in without being told to."""
+
+_MADE_FOR_CHECKS = 0o1755
+"""The mode of a folder that a run made; the sticky bit, which does nothing here, is how other runs know it."""
+
+_MARK = 0o1022
 
 _CLONE_NEWNET = 0x40000000
 _CLONE_NEWNS = 0x00020000
@@ -66,19 +72,49 @@ def is_possible() -> bool:
 
 @contextmanager
 def existing_folders(paths: Iterable[str]) -> Generator[None]:
-    """Make the folders that are missing, to have something to mount on, and remove those again."""
-    made: list[Path] = []
+    """Make the folders that are missing, to have something to mount on, and remove those again.
+
+    Several runs may need them at the same time, and the one that ends last removes them: the kernel lets go of a mount
+    when its folder is removed elsewhere.
+    """
+    held: list[tuple[Path, int]] = []
     try:
         for path in map(Path, paths):
-            missing = [folder for folder in (*reversed(path.parents), path) if not folder.exists()]
-            for folder in missing:
-                folder.mkdir()
-                made.append(folder)
+            for folder in (*reversed(path.parents), path):
+                descriptor = _hold(folder)
+                if descriptor is not None:
+                    held.append((folder, descriptor))
         yield
     finally:
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
+        for folder, descriptor in reversed(held):
+            _let_go(folder, descriptor)
+
+
+def _hold(folder: Path) -> int | None:
+    """Make a folder unless it is there; return a descriptor with a lock if it exists for the checks only."""
+    while True:
+        with suppress(FileExistsError):
+            folder.mkdir(_MADE_FOR_CHECKS)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another run has removed it in this moment
+            continue
+        if os.fstat(descriptor).st_mode & _MARK != _MADE_FOR_CHECKS & _MARK:
+            os.close(descriptor)
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if folder.exists() and os.path.samestat(folder.stat(), os.fstat(descriptor)):
+            return descriptor
+        os.close(descriptor)
+
+
+def _let_go(folder: Path, descriptor: int) -> None:
+    try:
+        with suppress(OSError):  # another run needs it, or somebody has put something into it
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.rmdir()
+    finally:
+        os.close(descriptor)
 
 
 @dataclass

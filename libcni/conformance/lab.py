@@ -75,7 +75,7 @@ class Lab:
     """What a check works with.
 
     :param deadline: of :func:`time.monotonic`: when the time of the check is over.
-    :param on_start: gets the process id of each execution.
+    :param running: holds the process id of each execution while it lasts.
     :param is_cancelled: asked before each step.
     """
 
@@ -83,7 +83,7 @@ class Lab:
     probe: Probe
     machine: Machine
     deadline: float
-    on_start: Callable[[int], None] = lambda _pid: None
+    running: set[int] = field(default_factory=set[int])
     is_cancelled: Callable[[], bool] = lambda: False
     steps: list[Step] = field(default_factory=list[Step])
     paths: list[str] = field(default_factory=list[str])
@@ -229,8 +229,19 @@ class Lab:
             raise CancelledError
         left = self.deadline - time.monotonic()
         timeout = max(0.05, min(left, 2 * self.subject.seconds))
-        call = PluginCall(request.path, request.stdin, request.environment, timeout, on_start=self.on_start)
-        return Answer(request, run_call(call, manner))
+        started: list[int] = []
+
+        def note(pid: int) -> None:
+            started.append(pid)
+            self.running.add(pid)
+            if self.is_cancelled():  # in the moment of the start: nobody has looked for this one
+                raise CancelledError
+
+        try:
+            call = PluginCall(request.path, request.stdin, request.environment, timeout, on_start=note)
+            return Answer(request, run_call(call, manner))
+        finally:
+            self.running.difference_update(started)  # the numbers may soon be those of other processes
 
     def add(self, container: Container, version: str = "", **members: Any) -> Answer:
         """ADD a container as a step towards something else, and keep the result for CHECK and DEL.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from libcni.document import JSONObject
 
-__all__ = ["Outcome", "Report", "Status", "read_report"]
+__all__ = ["Outcome", "Report", "Status", "bad_statuses", "read_report"]
 
 FORMAT = 1
 
@@ -38,7 +38,12 @@ class Status(StrEnum):
     BROKEN = "broken"
 
 
-BAD = frozenset({Status.FAILED, Status.BLOCKED, Status.BROKEN})
+_BAD = frozenset({Status.FAILED, Status.BLOCKED, Status.BROKEN})
+
+
+def bad_statuses(*, is_strict: bool = False) -> frozenset[Status]:
+    """Return what counts as a failure; with ``is_strict`` also a warning."""
+    return _BAD | {Status.WARNED} if is_strict else _BAD
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Report:
 
     def exit_status(self, *, is_strict: bool = False) -> int:
         """Return 0 if everything that counts passed, 1 otherwise."""
-        bad = BAD | {Status.WARNED} if is_strict else BAD
+        bad = bad_statuses(is_strict=is_strict)
         return int(self.was_stopped or any(outcome.status in bad for outcome in self.outcomes))
 
     def document(self) -> JSONObject:
@@ -111,18 +116,20 @@ class Report:
 def read_report(path: Path) -> Report:
     """Read a JSON report.
 
-    :raises OSError: if the file cannot be read.
-    :raises InvalidParameterError: if it is no report.
+    :raises InvalidParameterError: if it cannot be read, or is no report.
     """
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
         outcomes = tuple(_outcomes(document["outcomes"]))
         is_known = document["format"] == FORMAT
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise InvalidParameterError("report", str(path), f"cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidParameterError("report", str(path), f"is not a JSON report of this tool: {error!r}") from None
     if not is_known:
         raise InvalidParameterError("report", str(path), f"has a format other than {FORMAT}")
-    return Report(outcomes, document.get("subjects", {}), document.get("seconds", 0.0), document.get("tool", ""))
+    members = {name: document[name] for name in ("subjects", "seconds", "tool") if name in document}
+    return Report(outcomes, **members, was_stopped=document.get("stopped") is True)
 
 
 def _outcomes(documents: Iterable[Mapping[str, Any]]) -> Iterable[Outcome]:

@@ -15,14 +15,16 @@ import pytest
 
 from libcni.conformance import isolation, kernel
 from libcni.conformance.catalogue import load_checks
-from libcni.conformance.outcome import BAD, Status
+from libcni.conformance.outcome import Status, bad_statuses
 from libcni.conformance.reports.text import evidence_text
 from libcni.conformance.session import Job, Session, private_folders, reason_to_skip
 from libcni.conformance.subject import load_subject
+from libcni.errors import CNIError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from libcni.conformance.outcome import Outcome
     from libcni.conformance.subject import Subject
 
 __all__ = ["ConformanceFailure", "ConformanceItem", "make_items"]
@@ -33,30 +35,37 @@ DEFAULT_BIN_DIRS = ("/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni")
 def make_items(session: pytest.Session, files: Sequence[str], bin_dirs: Sequence[str]) -> Iterator[pytest.Item]:
     """Make a test for every check of the plugins that the files describe.
 
-    :raises ConfigError: if a description cannot be used.
-    :raises PluginNotFoundError: if a plugin is not there.
+    :raises pytest.UsageError: if a description cannot be used, a plugin is not there, or a tool is missing.
     """
+    runner = Session()
+    try:
+        jobs = _jobs(runner, files, bin_dirs)
+    except (CNIError, OSError) as error:
+        raise pytest.UsageError(str(error)) from None
+    for job in jobs:
+        name = f"{job.subject.name}::{job.check.id}"
+        item: ConformanceItem = ConformanceItem.from_parent(session, name=name, job=job, runner=runner)  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it so
+        yield item
+
+
+def _jobs(runner: Session, files: Sequence[str], bin_dirs: Sequence[str]) -> list[Job]:
     if isolation.is_possible():
         kernel.check_tools()
-    runner = Session()
+    jobs: list[Job] = []
     for file in files:
         subject = _located(load_subject(file), bin_dirs)
         with isolation.existing_folders(private_folders([subject])):
             probe = runner.probe(subject)
-        for check in load_checks():
-            job = Job(subject, probe, check)
-            name = f"{subject.name}::{check.id}"
-            item: ConformanceItem = ConformanceItem.from_parent(session, name=name, job=job, runner=runner)  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it so
-            yield item
+        jobs += [Job(subject, probe, check) for check in load_checks()]
+    return jobs
 
 
 def _located(subject: Subject, bin_dirs: Sequence[str]) -> Subject:
-    """Take a path in the description as relative to its file, as a repository has it."""
+    """Say where the plugin and its delegates are."""
     folders = tuple(os.fspath(Path(folder).absolute()) for folder in bin_dirs)
     if "/" not in subject.plugin:
         return replace(subject, bin_dirs=(*folders, *DEFAULT_BIN_DIRS))
-    path = (Path(subject.source).parent / subject.plugin).absolute()
-    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *folders, *DEFAULT_BIN_DIRS))
+    return replace(subject, bin_dirs=(str(Path(subject.plugin).parent), *folders, *DEFAULT_BIN_DIRS))
 
 
 class ConformanceFailure(Exception):  # noqa: N818 -- it is a verdict, and pytest shows its text only
@@ -77,14 +86,23 @@ class ConformanceItem(pytest.Item):
         reason = reason_to_skip(job.subject, job.probe, job.check)
         if reason is not None:
             pytest.skip(reason)
-        with isolation.existing_folders(private_folders([job.subject])), ThreadPoolExecutor(1) as pool:
-            outcome = pool.submit(self._runner.perform, job).result()
+        outcome = self._perform()
         if outcome.status is Status.SKIPPED:
             pytest.skip(outcome.reason)
         if outcome.status in {Status.WARNED, Status.KNOWN}:
             pytest.xfail(f"{outcome.status}: {outcome.reason or outcome.seen}")
-        if outcome.status in BAD:
+        if outcome.status in bad_statuses():
             raise ConformanceFailure(evidence_text(outcome))
+
+    def _perform(self) -> Outcome:
+        """Run the check in a thread; Ctrl-C ends what it started, and the thread with it."""
+        job = self._job
+        with isolation.existing_folders(private_folders([job.subject])), ThreadPoolExecutor(1) as pool:
+            try:
+                return pool.submit(self._runner.perform, job).result()
+            except KeyboardInterrupt:
+                self._runner.cancel()
+                raise
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: object, **__: object) -> str:
         """Show the evidence, without a traceback through this library."""

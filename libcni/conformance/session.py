@@ -22,6 +22,7 @@ from libcni.conformance import isolation, kernel
 from libcni.conformance.calls import shell_line
 from libcni.conformance.catalogue import Level
 from libcni.conformance.expect import BlockedError, MismatchError, NotApplicableError
+from libcni.conformance.interrupts import on_interrupt
 from libcni.conformance.lab import CancelledError, Lab, Probe, elements
 from libcni.conformance.outcome import Outcome, Report, Status
 from libcni.errors import CNIError, PluginNotFoundError
@@ -72,7 +73,7 @@ class Session:
     _is_cancelled: threading.Event = field(default_factory=threading.Event)
 
     def run(self, subjects: Sequence[Subject], checks: Sequence[Check]) -> Report:
-        """Run every check for every subject; a KeyboardInterrupt ends it early, with what is known by then.
+        """Run every check for every subject; Ctrl-C or another signal ends it early, with what is known by then.
 
         :raises CNIError: if this machine lacks what the checks need, or a plugin is not found.
         """
@@ -80,8 +81,11 @@ class Session:
         if isolation.is_possible():
             kernel.check_tools()
         outcomes: list[Outcome] = []
-        with isolation.existing_folders(private_folders(subjects)):
-            known = [(subject, self.probe(subject)) for subject in subjects]
+        known: list[tuple[Subject, Probe]] = []
+        with on_interrupt(self.cancel), isolation.existing_folders(private_folders(subjects)):
+            with suppress(CancelledError):
+                for subject in subjects:
+                    known.append((subject, self.probe(subject)))  # noqa: PERF401 -- what is known when it is cancelled stays
             work: list[Job] = []
             for subject, probe in known:
                 for check in checks:
@@ -126,8 +130,11 @@ class Session:
             return pool.submit(ask).result()
 
     def trace(self, subject: Subject, check: Check) -> str:
-        """Run a check, and return one shell line that does what it did."""
-        with isolation.existing_folders(private_folders([subject])):
+        """Run a check, and return one shell line that does what it did.
+
+        :raises CancelledError: if a signal ended it.
+        """
+        with on_interrupt(self.cancel), isolation.existing_folders(private_folders([subject])):
             job = Job(subject, self.probe(subject), check)
             with ThreadPoolExecutor(1) as pool:
                 return pool.submit(self._trace, job).result()
@@ -141,7 +148,7 @@ class Session:
 
     def _lab(self, subject: Subject, probe: Probe, machine: isolation.Machine) -> Lab:
         deadline = time.monotonic() + self.limit
-        return Lab(subject, probe, machine, deadline, self._running.add, self._is_cancelled.is_set)
+        return Lab(subject, probe, machine, deadline, self._running, self._is_cancelled.is_set)
 
     def _told(self, outcome: Outcome) -> Outcome:
         self.report(outcome)
@@ -162,28 +169,29 @@ class Session:
             return 1
 
         active = sum(start_next() for _ in range(self.jobs))
+        errors: list[BaseException] = []
         while active:
-            try:
-                job, outcome = done.get()
-                active += start_next() - 1
-            except KeyboardInterrupt:
-                self.cancel()
-                continue
+            job, outcome = done.get()
+            active += start_next() - 1
             if isinstance(outcome, BaseException):
                 self.cancel()
-                raise outcome
-            if outcome is not None:
+                errors.append(outcome)
+            elif outcome is not None:
                 yield job, outcome
         for thread in threads:
             thread.join()
+        if errors:
+            raise errors[0]
 
     def _attempt(self, job: Job) -> Outcome | BaseException | None:
         try:
-            return self.perform(job)
+            outcome = self.perform(job)
         except CancelledError:
             return None
         except BaseException as error:  # noqa: BLE001 -- it is handed to the thread that waits for it
             return error
+        # What was killed in the middle has not failed.
+        return None if self._is_cancelled.is_set() and outcome.status is not Status.PASSED else outcome
 
     def perform(self, job: Job) -> Outcome:
         """Run one check in the calling thread, which has to end afterwards.

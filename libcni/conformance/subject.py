@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from libcni.conformance.catalogue import checks_ids, load_checks
 from libcni.errors import ConfigError
 from libcni.identifiers import interface_name_problem, plugin_type_problem
 
@@ -145,31 +146,33 @@ def default_subject(plugin: str, kind: Kind) -> Subject:
 
 
 def load_subject(path: str | Path) -> Subject:
-    """Read the description of a plugin.
+    """Read the description of a plugin; a relative path of the plugin counts from the file.
 
     :raises OSError: if the file cannot be read.
     :raises ConfigError: if it is not TOML (or JSON, by its suffix), or says something that cannot be.
     """
     source = Path(path)
-    text = source.read_text(encoding="utf-8")
+    data = source.read_bytes()
     try:
+        text = data.decode("utf-8")
         document: object = json.loads(text) if source.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(error), source=source) from None
     if not _is_mapping(document):
         raise ConfigError("must be an object", source=source)
     return _subject(document, source)
 
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
+_KINDS: Mapping[str, type] = {
     "str": str,
     "tuple[str, ...]": list,
     "Mapping[str, Any]": Mapping,
     "Mapping[str, str]": Mapping,
-    "float": (int, float),
     "Kind": str,
 }
 _OWN_KEYS = {"kind": "profile"}
+_PROPERTIES: Mapping[str, tuple[str, ...]] = {"ignore": ("addresses",), "known": ()}
+"""What may stand beside the ids of checks: what several of them look at."""
 _NOT_IN_FILES = frozenset({"source", "bin_dirs"})
 
 
@@ -183,7 +186,7 @@ def _subject(document: Mapping[str, Any], source: Path) -> Subject:
         raise ConfigError("is missing", source=source, field=missing[0])
     values: dict[str, Any] = {}
     for key, value in document.items():
-        if not isinstance(value, _KINDS[str(keys[key].type)]):
+        if not _fits(value, str(keys[key].type)):
             raise ConfigError(f"must not be {value!r}", source=source, field=key)
         values[keys[key].name] = tuple(value) if _is_list(value) else value
     values["kind"] = _kind(document["profile"], source)
@@ -194,7 +197,17 @@ def _subject(document: Mapping[str, Any], source: Path) -> Subject:
     if problem:
         raise ConfigError(problem, source=source, field="ifname")
     _check_reasons(values, source)
+    if "/" in values["plugin"]:
+        values["plugin"] = str((source.parent / values["plugin"]).absolute())
     return Subject(**values, source=str(source))
+
+
+def _fits(value: object, kind: str) -> bool:
+    if _is_list(value):
+        return _KINDS[kind] is list and all(isinstance(item, str) for item in value)
+    if kind == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, _KINDS[kind])
 
 
 def _kind(text: str, source: Path) -> Kind:
@@ -205,7 +218,14 @@ def _kind(text: str, source: Path) -> Kind:
 
 
 def _check_reasons(values: Mapping[str, Any], source: Path) -> None:
+    ids = [*checks_ids(load_checks()), *checks_ids(load_checks(for_runtimes=True))]
     for member in ("ignore", "known"):
         for check_id, reason in values.get(member, {}).items():
+            place = f"{member}.{check_id}"
             if not isinstance(reason, str) or not reason.strip():
-                raise ConfigError("needs a reason in words", source=source, field=f"{member}.{check_id}")
+                raise ConfigError("needs a reason in words", source=source, field=place)
+            is_beginning = member == "ignore" and check_id.endswith("*")
+            if is_beginning and not any(known.startswith(check_id[:-1]) for known in ids):
+                raise ConfigError("is the beginning of no check", source=source, field=place)
+            if not is_beginning and check_id not in {*ids, *_PROPERTIES[member]}:
+                raise ConfigError("is no check; see --list", source=source, field=place)

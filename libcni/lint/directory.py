@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.document import dump
-from libcni.lint.ranges import blocks_of
+from libcni.lint.ranges import blocks_of, first_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +43,11 @@ class Pool:
     network: str
     subnet: Subnet
     place: Place
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last address of the subnet, as numbers."""
+        return int(self.subnet.network_address), int(self.subnet.broadcast_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,29 +143,10 @@ def _check_names(findings: Findings, networks: Sequence[NetworkFacts]) -> list[N
 
 
 def _check_pools(findings: Findings, pools: Sequence[Pool]) -> None:
-    """Report each pool that overlaps one of an earlier network: a sweep over sorted pools, so that many stay cheap."""
-    order = {id(pool): index for index, pool in enumerate(pools)}
-    first: dict[int, Pool] = {}
-    active: list[Pool] = []
-    for pool in sorted(pools, key=lambda item: (item.subnet.version, int(item.subnet.network_address))):
-        # What has ended before this one begins cannot overlap anything that follows.
-        active = [other for other in active if _reaches(other, pool)]
-        for other in active:
-            if other.network != pool.network:
-                earlier, later = sorted((other, pool), key=lambda item: order[id(item)])
-                known = first.setdefault(order[id(later)], earlier)
-                if order[id(earlier)] < order[id(known)]:
-                    first[order[id(later)]] = earlier
-        active.append(pool)
-    for index, earlier in sorted(first.items(), key=lambda item: item[0]):
-        pool = pools[index]
+    """Report each pool that overlaps one of an earlier network."""
+    for pool, earlier in first_overlaps(pools, lambda one, other: one.network == other.network):
         message = f"{pool.subnet} overlaps {earlier.subnet} of network {earlier.network!r} in {earlier.place.file.name}"
         findings.add("CNI506", pool.place, message, hint="give each network a subnet of its own")
-
-
-def _reaches(other: Pool, pool: Pool) -> bool:
-    same = other.subnet.version == pool.subnet.version
-    return same and int(other.subnet.broadcast_address) >= int(pool.subnet.network_address)
 
 
 def _check_bridges(findings: Findings, bridges: Sequence[Bridge]) -> None:

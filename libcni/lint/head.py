@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from libcni.errors import VersionError
-from libcni.frozen import array_of
+from libcni.frozen import array_of, object_of
 from libcni.identifiers import network_name_problem
+from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
 from libcni.protocol import NetworkDocument, PluginDocument
 from libcni.schema.check import checker_of
@@ -45,7 +46,20 @@ def add_problems(source: Source, path: Path, value: object, *, problems: Sequenc
         if problem.path not in seen:
             seen.add(problem.path)
             code = code_of(problem)
-            source.report(code, (*path, *problem.path), sentence_of(problem, code, value_at(value, problem.path)))
+            sentence = sentence_of(problem, code, value_at(value, problem.path))
+            source.report(code, (*path, *problem.path), sentence, hint=_hint(problem, value))
+
+
+def _hint(problem: SchemaProblem, value: object) -> str:
+    """Say which key may be meant for one that is missing."""
+    if problem.rule != "required" or not problem.path:
+        return ""
+    return _meant(str(problem.path[-1]), object_of(value_at(value, problem.path[:-1])))
+
+
+def _meant(missing: str, members: Mapping[str, Any]) -> str:
+    found = similar(missing, members, MISSPELT)
+    return f"{found!r} is there: did you mean {missing!r}?" if found else ""
 
 
 def check_versions(source: Source, document: Mapping[str, Any]) -> str:
@@ -83,7 +97,7 @@ def _is_version(text: str) -> bool:
 def check_single(source: Source, document: Mapping[str, Any], version: str) -> None:
     """Check what a file with a single plugin must have beside what a plugin of a list has."""
     if "name" not in document:
-        source.report("CNI302", ("name",), "is required")
+        source.report("CNI302", ("name",), "is required", hint=_meant("name", document))
     elif isinstance(document["name"], str) and (problem := network_name_problem(document["name"])):
         source.report("CNI103", ("name",), problem)
     if version and is_at_least(version, LISTS_ONLY_SINCE):

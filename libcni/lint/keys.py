@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from libcni.document import Path
     from libcni.lint.findings import Source
 
-__all__ = ["Described", "check_keys", "check_list_keys", "check_reserved", "similar"]
+__all__ = ["MISSPELT", "Described", "check_keys", "check_list_keys", "check_reserved", "check_type_key", "similar"]
 
 LIST_KEYS = ("cniVersion", "cniVersions", "name", "disableCheck", "disableGC", "loadOnlyInlinedPlugins", "plugins")
 
@@ -31,6 +31,8 @@ _COMMENTS = ("_", "#", "/", "$", "x-")
 
 _SURE = 0.8
 """Similarity from which on a key is taken for a misspelt one."""
+MISSPELT = 0.75
+"""The same where it is known that a key is missing."""
 _LIKELY = 0.6
 _LISTED = 12
 
@@ -101,6 +103,15 @@ def check_reserved(source: Source, path: Path, plugin: Mapping[str, Any]) -> Non
         elif key in _RUNTIME_KEYS:
             message = "is inserted by the runtime"
             source.report(_RUNTIME_KEYS[key], (*path, key), message, hint="remove it", at_key=True)
+
+
+def check_type_key(source: Source, path: Path, members: Mapping[str, Any]) -> None:
+    """Check an object that names no type, and is left out for that, for a key that may be meant to."""
+    meant = similar("type", members, MISSPELT) if "type" not in members else ""
+    if meant:
+        code = "CNI203" if meant.lower() == "type" else "CNI201"
+        message = f"{meant!r} is not a key of an IPAM configuration, and without a type no IPAM plugin runs"
+        source.report(code, (*path, meant), message, hint="did you mean 'type'?", at_key=True)
 
 
 def check_keys(source: Source, path: Path, value: object, *, described: Sequence[Described]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.frozen import array_of, is_object, object_of
 from libcni.lint.catalog import member_schemas
 from libcni.lint.head import add_problems
-from libcni.lint.keys import Described, check_keys, check_reserved, similar
+from libcni.lint.keys import Described, check_keys, check_reserved, check_type_key, similar
 from libcni.lint.ranges import check_blocks
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def check_plugin(plugin: PlacedPlugin, catalog: Catalog) -> None:
     if ipam is not None:
         found = ipam.checker.problems(plugin.ipam)
         add_problems(plugin.source, ipam_path, plugin.ipam, problems=found)
+    check_type_key(plugin.source, ipam_path, plugin.ipam)
     if ipam is not None or not plugin.ipam_type:
         check_keys(plugin.source, ipam_path, plugin.ipam, described=_describing_ipam(known, ipam))
     check_blocks(plugin.source, ipam_path, plugin.ipam)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from libcni.addresses import parse_address, parse_cidr
 from libcni.frozen import array_of, is_object, object_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from libcni.addresses import Address
     from libcni.document import Path
     from libcni.lint.findings import Source
 
-__all__ = ["Block", "Subnet", "blocks_of", "check_blocks"]
+__all__ = ["Block", "Subnet", "blocks_of", "check_blocks", "first_overlaps"]
 
 Subnet: TypeAlias = IPv4Network | IPv6Network
 
@@ -132,8 +132,9 @@ def check_blocks(source: Source, path: Path, ipam: Mapping[str, Any]) -> None:
         _check_gateway(source, block)
         _check_range(source, block)
     pools = [block for block in blocks if block.keys.is_pool]
-    for index, block in enumerate(pools):
-        _check_others(source, block, pools[:index])
+    _check_families(source, pools)
+    for block, other in first_overlaps(pools):
+        source.report("CNI325", block.path_of(block.keys.subnet), f"the range overlaps that of {other.subnet}")
 
 
 def _check_size(source: Source, block: Block) -> None:
@@ -177,12 +178,59 @@ def _check_range(source: Source, block: Block) -> None:
         source.report("CNI322", block.path_of(block.keys.start), message, hint="swap them")
 
 
-def _check_others(source: Source, block: Block, earlier: Sequence[Block]) -> None:
-    path = block.path_of(block.keys.subnet)
-    for other in earlier:
-        if other.subnet.version != block.subnet.version:
-            if other.group == block.group:
-                message = f"{block.subnet} is not of the address family of {other.subnet}, which is in the same set"
-                source.report("CNI326", path, message, hint="give each family a set of its own")
-        elif block.bounds[0] <= other.bounds[1] and other.bounds[0] <= block.bounds[1]:
-            source.report("CNI325", path, f"the range overlaps that of {other.subnet}")
+def _check_families(source: Source, blocks: Sequence[Block]) -> None:
+    """Report blocks of a set whose first block is of the other address family."""
+    first: dict[Path, dict[int, Block]] = {}
+    for block in blocks:
+        known = first.setdefault(block.group, {})
+        other = next((found for version, found in known.items() if version != block.subnet.version), None)
+        if other is not None:
+            message = f"{block.subnet} is not of the address family of {other.subnet}, which is in the same set"
+            path = block.path_of(block.keys.subnet)
+            source.report("CNI326", path, message, hint="give each family a set of its own")
+        known.setdefault(block.subnet.version, block)
+
+
+class _Span(Protocol):
+    """Addresses from a first to a last one."""
+
+    @property
+    def subnet(self) -> Subnet:
+        """The subnet that they are of."""
+        ...
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last address, as numbers."""
+        ...
+
+
+SpanT = TypeVar("SpanT", bound=_Span)
+
+
+def first_overlaps(
+    spans: Sequence[SpanT], may_overlap: Callable[[SpanT, SpanT], bool] = lambda _one, _other: False
+) -> list[tuple[SpanT, SpanT]]:
+    """Return each span that overlaps an earlier one, with the first such; a sweep, so that many stay cheap.
+
+    :param may_overlap: says of two whether they are left alone.
+    """
+    order = sorted(range(len(spans)), key=lambda index: (spans[index].subnet.version, spans[index].bounds[0]))
+    first: dict[int, int] = {}
+    active: list[int] = []
+    for index in order:
+        span = spans[index]
+        # What has ended before this one begins cannot overlap anything that follows.
+        active = [other for other in active if _reaches(spans[other], span)]
+        if span.bounds[0] > span.bounds[1]:  # ends before it starts, which is a finding of its own
+            continue
+        for other in active:
+            if not may_overlap(spans[other], span):
+                earlier, later = sorted((other, index))
+                first[later] = min(first.get(later, earlier), earlier)
+        active.append(index)
+    return [(spans[later], spans[earlier]) for later, earlier in sorted(first.items())]
+
+
+def _reaches(other: _Span, span: _Span) -> bool:
+    return other.subnet.version == span.subnet.version and other.bounds[1] >= span.bounds[0]

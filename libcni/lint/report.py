@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -112,7 +113,7 @@ def _result(finding: Finding, rule_index: int) -> dict[str, Any]:
 
 
 def _uri(path: Path) -> str:
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))  # a name need not be UTF-8
 
 
 def _sentence(finding: Finding) -> str:
@@ -132,7 +133,8 @@ def _annotation(finding: Finding) -> str:
 
 
 def _escaped(text: str, separators: str = "") -> str:
-    """Return a text as a workflow command may hold it."""
+    """Return a text as a workflow command may hold it; what is no character, as in a file name, is replaced."""
+    text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     for character in f"%\r\n{separators}":
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -59,16 +59,32 @@ def lint_paths(
     """
     linter = _Linter(catalog_of(schema_dirs), None if bin_dirs is None else Binaries(bin_dirs, timeout))
     loose: dict[Path, list[Path]] = {}
-    for path in dict.fromkeys(map(Path, paths)):
+    for path in _existing(paths):
         if path.is_dir():
             linter.lint_directory(path)
-        elif not os.path.lexists(path):
-            raise InvalidParameterError("paths", str(path), "does not exist")
         else:
             loose.setdefault(path.parent, []).append(path)
     for files in loose.values():
         linter.lint_files(files)
     return linter.findings.sorted()
+
+
+def _existing(paths: Iterable[str | PathLike[str]]) -> list[Path]:
+    """Return each path once; what exists and cannot be read is left to be found."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not os.fspath(path):  # the folder where we are, to pathlib; a variable that is not set, to a shell
+            raise InvalidParameterError("paths", "", "is empty")
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidParameterError("paths", str(path), "does not exist") from None
+        except ValueError:
+            raise InvalidParameterError("paths", str(path), "is no file name") from None
+        except OSError:
+            pass
+        found[Path(path)] = None
+    return list(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Checker:
     def problems(self, document: Any) -> list[SchemaProblem]:
         """Return everything that the schema rejects in a decoded document, in the order of the fields.
 
-        :raises InvalidParameterError: if the schema refers to one that is not there.
+        :raises InvalidParameterError: if the schema refers to one that is not there, or to itself without end.
         """
         found = {problem for error in self._errors(document) for problem in self._problems(error)}
         return sorted(found, key=lambda problem: ([str(step) for step in problem.path], problem.message))
@@ -94,6 +94,9 @@ class Checker:
             yield from self._validator.iter_errors(document)
         except Unresolvable as error:
             raise InvalidParameterError("schema", error.ref, "is referred to, and there is no such schema") from None
+        except RecursionError:
+            name = self._schema.get("$id", "")
+            raise InvalidParameterError("schema", name, "refers to itself without end") from None
 
     def _problems(self, error: ValidationError) -> Iterator[SchemaProblem]:
         """Flatten an error: of a value that may be one thing or absent, what is wrong with it as that thing."""

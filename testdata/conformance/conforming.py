@@ -822,10 +822,14 @@ def _check_kernel(request):
         if address not in links[name]:
             if wrong("check-address"):
                 return
-            raise Failure(100, f"address {address} is gone from {name}")
+            raise Failure(
+                100, "an address is gone" if wrong("check-address-named") else f"address {address} is gone from {name}"
+            )
     for route in _routes(request):
         if route["dst"] not in routes and not wrong("check-route"):
-            raise Failure(100, f"the route to {route['dst']} is gone")
+            raise Failure(
+                100, "a route is gone" if wrong("check-route-named") else f"the route to {route['dst']} is gone"
+            )
 
 
 def status(request):

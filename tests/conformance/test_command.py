@@ -108,11 +108,56 @@ def test_ready_description_is_found_by_name() -> None:
         ("bridge", "--only", "nothing"),
         ("bridge", "--report", "pdf=x"),
         ("bridge", "--report", "json"),
+        ("bridge", "--report", "json=/nonexistent/folder/report.json"),
+        ("bridge", "--report", "json=/tmp"),
+        ("bridge", "bridge"),
+        ("./absent", "--profile", "ipam"),
+        ("--config", "/nonexistent.toml"),
+        ("--config", "/tmp"),
+        ("diff", "/nonexistent/old.json", "/nonexistent/new.json"),
+        ("diff", "/tmp", "/tmp"),
         ("--runtime", "/nonexistent/tool"),
+        ("--runtime", ""),
+        ("--runtime", "it's"),
+        ("--runtime", "true", "bridge"),
+        ("--runtime", "true", "--profile", "ipam"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: tuple[str, ...]) -> None:
-    assert call(*arguments).exit_code == 2
+    done = call("--bin-dir", "/usr/lib/cni", *arguments)
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cnitool: invalid ")
+
+
+def test_diff_with_strict_counts_warnings(tmp_path: Path) -> None:
+    for name, status in (("old", "passed"), ("new", "warned")):
+        outcome = dict.fromkeys(("subject", "check", "level", "title", "section", "rule"), "x") | {"status": status}
+        (tmp_path / name).write_text(json.dumps({"format": 1, "outcomes": [outcome]}))
+    both = (str(tmp_path / "old"), str(tmp_path / "new"))
+
+    assert call("diff", *both).exit_code == 0
+    assert call("diff", "--strict", *both).exit_code == 1
+
+
+def test_diff_with_a_run_that_was_stopped_fails(tmp_path: Path) -> None:
+    for name, is_stopped in (("old", False), ("new", True)):
+        (tmp_path / name).write_text(json.dumps({"format": 1, "stopped": is_stopped, "outcomes": []}))
+
+    done = call("diff", str(tmp_path / "old"), str(tmp_path / "new"))
+
+    assert done.exit_code == 1
+    assert "the new run was stopped" in done.stderr
+    assert call("diff", str(tmp_path / "new"), str(tmp_path / "old")).exit_code == 0
+
+
+def test_path_in_a_description_counts_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write_plugins(tmp_path / "own" / "bin")
+    description = 'plugin = "bin/conforming-interface"\nprofile = "interface"\n'
+    (tmp_path / "own" / "conformance.toml").write_text(description)
+    monkeypatch.chdir(tmp_path)
+
+    assert call("--config", "own/conformance.toml", "--only", "version-answer").exit_code == 0
 
 
 def test_runtime_is_checked(namespaces: None) -> None:
@@ -122,7 +167,8 @@ def test_runtime_is_checked(namespaces: None) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Path, number: signal.Signals) -> None:
     slow = bench.write_plugins(tmp_path / "bin", "interface", "time")
     command = [sys.executable, "-m", "libcni.cli", "--bin-dir", str(slow), "conformance", "--config", INTERFACE]
     target = tmp_path / "report.json"
@@ -131,8 +177,10 @@ def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Pat
         [*command, "--only", "check-*", "--report", f"json={target}"], stdout=subprocess.DEVNULL
     ) as process:
         time.sleep(2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(20) == 1
 
-    assert json.loads(target.read_text())["stopped"] is True
+    report = json.loads(target.read_text())
+    assert report["stopped"] is True
+    assert {outcome["status"] for outcome in report["outcomes"]} <= {"passed", "skipped"}, "killed is not failed"
     assert str(slow) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

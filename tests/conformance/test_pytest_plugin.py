@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
+
+import psutil
+import pytest
 
 from tests.conformance import bench
 
@@ -39,21 +44,17 @@ version-list = "a known one"
 """
 
 
+PYTEST = [
+    *(sys.executable, "-m", "pytest", "-rA", "-q"),
+    *("-p", "libcni.conformance.pytest_plugin", "-p", "no:randomly", "-p", "no:cacheprovider"),
+]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(bench.TESTDATA.parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def run_pytest(folder: Path, *arguments: str) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "libcni.conformance.pytest_plugin",
-        "-p",
-        "no:randomly",
-        "-rA",
-        "-q",
-    ]
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", *arguments],
-        env={**os.environ, "PYTHONPATH": str(bench.TESTDATA.parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        [*PYTEST, *arguments],
+        env=ENVIRONMENT,
         cwd=folder,
         capture_output=True,
         text=True,
@@ -99,6 +100,37 @@ def test_known_failure_and_directory_of_plugins(namespaces: None, tmp_path: Path
 
     assert "1 xfailed" in text
     assert "failed" not in text.replace("xfailed", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("absent.toml", "absent.toml"), ("conformance.toml", "is no executable file")]
+)
+def test_what_cannot_be_used_is_wrong_usage(tmp_path: Path, file: str, message: str) -> None:
+    folder = repository(tmp_path, "", "./bin/absent")
+
+    text = run_pytest(folder, "--cni-conformance", file)
+
+    assert "ERROR: " in text
+    assert message in text
+    assert "INTERNALERROR" not in text
+
+
+def test_interrupt_ends_the_check_that_runs(namespaces: None, tmp_path: Path) -> None:
+    del namespaces
+    folder = repository(tmp_path, "", "./bin/slow")
+    (folder / "bin" / "slow").write_text('#!/bin/sh\n[ "$CNI_COMMAND" = VERSION ] || exec sleep 300\n')
+    (folder / "bin" / "slow").chmod(0o755)
+    (folder / "conformance.toml").write_text('plugin = "bin/slow"\nprofile = "interface"\nseconds = 100\n')
+    command = [*PYTEST, "--cni-conformance", "conformance.toml", "-k", "add-succeeds"]
+    with subprocess.Popen(command, env=ENVIRONMENT, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        own = psutil.Process(process.pid)
+        give_up = time.monotonic() + 30
+        while not any("sleep" in child.cmdline() for child in own.children()) and time.monotonic() < give_up:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=30)[0]
+
+    assert "KeyboardInterrupt" in output
 
 
 def test_loading_the_plugin_imports_nothing_else() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -103,6 +104,9 @@ def test_page_is_complete_and_needs_nothing_else() -> None:
     page = FORMATS["html"](replace(REPORT, was_stopped=True))
 
     assert 'href="#bridge--del-twice"' in page
+    links = re.findall('href="#([^"]+)"', page)
+    assert len(links) == len(REPORT.outcomes), "each cell opens something"
+    assert sorted(links) == sorted(re.findall('<section id="([^"]+)"', page))
     assert 'id="bridge--del-twice"' in page
     assert "status 1 &amp; &lt;more&gt;" in page
     assert "unshare sh -c" in page

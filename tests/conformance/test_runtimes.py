@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.conformance import isolation
 from libcni.conformance.catalogue import load_checks
 from libcni.conformance.lab import Probe
 from libcni.conformance.outcome import Status
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import Job
-from libcni.errors import InvalidParameterError
+from libcni.errors import CNIError, InvalidParameterError
 from tests.conformance import bench
 
 if TYPE_CHECKING:
@@ -128,3 +129,25 @@ def test_cnitool_passes_every_check(namespaces: None, tmp_path: Path) -> None:
 def test_runtime_that_is_no_program_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="is no program"):
         runtime_subject(["/nonexistent/tool"])
+
+
+def test_tool_that_calls_no_plugin_passes_what_forbids_a_call_alone(namespaces: None) -> None:
+    del namespaces
+    session = RuntimeSession()
+    subject = runtime_subject(["true"])
+
+    report = session.run([subject], CHECKS)
+
+    assert {outcome.check for outcome in report.outcomes if outcome.status is Status.PASSED} == {
+        "rt-add",
+        "rt-gc-old",
+        "rt-gc-disabled",
+    }
+    assert report.counts()[Status.BROKEN] == 0
+
+
+def test_without_root_nothing_is_called_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "is_possible", lambda: False)
+
+    with pytest.raises(CNIError, match="need root"):
+        RuntimeSession().run([runtime_subject(["true"])], CHECKS)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -130,6 +133,32 @@ def test_cancelled_session_starts_nothing(plugins: Path) -> None:
     assert len(report.outcomes) < 10
 
 
+def test_plugin_that_does_nothing_passes_hardly_anything(namespaces: None, tmp_path: Path) -> None:
+    del namespaces
+    plugin = tmp_path / "silent"
+    plugin.write_text("#!/bin/sh\nexit 0\n")
+    plugin.chmod(0o755)
+
+    report = Session().run([Subject(str(plugin), Kind.INTERFACE)], load_checks())
+
+    passed = {outcome.check for outcome in report.outcomes if outcome.status is Status.PASSED}
+    assert passed == {"version-unsupported-early", "del-before-add", "stdio-closed"}
+
+
+@pytest.mark.parametrize(("check_id", "values"), [("containerid-bad", 4), ("ifname-long", 1), ("ifname-bad", 5)])
+def test_bad_values_are_sent_with_every_verb(plugins: Path, check_id: str, values: int) -> None:
+    line = Session().trace(bench.subject("interface", plugins), check_of(check_id))
+
+    assert [line.count(f"CNI_COMMAND={verb} ") for verb in ("ADD", "DEL", "CHECK")] == [values] * 3
+
+
+def test_processes_that_have_ended_are_forgotten(plugins: Path) -> None:
+    session = Session()
+    session.run([bench.subject("interface", plugins)], select(load_checks(), ["version", "stdin-pieces"]))
+
+    assert not session._running, "cancelling would signal processes that got these numbers since"
+
+
 def test_plugin_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for plugin in (str(tmp_path / "absent"), "absent"):
         with pytest.raises(PluginNotFoundError):
@@ -167,6 +196,37 @@ def test_folders_are_made_and_removed_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folders_stay_until_the_last_run_has_ended(tmp_path: Path) -> None:
+    wanted, deeper = tmp_path / "a", tmp_path / "a" / "b"
+    with ExitStack() as second:
+        with isolation.existing_folders([str(wanted)]):
+            second.enter_context(isolation.existing_folders([str(deeper)]))
+        assert deeper.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_a_run_that_was_killed_are_removed_by_the_next(tmp_path: Path) -> None:
+    wanted = tmp_path / "a"
+    program = (
+        "import os, signal; from libcni.conformance.isolation import existing_folders\n"
+        f"with existing_folders([{str(wanted)!r}]): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    assert wanted.is_dir()
+
+    with isolation.existing_folders([str(wanted)]):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_somebody_else_stay(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    with isolation.existing_folders([str(tmp_path / "theirs"), str(tmp_path / "ours")]):
+        (tmp_path / "ours" / "file").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs"]
+
+
 @pytest.mark.parametrize("name", profile_names())
 def test_ready_description_can_be_read(name: str) -> None:
     subject = ready_subject(f"/opt/{name}")
@@ -190,7 +250,14 @@ def test_unknown_plugin_has_no_ready_description() -> None:
         ('plugin = "x"\nprofile = "ipam"\nifname = "a/b"', "ifname"),
         ('plugin = "x"\nprofile = "ipam"\nmore = 1', "is not a member"),
         ('plugin = "x"\nprofile = "ipam"\nprepare = "x"', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nprepare = [1]', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nseconds = 0', "must not be"),
+        ('plugin = "x"\nprofile = "ipam"\nseconds = true', "must not be"),
         ('plugin = "x"\nprofile = "ipam"\n[known]\na = ""', "needs a reason"),
+        ('plugin = "x"\nprofile = "ipam"\n[known]\ndel-twise = "so"', "known.del-twise.*is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[known]\n"del-*" = "so"', "is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[ignore]\ncollection = "so"', "is no check"),
+        ('plugin = "x"\nprofile = "ipam"\n[ignore]\n"zz-*" = "so"', "is the beginning of no check"),
     ],
 )
 def test_description_with_a_mistake_is_refused(tmp_path: Path, text: str, part: str) -> None:
@@ -198,6 +265,13 @@ def test_description_with_a_mistake_is_refused(tmp_path: Path, text: str, part: 
     path.write_text(text)
 
     with pytest.raises(ConfigError, match=part):
+        load_subject(path)
+
+
+def test_description_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "conformance.toml"
+    path.write_bytes(b'plugin = "\xff"\n')
+    with pytest.raises(ConfigError, match="decode"):
         load_subject(path)
 
 

@@ -54,9 +54,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.end_plugins()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    """A process without threads that forks the runtime processes: a thousand starts of Python would take minutes."""
+    """A process without threads that forks the runtime processes: a thousand starts of Python would take minutes.
+
+    It ends with the module: tests elsewhere look for children that were left behind.
+    """
     with Zygote() as made:
         yield made
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from libcni.cli.root import cnitool
+from libcni.lint import FORMATS
 from tests.lint.trees import CONFIGURATION_DIR, network, write_plugins, write_tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(*arguments: str | Path, **environment: str) -> Result:
@@ -57,10 +56,31 @@ def test_warning_exits_0_and_with_strict_1(warned: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nothing"], ["--format", "xml"], ["--schema-dir", "nothing", "."], ["--unknown"]]
+    "arguments", [["nothing"], ["--format", "xml"], ["--schema-dir", "nothing", "."], ["--unknown"], [""], ["a\0b"]]
 )
 def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_link_to_nothing_that_was_named_exits_2(good: Path) -> None:
+    (good / "20.conflist").symlink_to(good / "nothing")
+
+    assert run(good / "20.conflist", "--no-plugins").exit_code == 2
+    assert run(good, "--no-plugins").output == "no findings\n"
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_file_name_that_is_no_utf8_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("d")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xff.conf")).write_bytes(b"[")
+
+    result = run("d", "--no-plugins", "--format", form)
+
+    assert result.exit_code == 1
+    assert "CNI002" in result.output
+    assert "d/%FF.conf" in result.output or form != "sarif"
 
 
 def test_directory_defaults_to_the_configuration_directory(good: Path, bad: Path) -> None:

@@ -29,6 +29,39 @@ def test_plugin_and_ipam_plugin_that_are_missing(tmp_path: Path) -> None:
     assert found(tmp_path, {"bridge": ALL, "host-local": ALL}) == []
 
 
+MACVLAN: dict[str, Any] = {"type": "macvlan", "master": "eth0"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "field", "hint"),
+    [
+        ({"typ": "bridge"}, "CNI302", "plugins[0].type", "'typ' is there: did you mean 'type'?"),
+        ({"Type": "tuning"}, "CNI302", "plugins[0].type", "'Type' is there: did you mean 'type'?"),
+        ({"mtu": 1500}, "CNI302", "plugins[0].type", ""),
+        ({**MACVLAN, "ipam": {"tpye": "dhcp"}}, "CNI201", "plugins[0].ipam.tpye", "did you mean 'type'?"),
+        ({**MACVLAN, "ipam": {"Type": "dhcp"}}, "CNI203", "plugins[0].ipam.Type", "did you mean 'type'?"),
+    ],
+)
+def test_key_that_may_be_meant_for_the_type_is_named(
+    tmp_path: Path, plugin: dict[str, Any], code: str, field: str, hint: str
+) -> None:
+    findings = lint_paths([write_tree(tmp_path, {"a.conflist": network("a", plugin)})])
+
+    assert [finding.hint for finding in findings if (finding.code, finding.field) == (code, field)] == [hint]
+
+
+@pytest.mark.parametrize(("file", "key"), [("a.conflist", "nmae"), ("a.conf", "Name")])
+def test_key_that_may_be_meant_for_the_name_is_named(tmp_path: Path, file: str, key: str) -> None:
+    plugin = {"type": "loopback"}
+    document = {"cniVersion": "0.4.0", key: "a", **(plugin if file == "a.conf" else {"plugins": [plugin]})}
+
+    findings = lint_paths([write_tree(tmp_path, {file: document})])
+
+    assert [finding.hint for finding in findings if finding.field == "name"] == [
+        f"{key!r} is there: did you mean 'name'?"
+    ]
+
+
 def test_plugin_and_ipam_plugin_that_do_not_support_the_version(tmp_path: Path) -> None:
     plugins = {"bridge": ["0.4.0"], "host-local": ["1.0.0"]}
     for version, expected in {
@@ -161,3 +194,19 @@ def test_gateway_of_a_fixed_address(address: str, gateway: str, expected: list[s
     ipam = {"type": "static", "addresses": [{"address": address, "gateway": gateway}]}
     write_tree(tmp_path, {"10.conflist": network("a", {"type": "ptp", "ipam": ipam})})
     assert [item.code for item in lint_paths([tmp_path])] == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ('{"$ref": "urn:nothing"}', "there is no such schema"),
+        ('{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}', "without end"),
+        ('{"allOf": [{"$ref": "#"}]}', "without end"),
+    ],
+)
+def test_schema_of_the_user_that_cannot_be_applied_is_refused(tmp_path: Path, schema: str, message: str) -> None:
+    write_tree(tmp_path / "schemas", {"mine.json": schema})
+    write_tree(tmp_path / "net.d", {"10.conflist": network("a", {"type": "mine", "key": 1})})
+
+    with pytest.raises(InvalidParameterError, match=message):
+        lint_paths([tmp_path / "net.d"], schema_dirs=[tmp_path / "schemas"])

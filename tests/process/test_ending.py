@@ -96,7 +96,7 @@ def test_run_after_a_kill_the_pipes_are_not_waited_for(flavour: Flavour, plugins
 def test_run_children_are_ended_with_the_plugin(flavour: Flavour, plugins: Plugins, start: str, ignored: str) -> None:
     body = f"{start}sh -c '{ignored}echo $$ >\"$HERE/child.pid\"; exec sleep {LONG}' >/dev/null 2>&1 &\n wait"
     output = flavour.run(plugins.call(body, timeout=0.4), grace=0.2)
-    assert (output.timed_out, output.signal) == (True, signal.SIGTERM)
+    assert (output.timed_out, output.signal) == (True, signal.SIGTERM), output
     assert output.duration < SOON
     assert eventually(lambda: is_gone(plugins.pid("child.pid")))
 

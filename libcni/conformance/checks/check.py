@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "address_removed",
+    "address_removed_is_named",
     "after_delete",
     "changes_nothing",
     "interface_deleted",
@@ -21,8 +22,12 @@ __all__ = [
     "passes",
     "passes_twice",
     "route_removed",
+    "route_removed_is_named",
     "without_previous_result",
 ]
+
+
+_EVERYWHERE = frozenset({"0.0.0.0/0", "::/0"})
 
 
 def _added(lab: Lab) -> Container:
@@ -89,25 +94,54 @@ def interface_deleted_is_named(lab: Lab) -> None:
     expect_refusal(answer, f"{name} is gone", naming=[name])
 
 
-def address_removed(lab: Lab) -> None:
-    """CHECK after an address was removed."""
+def _without_addresses(lab: Lab) -> tuple[Answer, list[str], str]:
+    """CHECK after all addresses were removed; return the answer, the addresses, and the interface."""
     container = _added(lab)
     lab.addresses(container)
     name = _interface(lab, container)
     present = sorted(lab.look(container).links[name].addresses)
-    answer = _checked_without(lab, container, "".join(f"address delete {address} dev {name}\n" for address in present))
-    expect_refusal(answer, f"{', '.join(present)} is gone from {name}")
+    batch = "".join(f"address delete {address} dev {name}\n" for address in present)
+    return _checked_without(lab, container, batch), present, name
 
 
-def route_removed(lab: Lab) -> None:
-    """CHECK after a route was removed."""
+def address_removed(lab: Lab) -> None:
+    """CHECK after an address was removed."""
+    answer, addresses, name = _without_addresses(lab)
+    expect_refusal(answer, f"{', '.join(addresses)} is gone from {name}")
+
+
+def address_removed_is_named(lab: Lab) -> None:
+    """Look at the text of the error after an address was removed."""
+    answer, addresses, name = _without_addresses(lab)
+    if answer.is_success:
+        raise NotApplicableError("CHECK does not notice: see check-address")
+    wanted = [address.partition("/")[0] for address in addresses]
+    expect_refusal(answer, f"{', '.join(addresses)} is gone from {name}", naming=wanted)
+
+
+def _without_route(lab: Lab) -> tuple[Answer, str]:
+    """CHECK after one route was removed; return the answer and the route."""
     container = _added(lab)
     declared = [entry["dst"] for entry in members(lab.result(container), "routes")]
     routes = [route for route in lab.look(container).routes if route.dst in declared]
     if not routes:
         raise NotApplicableError("the configuration gives no route")
-    answer = _checked_without(lab, container, "".join(f"route delete {route.dst}\n" for route in routes[:1]))
-    expect_refusal(answer, f"the route to {routes[0].dst} is gone")
+    return _checked_without(lab, container, f"route delete {routes[0].dst}\n"), routes[0].dst
+
+
+def route_removed(lab: Lab) -> None:
+    """CHECK after a route was removed."""
+    answer, dst = _without_route(lab)
+    expect_refusal(answer, f"the route to {dst} is gone")
+
+
+def route_removed_is_named(lab: Lab) -> None:
+    """Look at the text of the error after a route was removed."""
+    answer, dst = _without_route(lab)
+    if answer.is_success:
+        raise NotApplicableError("CHECK does not notice: see check-route")
+    wanted = [dst.partition("/")[0], *(["default"] if dst in _EVERYWHERE else [])]
+    expect_refusal(answer, f"the route to {dst} is gone", naming=wanted)
 
 
 def after_delete(lab: Lab) -> None:

@@ -44,7 +44,7 @@ def page_text(report: Report) -> str:
         *_head(report, subjects),
         *_matrix(report, subjects),
         "<h2>Evidence</h2>",
-        *(_evidence(outcome) for outcome in report.outcomes if outcome.status is not Status.PASSED),
+        *map(_evidence, report.outcomes),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -88,8 +88,6 @@ def _cell(outcome: Outcome | None) -> str:
         return "<td></td>"
     sign, text = _SIGNS[outcome.status]
     label = escape(f"{outcome.subject}, {outcome.check}: {text}")
-    if outcome.status is Status.PASSED:
-        return f'<td class="{outcome.status}"><span title="{label}">{sign}</span></td>'
     return f'<td class="{outcome.status}"><a href="#{_anchor(outcome)}" title="{label}">{sign}</a></td>'
 
 
@@ -106,6 +104,9 @@ def _evidence(outcome: Outcome) -> str:
     ]
     if outcome.call:
         parts.append(f"<pre>{escape(chr(10).join(call_lines(outcome.call)))}</pre>")
+    if outcome.status is Status.PASSED:
+        command = escape(f"cnitool conformance --explain {outcome.check}")
+        parts.append(f"<p>Took {outcome.seconds:.2f} s. More: <code>{command}</code></p>")
     if outcome.shell:
         parts.append(f"<details><summary>Repeat it as root</summary><pre>{escape(outcome.shell)}</pre></details>")
     return "\n".join([*parts, "</section>"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import NotApplicableError, expect
+from libcni.conformance.expect import BlockedError, NotApplicableError, expect
 from libcni.conformance.runtimes.session import CHAIN
 
 if TYPE_CHECKING:
@@ -38,11 +38,17 @@ def _collect(lab: RuntimeLab) -> tuple[Answer, list[RecordedCall]]:
     return answer, calls
 
 
+def _called(answer: Answer, calls: list[RecordedCall]) -> list[RecordedCall]:
+    if not calls:
+        raise BlockedError("the plugins to be called, which this check looks at", "no call", answer)
+    return calls
+
+
 def _keep(lab: RuntimeLab, container_id: str) -> list[RecordedCall]:
     answer, calls = lab.run("gc", "--keep", f"{container_id}/{lab.ifname}")
     if not answer.is_success and not calls:
         raise NotApplicableError("the tool cannot be told what to keep")
-    return calls
+    return _called(answer, calls)
 
 
 def collected(lab: RuntimeLab) -> None:
@@ -57,7 +63,7 @@ def list_is_array(lab: RuntimeLab) -> None:
     """Look at the list of a network without containers."""
     lab.configure("1.1.0")
     answer, calls = _collect(lab)
-    for call in calls:
+    for call in _called(answer, calls):
         said = call.config.get(_VALID)
         expect(said == [], f"{_VALID} to be an empty array", said, answer)
 
@@ -95,8 +101,8 @@ def stale_is_deleted(lab: RuntimeLab) -> None:
 def container_is_not_named(lab: RuntimeLab, verb: str) -> None:
     """Look for a container in calls that concern none."""
     lab.configure("1.1.0")
-    calls = _collect(lab)[1] if verb == "GC" else _status(lab)[1]
-    for call in calls:
+    answer, calls = _collect(lab) if verb == "GC" else _status(lab)
+    for call in _called(answer, calls):
         found = [name for name in ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME") if call.environment.get(name)]
         expect(not found, f"no container, namespace or interface with {verb}", found)
 

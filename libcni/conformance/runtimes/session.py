@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from libcni.conformance import isolation
 from libcni.conformance.calls import Answer, Request, Step
 from libcni.conformance.chain import interface_result
 from libcni.conformance.delegates import Recorder
@@ -20,15 +21,17 @@ from libcni.conformance.expect import BlockedError
 from libcni.conformance.lab import Lab, Probe
 from libcni.conformance.session import Session
 from libcni.conformance.subject import Kind, Subject
-from libcni.errors import InvalidParameterError
+from libcni.errors import CNIError, InvalidParameterError
 from libcni.versions import SUPPORTED_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from libcni.conformance.catalogue import Check
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.isolation import Machine
+    from libcni.conformance.outcome import Report
     from libcni.document import JSONObject
 
 __all__ = ["CHAIN", "RuntimeLab", "RuntimeSession", "runtime_subject"]
@@ -54,13 +57,22 @@ def runtime_subject(command: Sequence[str]) -> Subject:
 class RuntimeSession(Session):
     """A run of checks of a runtime tool."""
 
+    def run(self, subjects: Sequence[Subject], checks: Sequence[Check]) -> Report:
+        """Run every check; all of them need a namespace.
+
+        :raises CNIError: if this machine lacks what the checks need.
+        """
+        if not isolation.is_possible():
+            raise CNIError("the checks of runtimes need root, for network namespaces")
+        return super().run(subjects, checks)
+
     def probe(self, subject: Subject) -> Probe:
         """Return what is known beforehand: where the program is."""
         return Probe(subject.plugin, SUPPORTED_VERSIONS)
 
     def _lab(self, subject: Subject, probe: Probe, machine: Machine) -> Lab:
         deadline = time.monotonic() + self.limit
-        return RuntimeLab(subject, probe, machine, deadline, self._running.add, self._is_cancelled.is_set)
+        return RuntimeLab(subject, probe, machine, deadline, self._running, self._is_cancelled.is_set)
 
 
 @dataclass
@@ -155,4 +167,6 @@ class RuntimeLab(Lab):
         answer, calls = self.run("add")
         if not answer.is_success:
             raise BlockedError("add to succeed, which this check builds on", answer.summary, answer)
+        if not calls:
+            raise BlockedError("add to call the plugins, which this check looks at", "no call", answer)
         return calls

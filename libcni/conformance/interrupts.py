@@ -1,0 +1,40 @@
+"""Ctrl-C and what else asks a program to end, as a call in place of an exception.
+
+An exception may hit anywhere, also where a thread was started and nobody knows of it yet.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+__all__ = ["on_interrupt"]
+
+_ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def on_interrupt(function: Callable[[], None]) -> Generator[None]:
+    """Call a function for each signal that asks the program to end.
+
+    A signal that is ignored stays ignored. Does nothing in a thread, which gets no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        function()
+
+    wanted = [number for number in _ASK_TO_END if signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    before = {number: signal.signal(number, end) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
