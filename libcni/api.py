@@ -268,7 +268,7 @@ class CNIConfig(Config):
         :returns: the capabilities in use, sorted.
         :raises CNIErrorGroup: with one error for each plugin that cannot be used.
         """
-        return complete(self.operations.validate(network.plugins, network.cni_version, self.seconds(timeout)))
+        return complete(self.operations.validate_list(network, self.seconds(timeout)))
 
     def validate_network(self, plugin: PluginConfig, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check a single plugin; otherwise as :meth:`validate_network_list`."""

@@ -189,7 +189,7 @@ class AsyncCNIConfig(Config):
         :returns: the capabilities in use, sorted.
         :raises CNIErrorGroup: with one error for each plugin that cannot be used.
         """
-        return await self.operations.validate(network.plugins, network.cni_version, self.seconds(timeout))
+        return await self.operations.validate_list(network, self.seconds(timeout))
 
     async def validate_network(self, plugin: PluginConfig, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check a single plugin; otherwise as :meth:`validate_network_list`."""

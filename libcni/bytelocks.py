@@ -43,12 +43,13 @@ def unlock_bytes(descriptor: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _UNLOCK_ALL)
 
 
-def is_byte_locked(descriptor: int, offset: int) -> bool:
+def is_byte_locked(descriptor: int, offset: int, *, shared: bool = False) -> bool:
     """Say whether somebody else has a byte alone.
 
+    :param shared: also when others only share it.
     :raises OSError: if the file system has no locks.
     """
-    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_RDLCK, offset))
+    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_WRLCK if shared else fcntl.F_RDLCK, offset))
     kind: int = _FLOCK.unpack(answer)[0]
     return kind != fcntl.F_UNLCK
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,16 @@ from pydantic import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, dump, find_member, format_path, join_object, parse_object
-from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
+from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError, ResultError
 from libcni.files import is_name_too_long, is_temporary, write_error
 from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
-from libcni.results import Result
+from libcni.results import Result, check_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from libcni.document import JSONObject
+    from libcni.results import CheckedResult
     from libcni.storage import Folder
 
 __all__ = ["CacheEntry", "ResultCache"]
@@ -50,6 +51,18 @@ class CacheEntry:
     netns: str = ""
     args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] | None = field(default=None, repr=False)
+    path: str = field(default="", compare=False)
+
+    def checked_result(self, version: str) -> CheckedResult:
+        """Check the result, which there must be.
+
+        :param version: of a result that names none.
+        :raises CacheError: if it is damaged.
+        """
+        try:
+            return check_result(self.decoded_result, version)
+        except ResultError as error:
+            raise DamagedFileError(self.path, f"damaged result: {error}") from None
 
     @property
     def result(self) -> str:
@@ -76,12 +89,10 @@ class CacheEntry:
 
     def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
         """Return what the ADD was called with; what is not stored is taken from ``given``."""
-        return replace(
-            given,
-            netns=self.netns or given.netns,
-            args=self.args or given.args,
-            capability_args=given.capability_args if self.config is None else self.capability_args or {},
-        )
+        if self.config is None:
+            return given
+        key = self.key
+        return RuntimeConf(key.container_id, self.netns, key.ifname, self.args, self.capability_args or {})
 
 
 class ResultCache:
@@ -293,6 +304,7 @@ class ResultCache:
             netns=model.netns or "",
             args=args,
             capability_args=model.capabilityArgs or {},
+            path=self.folder.path(name),
         )
 
     def _legacy_entry(self, name: str, text: str, key: AttachmentKey | None) -> CacheEntry:
@@ -301,7 +313,8 @@ class ResultCache:
             Result.from_dict(result)
         except CNIError as error:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
-        return CacheEntry(key or AttachmentKey("", "", ""), config=None, text=text, decoded_result=result)
+        key = key or AttachmentKey("", "", "")
+        return CacheEntry(key, config=None, text=text, decoded_result=result, path=self.folder.path(name))
 
 
 def _is_of_another(entry: CacheEntry | CacheError, container_id: str) -> bool:

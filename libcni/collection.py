@@ -224,19 +224,19 @@ class Collector:
         ]
 
     def _is_damaged(self, record: Record) -> bool:
-        """Say whether the damaged result of an attachment is all that tells that its ADD was finished."""
+        """Say whether an attachment is added, and its result damaged."""
         try:
             self.store.cache.find(record.key)
         except DamagedFileError:
-            return record.state is State.ADDING
+            return record.state in {State.ADDING, State.ADDED}
         return False
 
     def _set_result_aside(self, key: AttachmentKey) -> None:
-        """Set a damaged result aside, and note that the attachment was added. Its container's lock must be held."""
+        """Set a damaged result aside, and note that the attachment is there. Its container's lock must be held."""
         with self.store.journal.open(key) as opened:
             record = opened.find()
             if record is not None and self._is_damaged(record):
-                opened.mark(State.ADDED)
+                opened.mark(State.RESULT_LOST)
                 self.store.cache.set_aside_of(key)
 
     async def _delete_stale(

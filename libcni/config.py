@@ -46,6 +46,7 @@ __all__ = [
     "PluginConfigs",
     "append_plugins",
     "conf_list_from_conf",
+    "encode_plugins",
     "inject_conf",
     "parse_network",
     "parse_plugin",
@@ -70,6 +71,8 @@ class PluginConfig:
 
     ``name`` and ``cni_version`` are ``""`` when absent. ``raw`` is the JSON document as it was written, ``data`` the
     decoded object. Two of them are equal when their documents mean the same.
+
+    :param is_effective: ``raw`` is known to say the same as the other fields; else it is brought in line with them.
     """
 
     type: str
@@ -77,9 +80,14 @@ class PluginConfig:
     name: str = ""
     cni_version: str = ""
     capabilities: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    is_effective: InitVar[bool] = field(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, is_effective: bool) -> None:
         object.__setattr__(self, "capabilities", freeze(dict(self.capabilities)))
+        if not is_effective:
+            from libcni.effective import effective_plugin  # noqa: PLC0415 -- built on this module, and rarely wanted
+
+            object.__setattr__(self, "raw", effective_plugin(self))
 
     @cached_property
     def data(self) -> Mapping[str, Any]:
@@ -111,15 +119,16 @@ class PluginConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginConfig):
             return NotImplemented
-        if self._fields != other._fields:
+        if self.fields_in_common != other.fields_in_common:
             return False
         return self.raw == other.raw or self._canonical == other._canonical
 
     def __hash__(self) -> int:
-        return hash(self._fields)
+        return hash(self.fields_in_common)
 
     @property
-    def _fields(self) -> tuple[str, str, str]:
+    def fields_in_common(self) -> tuple[str, str, str]:
+        """What two equal configurations have in common beside their documents."""
         return self.type, self.name, self.cni_version
 
     @property
@@ -188,40 +197,14 @@ class NetworkConfigList:
 
     def __post_init__(self, is_effective: bool) -> None:
         object.__setattr__(self, "plugins", tuple(self.plugins))
-        if not is_effective and not _is_effective(self):
-            object.__setattr__(self, "raw", _document_of(self))
+        if not is_effective:
+            from libcni.effective import effective_network  # noqa: PLC0415 -- built on this module, and rarely wanted
+
+            object.__setattr__(self, "raw", effective_network(self))
 
 
-def _is_effective(network: NetworkConfigList) -> bool:
-    """Say whether the document of a network says the same as its fields."""
-    if len(network.plugins) == 1 and network.raw == network.plugins[0].raw:
-        plugin = network.plugins[0]  # in the format of a single plugin
-        return (network.name, network.cni_version) == (plugin.name, plugin.version)
-    try:
-        return parse_network(network.raw) == network
-    except ConfigError:
-        return False
-
-
-def _document_of(network: NetworkConfigList) -> bytes:
-    """Write the document of a network anew: the members that only others know stay."""
-    try:
-        members = split_object(decode_text(network.raw)) if "type" not in parse_object(network.raw) else {}
-    except DocumentError:
-        members = {}
-    members.pop("cniVersions", None)
-    members |= {
-        "cniVersion": dump(network.cni_version),
-        "name": dump(network.name),
-        "disableCheck": dump(network.disable_check),
-        "disableGC": dump(network.disable_gc),
-        "loadOnlyInlinedPlugins": dump(network.load_only_inlined_plugins),
-        "plugins": _encoded_plugins(network.plugins),
-    }
-    return join_object(members.items()).encode()
-
-
-def _encoded_plugins(plugins: Iterable[PluginConfig]) -> str:
+def encode_plugins(plugins: Iterable[PluginConfig]) -> str:
+    """Return the documents of plugins as one array."""
     return "[" + ",".join([decode_text(plugin.raw).strip() for plugin in plugins]) + "]"
 
 
@@ -279,6 +262,7 @@ def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginCon
 
 def _plugin(raw: bytes, model: PluginDocument, version: str | None = None) -> PluginConfig:
     return PluginConfig(
+        is_effective=True,
         type=model.type,
         raw=raw,
         name=model.name or "",
@@ -293,7 +277,7 @@ def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig
         return network
     plugins = [*network.plugins, *dropped_in]
     members = split_object(decode_text(network.raw))
-    members["plugins"] = _encoded_plugins(plugins)
+    members["plugins"] = encode_plugins(plugins)
     return NetworkConfigList(
         name=network.name,
         cni_version=network.cni_version,

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 def diagnose(text: str, error: Exception) -> DocumentError:
     """Say where and why the C scanner gave up on ``text``."""
     if isinstance(error, json.JSONDecodeError):
-        return DocumentError(f"invalid JSON: {error.msg}", line=error.lineno, column=error.colno)
+        return _syntax_error(text, error)
     if isinstance(error, StopIteration):
         return error_at(text, error.value, "invalid JSON: expected a value")
     try:
@@ -30,6 +30,16 @@ def diagnose(text: str, error: Exception) -> DocumentError:
     except DocumentError as found:
         return found
     return DocumentError(f"invalid JSON: {error}")
+
+
+def _syntax_error(text: str, error: json.JSONDecodeError) -> DocumentError:
+    # Python 3.13 and later point at a trailing comma, those before at what follows it, where there should be a value.
+    if not error.msg.startswith("Illegal trailing comma"):
+        return DocumentError(f"invalid JSON: {error.msg}", line=error.lineno, column=error.colno)
+    offset = skip_space(text, error.pos + 1)
+    is_object = text[offset : offset + 1] == "}"
+    expected = "Expecting property name enclosed in double quotes" if is_object else "expected a value"
+    return error_at(text, offset, f"invalid JSON: {expected}")
 
 
 def _walk(text: str, position: int, path: Path) -> int:

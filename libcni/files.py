@@ -25,6 +25,7 @@ __all__ = [
     "READ_FILE",
     "READ_LIMIT",
     "OpenFile",
+    "checked_own",
     "is_name_too_long",
     "is_own_temporary",
     "is_temporary",
@@ -129,6 +130,20 @@ def is_own_temporary(name: str) -> bool:
 def is_name_too_long(name: str) -> bool:
     """Say whether no file can have that name."""
     return len(os.fsencode(name)) > NAME_MAX
+
+
+def checked_own(descriptor: int) -> int:
+    """Return an open file that is about to be changed; it is closed when it is not one, or has a second name.
+
+    Who plants a hard link in the cache directory would have a file changed that is elsewhere.
+
+    :raises OSError: if it is no regular file with one name.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is not a regular file with one name")
 
 
 def read_file(name: str, folder: int) -> bytes:

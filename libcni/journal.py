@@ -16,6 +16,7 @@ from libcni.files import write_error
 from libcni.record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
+    State,
     decode_record,
     encode_record,
     plugin_field,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from libcni.attachment import AttachmentKey
     from libcni.files import OpenFile
-    from libcni.record import Record, State
+    from libcni.record import Record
     from libcni.storage import Folder
 
 __all__ = ["Journal", "OpenRecord"]
@@ -70,11 +71,20 @@ class OpenRecord:
             self._opened = self._folder.open_file(self._name)
         return self._opened
 
-    def begin(self, record: Record) -> bool:
+    def begin(self, record: Record, *, in_place_of: State | None = None) -> bool:
         """Write it, durably when the journal is, and say whether there was none.
 
+        :param in_place_of: a state in which another record only waits to be replaced.
         :raises CacheError: if it cannot be written; then nothing may run.
         """
+        if self._create(record):
+            return True
+        if in_place_of is None or not self._is_in(in_place_of):
+            return False
+        self.remove()
+        return self._create(record)
+
+    def _create(self, record: Record) -> bool:
         try:
             self._opened = self._folder.create_opened(self._name, encode_record(record))
         except FileExistsError:
@@ -82,6 +92,13 @@ class OpenRecord:
         except OSError as error:
             raise write_error(error, self._path, "written") from error
         return True
+
+    def _is_in(self, state: State) -> bool:
+        try:
+            found = self.find()
+        except DamagedFileError:
+            return False
+        return found is not None and found.state is state
 
     def find(self) -> Record | None:
         """Return it, or ``None``.
@@ -109,18 +126,25 @@ class OpenRecord:
             raise write_error(error, self._path, "changed") from error
         return file is not None
 
+    def note_added(self) -> None:
+        """Note that the result is stored, which tells so too: a disk that fails now undoes no ADD."""
+        self._note(state_field(State.ADDED), STATE_OFFSET, "the end of the ADD")
+
     def note_plugin(self, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
 
         Recovery finds the process without the note too, so that a disk that fails stops no plugin, least of all a DEL.
         """
         started = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._note(plugin_field(pid, started), PLUGIN_OFFSET, f"process {pid}")
+
+    def _note(self, data: bytes, offset: int, what: str) -> None:
         try:
             file = self._file()
             if file is not None:
-                file.patch(plugin_field(pid, started), PLUGIN_OFFSET)
+                file.patch(data, offset)
         except (OSError, CacheError) as error:
-            _log.warning("process %d is not noted in %s: %s", pid, self._path, error)
+            _log.warning("%s is not noted in %s: %s", what, self._path, error)
 
     def withdraw(self, record: Record) -> None:
         """Remove it if it is that of an operation that does not begin; that of another one stays.

@@ -2,7 +2,7 @@
 
 One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that the name
 decides. So nothing is made or removed for a
-lock. At the start of the file stands who holds what alone. Nothing here waits: an operation tries, sleeps through its
+lock. At the start of the file stands who holds what. Nothing here waits: an operation tries, sleeps through its
 runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
 container.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE
 from libcni.errors import CacheError
-from libcni.files import NO_ROOM
+from libcni.files import NO_ROOM, checked_own
 
 if TYPE_CHECKING:
     from libcni.storage import Folder
@@ -142,11 +142,11 @@ class Locks:
 
     def _open(self) -> int:
         folder = self.folder.open(create=True)
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            return os.open(_FILE, flags, dir_fd=folder.descriptor)
+            return checked_own(os.open(_FILE, flags, dir_fd=folder.descriptor))
         except FileNotFoundError:
-            descriptor = os.open(_FILE, flags | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
+            descriptor = checked_own(os.open(_FILE, flags | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor))
         os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
         return descriptor
 
@@ -165,20 +165,20 @@ class Locks:
         return HeldLock(self, descriptor, on_folder=True)
 
     def holder(self, name: str) -> int | None:
-        """Return the process id of who has the lock alone, as far as it is known."""
+        """Return the process id of who has the lock, as far as it is known; of those who share it, one that lives."""
         offset = _offset(name)
         try:
             descriptor = self._open()
         except (OSError, CacheError):
             return None
         try:
-            if not is_byte_locked(descriptor, offset):
+            if not is_byte_locked(descriptor, offset, shared=True):
                 return None
             entry = os.pread(descriptor, _HOLDER.size, _place(offset))
         finally:
             os.close(descriptor)
         pid, noted = _HOLDER.unpack(entry.ljust(_HOLDER.size, b"\0"))
-        return pid if pid and noted == offset else None
+        return pid if pid and noted == offset and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 -- text in
 
 
 def _offset(name: str) -> int:
@@ -191,12 +191,11 @@ def _place(offset: int) -> int:
 
 
 def _set(descriptor: int, offset: int, *, shared: bool) -> bool:
-    """Lock one byte if nobody else has it, and say whether that is so; note who has it alone."""
+    """Lock one byte if nobody else has it, and say whether that is so; note who has it, of many the last."""
     if not lock_byte(descriptor, offset, shared=shared):
         return False
-    if not shared:
-        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
-            os.pwrite(descriptor, _HOLDER.pack(os.getpid(), offset), _place(offset))
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
+        os.pwrite(descriptor, _HOLDER.pack(os.getpid(), offset), _place(offset))
     return True
 
 

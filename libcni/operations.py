@@ -29,8 +29,7 @@ from libcni.errors import (
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.leftover import end_left_behind, end_noted
 from libcni.record import State, record_of
-from libcni.results import Result
-from libcni.store import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
+from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
 from libcni.waiting import LockWaiter
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
     from libcni.record import Record
+    from libcni.results import Result
     from libcni.store import Known, Store
 from libcni.versions import PluginInfo
 
@@ -81,7 +81,7 @@ class Operations:
         check_network(network)
         self.store.cache.check_name(key)
         invocations = self.caller.locate("ADD", network, rt)
-        record = record_of(key, rt, config=network.raw, owner=self.owner, state=State.ADDING)
+        record = self._record(key, network, rt, state=State.ADDING)
         async with self.waiter.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
                 job = Job(network, rt, Limits(timeout), opened)
@@ -94,7 +94,7 @@ class Operations:
         try:
             await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
             answer = await self.caller.add(job, invocations)
-            await self.runner.call(functools.partial(self._store_result, job, answer))
+            await self.runner.call(functools.partial(self._store_result, job, opened, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
@@ -106,10 +106,15 @@ class Operations:
             raise
         return answer.result
 
+    def _record(self, key: AttachmentKey, network: NetworkConfigList, rt: RuntimeConf, *, state: State) -> Record:
+        single = is_single(network)
+        return record_of(key, rt, config=network.raw, owner=self.owner, state=state, is_single=single)
+
     def _begin_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> None:
         """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
         damaged = self._look_for_entry(record.key)
-        if not opened.begin(record):
+        # What was added and has no result any more, another program has deleted.
+        if not opened.begin(record, in_place_of=None if damaged else State.ADDED):
             error = AttachmentExistsError(*record.key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
@@ -138,8 +143,9 @@ class Operations:
             return True
         return False
 
-    def _store_result(self, job: Job, answer: Answer) -> None:
+    def _store_result(self, job: Job, opened: OpenRecord, answer: Answer) -> None:
         self.store.cache.store(job.key, job.rt, config=job.network.raw, result=answer.text)
+        opened.note_added()
 
     async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
@@ -248,7 +254,7 @@ class Operations:
             self._end_left_behind(known, known.record)
         try:
             if not opened.mark(State.DELETING):
-                opened.begin(record_of(key, job.rt, config=network.raw, owner=self.owner, state=State.DELETING))
+                opened.begin(self._record(key, network, job.rt, state=State.DELETING))
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
         return job, Deletion(known, problem)
@@ -286,6 +292,12 @@ class Operations:
         """Ask a plugin which versions it supports."""
         return await self.caller.version(plugin_type, Limits(timeout))
 
+    async def validate_list(self, network: NetworkConfigList, timeout: float | None) -> list[str]:
+        """Check a whole list, as :meth:`validate`."""
+        check_network_name(network.name)
+        check_network(network)
+        return await self.validate(network.plugins, network.cni_version, timeout)
+
     async def validate(self, plugins: Iterable[PluginConfig], version: str, timeout: float | None) -> list[str]:
         """Check that every plugin is there and supports the version, and return the capabilities in use, sorted."""
         check_supported(version)
@@ -313,7 +325,7 @@ async def cached_result(operations: Operations, network: NetworkConfigList, rt: 
     entry = await operations.runner.call(functools.partial(operations.store.cache.find, key))
     if entry is None or not entry.result:
         return None
-    return Result.from_bytes(entry.result, default_version=network.cni_version).as_version(network.cni_version)
+    return entry.checked_result(network.cni_version).result().as_version(network.cni_version)
 
 
 async def cached_config(

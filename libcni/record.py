@@ -56,10 +56,15 @@ _BODY_OFFSET = PLUGIN_OFFSET + _PLUGIN_WIDTH + len('","check":"01234567",')
 
 
 class State(StrEnum):
-    """Where an attachment is; ``ADDING`` means added as soon as its result is stored as well."""
+    """Where an attachment is.
+
+    ``ADDING`` means added as soon as its result is stored as well. ``ADDED`` without a result: another program that
+    shares the cache directory has deleted it. ``RESULT_LOST``: it is added, and its result was damaged.
+    """
 
     ADDING = "adding"
     ADDED = "added"
+    RESULT_LOST = "result-lost"
     DELETING = "deleting"
     NEEDS_DELETE = "needs-delete"
 
@@ -85,6 +90,8 @@ class Record:
 
     key: AttachmentKey
     config: bytes
+    is_single: bool = False
+    """Whether ``config`` is that of a single plugin; it cannot always be told from that of a list."""
     netns: str = ""
     identity: NetnsIdentity | None = None
     args: Sequence[tuple[str, str]] = field(default=(), repr=False)
@@ -98,10 +105,11 @@ class Record:
     def runtime_conf(self, netns: str = "") -> RuntimeConf:
         """Return what the plugins are called with to finish it.
 
-        :param netns: the namespace; else it is the stored one, while that is still the same.
+        :param netns: the namespace, when it is another one than was stored. That is used while it is the same: another
+            container may have its path by now.
         """
-        if not netns and self.netns and netns_identity(self.netns) == self.identity:
-            netns = self.netns
+        if netns in {"", self.netns}:
+            netns = self.netns if self.netns and netns_identity(self.netns) == self.identity else ""
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
     def is_unfinished(self, *, has_result: bool) -> bool:
@@ -109,7 +117,7 @@ class Record:
 
         :param has_result: there is a file for the result, be it damaged: an ADD ends with its result on the disk.
         """
-        return not has_result if self.state is State.ADDING else self.state is not State.ADDED
+        return not has_result if self.state is State.ADDING else self.state in {State.DELETING, State.NEEDS_DELETE}
 
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form."""
@@ -124,11 +132,14 @@ class Record:
         )
 
 
-def record_of(key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str | None, state: State) -> Record:
+def record_of(
+    key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str | None, state: State, is_single: bool = False
+) -> Record:
     """Return the record of an operation that is about to begin."""
     return Record(
         key=key,
         config=config,
+        is_single=is_single,
         netns=rt.netns,
         identity=netns_identity(rt.netns),
         args=rt.args,
@@ -185,6 +196,7 @@ def encode_record(record: Record) -> bytes:
         "containerId": record.key.container_id,
         "ifName": record.key.ifname,
         "config": base64.b64encode(record.config).decode(),
+        "isSingle": record.is_single,
         "netns": record.netns,
         "netnsIdentity": record.identity and record.identity[:2],
         "cniArgs": record.args,
@@ -222,6 +234,7 @@ def decode_record(data: bytes, name: str) -> Record:
     return Record(
         key=key,
         config=base64.b64decode(document["config"], validate=True),
+        is_single=document["isSingle"],
         netns=document["netns"],
         identity=_decode_identity(document["netnsIdentity"], document["bootId"]),
         args=args,
@@ -238,6 +251,7 @@ _MEMBERS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ("state", "plugin", "check", "networkName", "containerId", "ifName", "config", "netns", "bootId"), (str,)
     ),
+    "isSingle": (bool,),
     "netnsIdentity": (list, NoneType),
     "cniArgs": (list,),
     "capabilityArgs": (dict,),

@@ -20,6 +20,7 @@ from libcni.files import (
     CHANGE_FILE,
     READ_FILE,
     OpenFile,
+    checked_own,
     is_own_temporary,
     is_temporary,
     lock_temporary,
@@ -250,7 +251,7 @@ class Folder:
         """
         try:
             folder = self.open()
-            descriptor = os.open(name, CHANGE_FILE, dir_fd=folder.descriptor)
+            descriptor = checked_own(os.open(name, CHANGE_FILE, dir_fd=folder.descriptor))
         except FileNotFoundError:
             return None
         return OpenFile(self, name, place=folder, descriptor=descriptor)

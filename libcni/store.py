@@ -15,9 +15,9 @@ from libcni.config import NetworkConfigList, parse_network, parse_plugin
 from libcni.disk import FileOperations
 from libcni.document import parse_object
 from libcni.errors import CacheError, CNIError
+from libcni.frozen import array_of, object_of
 from libcni.journal import Journal
 from libcni.locks import Locks
-from libcni.results import check_result
 from libcni.slots import SlotFolder
 from libcni.storage import Folder
 from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Known",
     "Store",
+    "is_single",
     "network_of",
     "parse_stored",
     "prev_result",
@@ -113,19 +114,32 @@ def network_of(plugin: PluginConfig) -> NetworkConfigList:
     return NetworkConfigList(name=plugin.name, cni_version=plugin.version, plugins=(plugin,), raw=plugin.raw)
 
 
-def parse_stored(config: bytes) -> NetworkConfigList:
+def is_single(network: NetworkConfigList) -> bool:
+    """Say whether a network is one that :func:`network_of` makes."""
+    return len(network.plugins) == 1 and network.raw == network.plugins[0].raw
+
+
+def parse_stored(config: bytes, *, single: bool | None = None) -> NetworkConfigList:
     """Decode a stored configuration, which is that of a list or of a single plugin.
 
+    :param single: which of both it is, where that is known.
     :raises CNIError: if it is damaged.
     """
-    return parse_network(config) if b'"plugins"' in config and _is_list(config) else network_of(parse_plugin(config))
+    if single is None:
+        single = not _is_list(config)
+    return network_of(parse_plugin(config)) if single else parse_network(config)
 
 
 def _is_list(config: bytes) -> bool:
+    """Tell a list by its plugins: Go libcni writes a list as it was given, with a stray type perhaps."""
+    if b'"plugins"' not in config:
+        return False
     try:
-        return "type" not in parse_object(config)
+        document = parse_object(config)
     except ValueError:
         return True
+    plugins = array_of(document.get("plugins"))
+    return "type" not in document or any(isinstance(object_of(plugin).get("type"), str) for plugin in plugins)
 
 
 def stored_network(
@@ -134,22 +148,27 @@ def stored_network(
 ) -> tuple[NetworkConfigList | None, CNIError | None]:
     """Return the configuration of the ADD; the given one, and why, when the stored one is damaged."""
     problem: CNIError | None = None
-    for config in (known.entry and known.entry.config, known.record and known.record.config):
+    entry, record = known.entry, known.record
+    for config in (entry and entry.config, record and record.config):
         if not config:
             continue
         if given is not None and config == given.raw:
             return given, None
+        single = record.is_single if record is not None and record.config == config else None
         try:
-            return parse_stored(config), problem
+            return parse_stored(config, single=single), problem
         except CNIError as error:
             problem = error
     return given, problem
 
 
 def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
-    """Return the arguments of the ADD, and the given namespace, or the stored one while it is still the same."""
+    """Return the arguments of the ADD, and the given namespace, or the stored one while it is still the same.
+
+    The entry may be another program's that has deleted what was recorded, and added it with another configuration.
+    """
     record, entry = known.record, known.entry
-    if record is not None:
+    if record is not None and (entry is None or entry.config in {None, record.config}):
         return record.runtime_conf(rt.netns)
     if entry is not None:
         return replace(entry.runtime_conf(rt), netns=rt.netns or entry.netns)
@@ -157,10 +176,13 @@ def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
 
 
 def prev_result(entry: CacheEntry, version: str) -> str:
-    """Return the stored result as a request carries it: as it was printed, or converted to the version."""
+    """Return the stored result as a request carries it: as it was printed, or converted to the version.
+
+    :raises CacheError: if it is damaged.
+    """
     if entry.decoded_result is None:
         return ""
-    checked = check_result(entry.decoded_result, version)
+    checked = entry.checked_result(version)
     return entry.result if checked.version == version else checked.result().as_version(version).to_json()
 
 

@@ -44,6 +44,7 @@ _START_REASONS = {
     errno.ENOEXEC: "is not a program: a binary of another machine, or a script without a '#!' line",
     errno.ENOENT: "cannot be started: the file, or the interpreter that it names, does not exist",
     errno.EACCES: "cannot be started: no permission to execute it",
+    errno.ECHILD: "ran, and nobody knows how it ended: this process reaps its children elsewhere, or ignores SIGCHLD",
     errno.ETXTBSY: "cannot be started: the file is still open for writing (text file busy)",
 }
 

@@ -46,7 +46,8 @@ class PluginOutput:
     """How one execution ended and what it printed.
 
     Exactly one of ``exit_status`` and ``signal`` is set. ``stderr`` is the last :data:`STDERR_LIMIT` bytes.
-    ``duration`` and ``cpu_seconds`` are in seconds, ``max_rss`` in bytes. ``timed_out``: the deadline passed and the
+    ``duration`` and ``cpu_seconds`` are in seconds, ``max_rss`` in bytes; it is never below that of this process, with
+    whose memory a plugin starts. ``timed_out``: the deadline passed and the
     process was ended. ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is cut
     there.
     """

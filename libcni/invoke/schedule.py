@@ -109,9 +109,10 @@ class Schedule:
         exited_at = now if self._exited_at is None else self._exited_at
         if self._killed or (self._ending and self._kill_at is None):
             return Step.FINISH, now
-        last = min(exited_at + self._limits.linger, self._deadline if self._kill_at is None else self._kill_at)
-        if not drained and now < last:
-            return Step.WAIT, last
-        if self._kill_at is None or alone:
+        if self._kill_at is None:
+            last = min(exited_at + self._limits.linger, self._deadline)
+            return (Step.FINISH, now) if drained or now >= last else (Step.WAIT, last)
+        # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
+        if alone:
             return Step.FINISH, now
         return (Step.WAIT, min(now + _TICK, self._kill_at)) if now < self._kill_at else (Step.KILL, now)

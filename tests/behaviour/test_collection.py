@@ -18,8 +18,11 @@ from libcni import (
     PluginNotFoundError,
     inject_conf,
 )
+from libcni.attachment import AttachmentKey
+from libcni.record import State
+from libcni.store import Store
 from libcni.testing import ScriptedRunner, failure, success
-from tests.records import as_file, sealed
+from tests.records import as_file, mark_record, sealed
 
 from .conftest import attachment, network
 
@@ -38,6 +41,13 @@ def runner() -> ScriptedRunner:
 def add(runtime: Runtime, *container_ids: str, name: str = "net", version: str = "1.1.0") -> None:
     for container_id in container_ids:
         runtime.add_network_list(network("one", name=name, version=version), attachment(container_id))
+
+
+def cut_off(cache_dir: Path, container_id: str) -> None:
+    """Leave an ADD as a crash before its end leaves it."""
+    (cache_dir / "results" / f"net-{container_id}-eth0").unlink()
+    journal = Store(str(cache_dir), durable=False).journal
+    assert mark_record(journal, AttachmentKey("net", container_id, "eth0"), State.ADDING)
 
 
 def test_gc_deletes_what_is_stale_and_asks_the_plugins(make: Callable[..., Runtime], runner: ScriptedRunner) -> None:
@@ -158,7 +168,7 @@ def test_gc_with_damaged_stored_configuration_uses_the_given_one(
     record.write_bytes(sealed(json.loads(record.read_text()) | {"config": "e30="}))
     with pytest.raises(CNIErrorGroup) as caught:
         runtime.gc_network_list(network("given"), [])
-    for text in ("'a'", "'eth0'", "'net'", "type: is required"):
+    for text in ("'a'", "'eth0'", "'net'", "is required"):
         assert text in str(caught.value)
     assert isinstance(caught.value.exceptions[0], CacheError)
     assert ("DEL", "given") in runner.history
@@ -204,7 +214,7 @@ def test_recover_finishes_an_add_that_was_cut_off(
 ) -> None:
     runtime = make(runner)
     runtime.add_network_list(network("one", "two"), attachment(args=[("K", "V")]))
-    (tmp_path / "cache" / "results" / "net-box-eth0").unlink()
+    cut_off(tmp_path / "cache", "box")
     assert [item.cni_args for item in runtime.pending()] == [(("K", "V"),)]
     reports = runtime.recover()
     assert [(r.network, r.container_id, r.ifname, r.done, r.error) for r in reports] == [
@@ -243,7 +253,7 @@ def test_recover_keeps_what_it_cannot_finish_and_says_why(
 ) -> None:
     runtime = make(runner)
     add(runtime, "a")
-    (tmp_path / "cache" / "results" / "net-a-eth0").unlink()
+    cut_off(tmp_path / "cache", "a")
     runner.missing.add("one")
     (report,) = runtime.recover()
     assert not report.done

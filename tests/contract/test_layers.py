@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAYERS: list[list[str]] = [
     ["errors"],
     ["versions", "identifiers", "document", "diagnosis", "frozen", "addresses", "turn"],
-    ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config"],
+    ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config", "effective"],
     [
         "loader",
         "schema.files",

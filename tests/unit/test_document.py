@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.addresses import parse_address, parse_cidr
+from libcni.diagnosis import diagnose
 from libcni.document import (
     MAX_DEPTH,
     DocumentError,
@@ -299,3 +301,25 @@ def test_parse_cidr_refuses_what_a_plugin_in_go_refuses(text: str) -> None:
 def test_parse_address_refuses_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "expected"),
+    [
+        ('{"a": 1,\n }', 2, 2, "Expecting property name enclosed in double quotes"),
+        ("[1, ]", 1, 5, "expected a value"),
+    ],
+    ids=["object", "array"],
+)
+def test_trailing_comma_is_told_alike_by_every_python(text: str, line: int, column: int, expected: str) -> None:
+    comma = text.index(",")
+    newer = json.JSONDecodeError("Illegal trailing comma before end of object", text, comma)
+    for error in (diagnose(text, newer), _error_of(text)):
+        assert (error.line, error.column) == (line, column)
+        assert expected in error.msg
+
+
+def _error_of(text: str) -> DocumentError:
+    with pytest.raises(DocumentError) as caught:
+        parse(text)
+    return caught.value

@@ -32,6 +32,7 @@ from libcni.invoke import (
 from libcni.invoke.answer import Invocation, check_success, read_result, read_version, start_error
 from libcni.invoke.environment import attachment_environment, network_environment, probe_environment, split_path
 from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.schedule import Limits, Schedule, Step
 from libcni.invoke.stderr import StderrLog, split_line
 from libcni.testing import ScriptedRunner, failure, success
 
@@ -447,3 +448,16 @@ def test_names_of_the_package_load_when_they_are_used() -> None:
     assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = package.nothing
+
+
+def test_schedule_of_a_plugin_that_is_ended_does_not_wait_for_pipes_that_nobody_known_holds() -> None:
+    schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
+    assert schedule.step(110.0, drained=False, alone=True)[0] is Step.TERMINATE
+    schedule.exited(110.1)
+    assert schedule.step(110.1, drained=False, alone=False)[0] is Step.WAIT
+    assert schedule.step(110.2, drained=False, alone=True)[0] is Step.FINISH
+
+
+def test_start_error_says_when_the_exit_status_was_lost() -> None:
+    error = start_error(Invocation("bridge", "/opt/bridge", "ADD"), ChildProcessError(errno.ECHILD, "lost"))
+    assert "nobody knows how it ended" in str(error)
