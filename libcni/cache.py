@@ -11,30 +11,36 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, dump, find_member, format_path, join_object, parse_object
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError, ResultError
-from libcni.files import is_name_too_long, is_temporary, write_error
+from libcni.files import is_name_too_long, is_temporary, read_file, write_error
+from libcni.listing import Listing, stamp_of
 from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
 from libcni.results import Result, check_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from libcni.disk import OpenFolder
     from libcni.document import JSONObject
     from libcni.results import CheckedResult
     from libcni.storage import Folder
 
-__all__ = ["CacheEntry", "ResultCache"]
+__all__ = ["CacheEntry", "Listed", "ResultCache"]
 
 _log = logging.getLogger("libcni.cache")
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds: a file that was changed more recently may change again without its times telling so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,28 @@ class CacheEntry:
         return RuntimeConf(key.container_id, self.netns, key.ifname, self.args, self.capability_args or {})
 
 
+class Listed(NamedTuple):
+    """One file of a listing: what it says of an attachment, and what is wrong with it.
+
+    A damaged result leaves the attachment, without it.
+    """
+
+    name: str
+    attachment: NetworkAttachment | None
+    problem: CacheError | None = None
+
+    def is_of_another(self, container_id: str) -> bool:
+        """Say whether it is known to be of another container."""
+        return self.attachment is not None and self.attachment.container_id != container_id
+
+
 class ResultCache:
     """The stored attachments of one cache directory."""
 
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
+        self._listing: Listing[Listed] = Listing()
 
     def check_name(self, key: AttachmentKey) -> None:
         """Refuse names that together do not fit into a file name, before anything runs.
@@ -207,45 +229,60 @@ class ResultCache:
         :raises CacheError: if the folder cannot be read.
         """
         found: list[NetworkAttachment] = []
-        for name, entry in self.scan(container_id):
-            problem = entry
-            if isinstance(entry, CacheEntry):
-                try:
-                    found.append(entry.attachment())
-                    continue
-                except CNIError as error:
-                    problem = CacheError(self.folder.path(name), str(error))
-            _log.warning("damaged cache file left out: %s", problem)
+        for listed in self.scan(container_id):
+            if listed.problem is not None:
+                _log.warning("damaged cache file left out: %s", listed.problem)
+            elif listed.attachment is not None:
+                found.append(listed.attachment)
         return found
 
-    def scan(self, container_id: str | None = None) -> Iterator[tuple[str, CacheEntry | CacheError]]:
-        """Go through the files, with an error in place of each damaged one; legacy files, without names, are left out.
+    def scan(self, container_id: str | None = None) -> Iterator[Listed]:
+        """Go through the files; legacy files, which have no names in them, are left out.
+
+        A file that is the same as in an earlier scan is not read again.
 
         :raises CacheError: if the folder cannot be read.
         """
         try:
-            names = self.folder.names()
+            folder = self.folder.open()
+            names = sorted(os.listdir(folder.descriptor))  # noqa: PTH208 -- pathlib knows no folder descriptors
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
-        # Most files of a large cache need not be opened to say that they are of another container.
+        # Most files of a large cache need not be looked at to say that they are of another container.
         parts = ("",) if container_id is None else (f"-{container_id}-", f"@{container_id}@")
+        self._listing.forget_others(names)
+        settled = time.time_ns() - _SETTLED
         for name in names:
             if is_temporary(name) or not any(part in name for part in parts):
                 continue
-            entry = self._scanned(name)
-            if entry is None or (container_id is not None and _is_of_another(entry, container_id)):
-                continue
-            yield name, entry
+            listed = self._listing.get(name, folder) or self._list(name, folder, settled)
+            if listed is not None and not (container_id is not None and listed.is_of_another(container_id)):
+                yield listed
 
-    def _scanned(self, name: str) -> CacheEntry | CacheError | None:
+    def _list(self, name: str, folder: OpenFolder, settled: int) -> Listed | None:
+        stamp = stamp_of(name, folder)
         try:
-            data = self._read(name)
-            if data is None:
-                return None
+            data = read_file(name, folder.descriptor)
             entry = self._decode(name, data, None)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            problem = CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}")
+            return Listed(name, None, problem)
         except CacheError as error:
-            return error
-        return None if entry.config is None else entry
+            return Listed(name, None, error)
+        if entry.config is None:
+            return None
+        try:
+            listed = Listed(name, entry.attachment())
+        except CNIError as error:
+            without = replace(entry, decoded_result=None)
+            return Listed(name, without.attachment(), CacheError(self.folder.path(name), str(error)))
+        if stamp is not None and stamp.changed < settled:
+            self._listing.keep(name, stamp, listed)
+        return listed
 
     def set_aside_of(self, key: AttachmentKey) -> None:
         """Move the damaged files that have a name of an attachment to ``<cache_dir>/damaged``.
@@ -315,10 +352,6 @@ class ResultCache:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         key = key or AttachmentKey("", "", "")
         return CacheEntry(key, config=None, text=text, decoded_result=result, path=self.folder.path(name))
-
-
-def _is_of_another(entry: CacheEntry | CacheError, container_id: str) -> bool:
-    return isinstance(entry, CacheEntry) and entry.key.container_id != container_id
 
 
 def _plain_name(key: AttachmentKey) -> str:

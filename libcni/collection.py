@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
-from libcni.cache import CacheEntry
 from libcni.chain import Limits
 from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
 from libcni.identifiers import check_container_id, check_interface_name, check_network_name, check_pairs
@@ -159,7 +158,7 @@ class Collector:
 
     def _stored_networks(self) -> set[str]:
         """Return the names of all networks that have something stored."""
-        entries = {item.key.network for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)}
+        entries = {item.attachment.network for item in self.store.cache.scan() if item.attachment is not None}
         return entries | {item.key.network for _, item in self.store.journal.scan() if isinstance(item, Record)}
 
     def _stored(self, network: str, keep: frozenset[GCAttachment]) -> _Stored:
@@ -168,7 +167,8 @@ class Collector:
         :raises CacheError: if something cannot be read.
         """
         owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
-        keys = {item.key for _, item in self.store.cache.scan() if isinstance(item, CacheEntry)} | owners.keys()
+        entries = {item.attachment.key for item in self.store.cache.scan() if item.attachment is not None}
+        keys = entries | owners.keys()
         stale: list[AttachmentKey] = []
         kept: list[AttachmentKey] = []
         for key in sorted(key for key in keys if key.network == network):
@@ -186,14 +186,17 @@ class Collector:
 
         :raises CacheError: if a file cannot be read at all.
         """
-        found: list[_Damage] = []
-        for place in (self.store.cache, self.store.journal):
-            for name, item in place.scan():
-                if not isinstance(item, CacheError):
-                    continue
-                if not isinstance(item, DamagedFileError):
-                    raise item
-                found.append(_Damage(place, name, item))
+        cache, journal = self.store.cache, self.store.journal
+        # A file whose result alone is damaged can still be deleted from.
+        found = [
+            _Damage(cache, item.name, item.problem)
+            for item in cache.scan()
+            if item.problem is not None and item.attachment is None
+        ]
+        found += [_Damage(journal, name, item) for name, item in journal.scan() if isinstance(item, CacheError)]
+        for damage in found:
+            if not isinstance(damage.error, DamagedFileError):
+                raise damage.error
         return found
 
     async def _set_aside_damaged(self) -> list[CNIError]:

@@ -25,6 +25,7 @@ LAYERS: list[list[str]] = [
         "schema",
         "disk",
         "files",
+        "listing",
         "storage",
         "slots",
         "bytelocks",
