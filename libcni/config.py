@@ -21,7 +21,6 @@ from libcni.document import (
     dump,
     format_path,
     join_object,
-    locate,
     parse_object,
     split_array,
     split_object,
@@ -29,6 +28,7 @@ from libcni.document import (
 from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersionError
 from libcni.frozen import freeze
 from libcni.identifiers import network_name_problem
+from libcni.positions import locate
 from libcni.protocol import NetworkDocument, PluginDocument, first_problem
 from libcni.scalars import MALFORMED_VERSION
 from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported

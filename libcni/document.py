@@ -23,6 +23,7 @@ __all__ = [
     "DocumentError",
     "JSONObject",
     "Path",
+    "array_spans",
     "canonical",
     "decode_text",
     "dump",
@@ -31,8 +32,7 @@ __all__ = [
     "format_path",
     "join_object",
     "kind_of",
-    "locate",
-    "locate_key",
+    "object_spans",
     "parse",
     "parse_object",
     "scan",
@@ -238,7 +238,7 @@ def split_object(text: str, start: int = 0) -> dict[str, str]:
     >>> split_object('{"a": 1.0, "b" : [ ]}')
     {'a': '1.0', 'b': '[ ]'}
     """
-    return {key: text[begin:end] for key, begin, end in _object_spans(text, skip_space(text, start))}
+    return {key: text[begin:end] for key, _, begin, end in object_spans(text, skip_space(text, start))}
 
 
 def find_member(text: str, key: str) -> str:
@@ -249,7 +249,7 @@ def find_member(text: str, key: str) -> str:
     >>> find_member('{"a": 1.0, "b" : [ ]}', "b")
     '[ ]'
     """
-    return next((text[begin:end] for name, begin, end in _object_spans(text, skip_space(text, 0)) if name == key), "")
+    return next((text[begin:end] for name, _, begin, end in object_spans(text, skip_space(text, 0)) if name == key), "")
 
 
 def split_array(text: str, start: int = 0) -> list[str]:
@@ -260,22 +260,25 @@ def split_array(text: str, start: int = 0) -> list[str]:
     >>> split_array('[1.50, {}]')
     ['1.50', '{}']
     """
-    return [text[begin:end] for _, begin, end in _array_spans(text, skip_space(text, start))]
+    return [text[begin:end] for _, begin, end in array_spans(text, skip_space(text, start))]
 
 
-def _object_spans(text: str, start: int) -> Iterator[tuple[str, int, int]]:
+def object_spans(text: str, start: int) -> Iterator[tuple[str, int, int, int]]:
+    """Go through the members of the object at an offset: key, and the offsets of key, value and its end."""
     position = skip_space(text, start + 1)
     while text[position] != "}":
         if text[position] == ",":
             position = skip_space(text, position + 1)
+        key_at = position
         key, position = scan_string(text, position + 1)
         begin = skip_space(text, skip_space(text, position) + 1)
         _, end = scan(text, begin)
-        yield key, begin, end
+        yield key, key_at, begin, end
         position = skip_space(text, end)
 
 
-def _array_spans(text: str, start: int) -> Iterator[tuple[int, int, int]]:
+def array_spans(text: str, start: int) -> Iterator[tuple[int, int, int]]:
+    """Go through the items of the array at an offset: index, and the offsets of the item and its end."""
     position = skip_space(text, start + 1)
     index = 0
     while text[position] != "]":
@@ -285,41 +288,6 @@ def _array_spans(text: str, start: int) -> Iterator[tuple[int, int, int]]:
         yield index, position, end
         index += 1
         position = skip_space(text, end)
-
-
-def locate(text: str, path: Path) -> tuple[int, int]:
-    """Return line and column, from 1, of the value at ``path``; of the nearest parent when it is absent.
-
-    ``text`` must have passed :func:`parse`.
-
-    >>> locate('{"plugins": [{}, 7]}', ("plugins", 1))
-    (1, 18)
-    """
-    start = skip_space(text, 0)
-    for step in path:
-        spans = {"{": _object_spans, "[": _array_spans}.get(text[start])
-        begin = None if spans is None else next((at for key, at, _ in spans(text, start) if key == step), None)
-        if begin is None:
-            break
-        start = begin
-    return _position(text, start)
-
-
-def locate_key(text: str, path: Path) -> tuple[int, int]:
-    """Return line and column of the key at the end of ``path``; of the value when that cannot be told.
-
-    >>> locate_key('{"plugins": [{"mtu": 7}]}', ("plugins", 0, "mtu"))
-    (1, 15)
-    """
-    line, column = locate(text, path)
-    lines = text.split("\n")
-    before = "\n".join([*lines[: line - 1], lines[line - 1][: column - 1]])
-    before = before.rstrip().removesuffix(":").rstrip()
-    key = path[-1] if path else None
-    for written in (json.dumps(key), json.dumps(key, ensure_ascii=False)) if isinstance(key, str) else ():
-        if before.endswith(written):
-            return _position(before, len(before) - len(written))
-    return line, column
 
 
 def format_path(path: Path) -> str:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from libcni.config import append_plugins, conf_list_from_conf, parse_network, parse_plugin
-from libcni.document import DocumentError, decode_text, locate, parse_object
+from libcni.document import DocumentError, decode_text, parse_object
 from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundError, NoConfigsFoundError
 from libcni.identifiers import network_name_problem
+from libcni.positions import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcni.document import format_path, locate, locate_key
+from libcni.document import format_path
 from libcni.lint.codes import CODES, Severity
+from libcni.positions import Positions
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -70,6 +71,7 @@ class Source:
         self.file = file
         self.text = text
         self.document = document
+        self._positions = Positions(text)
         self._findings = findings
 
     def report(self, code: str, path: Path, message: str, *, hint: str = "", at_key: bool = False) -> None:
@@ -78,12 +80,12 @@ class Source:
 
     def place(self, path: Path, *, at_key: bool = False) -> Place:
         """Return the place of a value, or of its key; of the object that should have it, when it is absent."""
-        line, column = locate_key(self.text, path) if at_key else locate(self.text, path)
+        line, column = self._positions.of_key(path) if at_key else self._positions.of(path)
         return self.place_at(line, column, field=format_path(path))
 
     def place_at(self, line: int, column: int, *, field: str) -> Place:
         """Return a place by line and column."""
-        text = self.text.split("\n")[line - 1].removesuffix("\r")
+        text = self._positions.lines[line - 1].removesuffix("\r")
         start = max(column - 1 - _BEFORE, 0) if len(text) > _LINE_LIMIT else 0
         shown = text[start : start + _LINE_LIMIT]
         return Place(self.file, line, column, field, shown, min(column - 1 - start, len(shown)))

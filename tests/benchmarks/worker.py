@@ -105,6 +105,7 @@ def load(options: argparse.Namespace) -> Times:
 
 
 def attachments(config: CNIConfig, options: argparse.Namespace) -> Times:
+    """List everything for the first time, and again, as a runtime does that collects garbage now and then."""
     times: Times = {}
 
     def one(_: int) -> None:
@@ -115,6 +116,7 @@ def attachments(config: CNIConfig, options: argparse.Namespace) -> Times:
         if not config.get_cached_attachments():
             raise RuntimeError(f"no attachments in {options.cache_dir}")
 
+    measure(times, "list_first", 1, everything)
     measure(times, "list", options.rounds, everything)
     measure(times, "list_one", options.rounds, one)
     return times

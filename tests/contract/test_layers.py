@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS: list[list[str]] = [
     ["errors"],
-    ["versions", "identifiers", "document", "diagnosis", "frozen", "addresses", "turn"],
+    ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn"],
     ["scalars", "protocol", "abbreviated", "conventions", "attachment", "results", "config", "effective"],
     [
         "loader",

@@ -26,8 +26,9 @@ from libcni import (
     network_conf_from_bytes,
     protocol,
 )
-from libcni.document import DocumentError, dump, locate, parse, split_array, split_object
+from libcni.document import DocumentError, dump, parse, split_array, split_object
 from libcni.invoke import PluginOutput
+from libcni.positions import locate
 from libcni.schema import validate
 from libcni.testing import ScriptedRunner
 from tests.property import documents

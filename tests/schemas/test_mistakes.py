@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.document import DocumentError, format_path, locate, parse
+from libcni.document import DocumentError, format_path, parse
+from libcni.positions import locate
 from tests.schemas.plugin_schemas import CONFIGURATION_DIR, ROOT, problems
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from libcni.document import (
     format_path,
     join_object,
     kind_of,
-    locate,
     parse,
     parse_object,
     split_array,
     split_object,
 )
 from libcni.frozen import FrozenDict, FrozenList, freeze, thaw
+from libcni.positions import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
