@@ -323,12 +323,12 @@ def _without_members_of_11(result: Result) -> Result:
 
 
 def _without_members_of_03(result: Result) -> Result:
-    """Keep the first address of each family, and the routes of the families that are left."""
+    """Keep the first address of each family, and the routes of the families that are left, in the order of reading."""
     first: dict[int, IPConfig] = {}
     for item in result.ips:
         first.setdefault(item.address.version, replace(item, interface=None))
     ips = [first[family] for family in sorted(first)]
-    routes = [route for route in result.routes if route.dst.version in first]
+    routes = [route for family in sorted(first) for route in result.routes if route.dst.version == family]
     return replace(result, interfaces=(), ips=tuple(ips), routes=tuple(routes))
 
 
