@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from libcni import __version__, cli
+from libcni.cli import root
 from tests import kernel
 from tests.contract.modules import ROOT
 
@@ -268,6 +272,23 @@ def test_help_and_bad_option_load_little(place: Place) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert {"anyio", "jsonschema", "psutil", "rich"}.isdisjoint(done.stderr.split())
+
+
+def test_garbage_is_collected_again_when_the_verb_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def load(name: str) -> SimpleNamespace:
+        seen.append(("load", gc.isenabled()))
+        command = click.Command("schema", callback=lambda: seen.append(("run", gc.isenabled())))
+        return SimpleNamespace(name=name, schema_command=command)
+
+    monkeypatch.setattr(root, "import_module", load)
+    monkeypatch.setattr(sys, "argv", ["cnitool", "schema"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert seen == [("load", False), ("run", True)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(
