@@ -22,7 +22,7 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, dump, find_member, format_path, join_object, parse_object
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, write_error
-from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
+from libcni.protocol.base import first_problem
 from libcni.results import Result
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["CacheEntry", "ResultCache"]
 
 _log = logging.getLogger("libcni.cache")
+
+CACHE_KIND = "cniCacheV1"
+"""What a file of this format, which is Go libcni's, calls itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +276,8 @@ class ResultCache:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         if "kind" not in document:
             return self._legacy_entry(name, text, legacy_key)
+        from libcni.protocol.stored import CacheDocument  # noqa: PLC0415 -- the first ADD reads no file
+
         try:
             model = CacheDocument.model_validate(document)
         except ValidationError as error:

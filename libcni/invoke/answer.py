@@ -22,13 +22,14 @@ from libcni.errors import (
     PluginTimeoutError,
     ResultError,
 )
-from libcni.protocol import ErrorDocument, VersionDocument, first_problem
+from libcni.protocol.base import first_problem
 from libcni.results import Result, check_result
 from libcni.versions import FIRST_VERSION, PluginInfo
 
 if TYPE_CHECKING:
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
+    from libcni.protocol.answers import ErrorDocument, VersionDocument
     from libcni.results import CheckedResult
 
 __all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
@@ -125,6 +126,8 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
+    from libcni.protocol.answers import ErrorDocument  # noqa: PLC0415 -- 2 ms that plugins without errors do not cost
+
     try:
         return ErrorDocument.model_validate(parse_object(stdout))
     except (DocumentError, ValidationError):
@@ -212,6 +215,8 @@ def read_version(invocation: Invocation, output: PluginOutput, timeout: float | 
         if error.msg == _VERSION_IS_UNKNOWN:
             return PluginInfo(FIRST_VERSION, (FIRST_VERSION,))
         raise
+    from libcni.protocol.answers import VersionDocument  # noqa: PLC0415 -- an ADD does not ask for versions
+
     _, document = _read_object(invocation, output, "version document")
     try:
         model = VersionDocument.model_validate(document)
