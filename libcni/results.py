@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -180,8 +180,7 @@ class Result:
         return dump(self.to_dict())
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedResult:
+class CheckedResult(NamedTuple):
     """A result document that has passed its check; most of a chain's are only handed on, never made a ``Result``."""
 
     version: str

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -52,8 +51,7 @@ _START_REASONS = {
 _VERSION_IS_UNKNOWN = "unknown CNI_COMMAND: VERSION"
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """What an error says about where it happened."""
 
     plugin: str
@@ -65,11 +63,11 @@ class Invocation:
 
     def at(self, path: str) -> Invocation:
         """Return the same with the path of the binary."""
-        return replace(self, path=path)
+        return self._replace(path=path)
 
     def error(self, kind: type[E], msg: str, output: PluginOutput | None = None, **fields: Any) -> E:
         """Make an error that names the plugin, the verb and the attachment."""
-        place = {name: getattr(self, name) for name in self.__slots__}
+        place = self._asdict()
         if output is not None:
             place |= {
                 "exit_status": output.exit_status,
@@ -80,8 +78,7 @@ class Invocation:
         return kind(msg, **place, **fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A result as the next plugin gets it: its encoded document, and what it says, both in one version."""
 
     text: str

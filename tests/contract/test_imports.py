@@ -61,6 +61,12 @@ def test_result_loads_the_models_of_its_version_only(version: str, formats: set[
     assert {name.removeprefix(prefix) for name in loaded if name.startswith(prefix)} == formats
 
 
+def test_configuration_loads_garbage_collection_when_it_is_asked_for() -> None:
+    made = "from libcni import CNIConfig; config = CNIConfig(['/opt/cni/bin']); config."
+    assert "libcni.collection" not in modules_after(f"{made}path")
+    assert "libcni.collection" in modules_after(f"{made}collector")
+
+
 def test_asynchronous_configuration_loads_anyio() -> None:
     assert "anyio" in loaded_after("from libcni import AsyncCNIConfig; AsyncCNIConfig(['/opt/cni/bin'])")
 
