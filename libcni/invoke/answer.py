@@ -123,7 +123,7 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
-    from libcni.protocol.answers import ErrorDocument  # noqa: PLC0415 -- 2 ms that plugins without errors do not cost
+    from libcni.protocol.answers import ErrorDocument  # noqa: PLC0415 -- 0.3 ms that plugins without errors do not cost
 
     try:
         return ErrorDocument.model_validate(parse_object(stdout))
