@@ -10,13 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from libcni.protocol import (
-    DNSDocument,
-    Document,
-    ResultDocument01,
-    RouteDocument,
-    RouteDocument11,
-)
+from libcni.protocol.base import DNSDocument, Document
+from libcni.protocol.results01 import ResultDocument01
+from libcni.protocol.results10 import RouteDocument
+from libcni.protocol.results11 import RouteDocument11
 from libcni.scalars import CIDR, Gateway, Version03, Version10, Version11
 
 __all__ = [

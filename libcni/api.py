@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from libcni.chain import Caller
-from libcni.collection import Collector
 from libcni.errors import InvalidParameterError
 from libcni.identifiers import is_encodable, is_text
 from libcni.invoke.blocking import BlockingRunner, complete
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
+    from libcni.collection import Collector
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.plugin import Runner
     from libcni.results import Result
@@ -85,7 +86,13 @@ class Config:
         caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
         store = Store(self.cache_dir, durable=durable)
         self.operations = Operations(caller, store, lock_timeout=lock_timeout, owner=owner)
-        self.collector = Collector(self.operations)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Garbage collection and recovery."""
+        from libcni.collection import Collector  # noqa: PLC0415 -- a millisecond that an ADD does not need
+
+        return Collector(self.operations)
 
     def seconds(self, timeout: Timeout) -> float | None:
         """Return the limit for one call: its own, or the configured one."""

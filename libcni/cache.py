@@ -24,7 +24,7 @@ from libcni.document import DocumentError, decode_text, dump, find_member, forma
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError, ResultError
 from libcni.files import is_name_too_long, is_temporary, read_file, write_error
 from libcni.listing import Listing, stamp_of
-from libcni.protocol import CACHE_KIND, CacheDocument, first_problem
+from libcni.protocol.base import first_problem
 from libcni.results import Result, check_result
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["CacheEntry", "Listed", "ResultCache"]
 
 _log = logging.getLogger("libcni.cache")
+
+CACHE_KIND = "cniCacheV1"
+"""What a file of this format, which is Go libcni's, calls itself."""
 
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file that was changed more recently may change again without its times telling so."""
@@ -321,6 +324,8 @@ class ResultCache:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         if "kind" not in document:
             return self._legacy_entry(name, text, legacy_key)
+        from libcni.protocol.stored import CacheDocument  # noqa: PLC0415 -- the first ADD reads no file
+
         try:
             model = CacheDocument.model_validate(document)
         except ValidationError as error:

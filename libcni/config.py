@@ -29,7 +29,8 @@ from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersion
 from libcni.frozen import freeze
 from libcni.identifiers import network_name_problem
 from libcni.positions import locate
-from libcni.protocol import NetworkDocument, PluginDocument, first_problem
+from libcni.protocol.base import first_problem
+from libcni.protocol.configuration import NetworkDocument, PluginDocument
 from libcni.scalars import MALFORMED_VERSION
 from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported
 

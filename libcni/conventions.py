@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
 
 from libcni.addresses import parse_address, parse_cidr
-from libcni.protocol import Document
+from libcni.protocol.base import Document
 from libcni.scalars import ADDRESS_PATTERN, CIDR_PATTERN, END
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.chain import Caller, Job, Limits
@@ -152,7 +151,7 @@ class Operations:
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
         await self.runner.call(functools.partial(self._mark_unfinished, opened, error))
-        clean_up = replace(job, limits=Limits(job.limits.timeout, deadline), prev_result="")
+        clean_up = job._replace(limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
         if not problems:
             problems = await self.runner.call(functools.partial(self._try_to_forget, job.key, opened))

@@ -190,16 +190,16 @@ def _stored_job(job: Job, known: Known) -> tuple[Job, list[str]]:
     notes = [] if problem is None else [f"the stored configuration is damaged, so the given one is used: {problem}"]
     if network not in {None, job.network}:
         notes.append("the stored configuration differs from the file, and is the one that counts")
-    return replace(job, network=network or job.network, rt=stored_runtime_conf(known, job.rt)), notes
+    return job._replace(network=network or job.network, rt=stored_runtime_conf(known, job.rt)), notes
 
 
 def _with_result(command: Command, job: Job, known: Known) -> Job:
     """Return the job with the stored result, which CHECK and DEL pass on."""
     version = job.network.cni_version
     if command == "DEL":
-        return replace(job, prev_result=prev_result_for_delete(known.entry, version))
+        return job._replace(prev_result=prev_result_for_delete(known.entry, version))
     if command == "CHECK" and known.entry is not None:
-        return replace(job, prev_result=prev_result(known.entry, version))
+        return job._replace(prev_result=prev_result(known.entry, version))
     return job
 
 

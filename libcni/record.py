@@ -164,7 +164,8 @@ def netns_identity(netns: str) -> NetnsIdentity | None:
 def current_boot_id() -> str:
     """Return what tells this boot of the machine from every other one; empty where that is not known."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # It is ASCII; the codec of that name would have to be loaded first.
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

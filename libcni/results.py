@@ -8,16 +8,17 @@ versions.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
-from libcni import protocol
 from libcni.document import DocumentError, dump, format_path, kind_of, parse_object
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
 from libcni.frozen import FrozenDict, freeze, is_object, thaw
-from libcni.protocol import first_problem
+from libcni.protocol.base import first_problem
 from libcni.versions import (
     CURRENT_VERSION,
     FIRST_VERSION,
@@ -30,12 +31,22 @@ from libcni.versions import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from typing_extensions import TypeIs
+
     from libcni.addresses import Address, InterfaceAddress
     from libcni.document import JSONObject
+    from libcni.protocol.base import DNSDocument, Document
+    from libcni.protocol.results01 import ResultDocument01
+    from libcni.protocol.results03 import ResultDocument03
+    from libcni.protocol.results10 import InterfaceDocument, IPDocument, ResultDocument10, RouteDocument
+    from libcni.protocol.results11 import InterfaceDocument11, ResultDocument11, RouteDocument11
+
+    ListResultDocument: TypeAlias = ResultDocument03 | ResultDocument10 | ResultDocument11
+    ResultDocument: TypeAlias = ListResultDocument | ResultDocument01
 
 __all__ = ["DNS", "CheckedResult", "IPConfig", "Interface", "Result", "Route", "check_result"]
 
-D = TypeVar("D", bound=protocol.Document)
+D = TypeVar("D", bound="Document")
 
 _NO_EXTRA: Mapping[str, Any] = FrozenDict()
 
@@ -169,29 +180,53 @@ class Result:
         return dump(self.to_dict())
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedResult:
+class CheckedResult(NamedTuple):
     """A result document that has passed its check; most of a chain's are only handed on, never made a ``Result``."""
 
     version: str
-    document: protocol.ListResultDocument | protocol.ResultDocument01
+    document: ResultDocument
 
     def result(self) -> Result:
         """Return the form in memory."""
-        if isinstance(self.document, protocol.ResultDocument01):
-            return _from_families(self.document, self.version)
-        return _from_lists(self.document, self.version)
+        if _has_lists(self.document):
+            return _from_lists(self.document, self.version)
+        return _from_families(self.document, self.version)
 
 
-_MODELS: dict[str, type[protocol.ListResultDocument | protocol.ResultDocument01]] = {
-    "0.1.0": protocol.ResultDocument01,
-    "0.2.0": protocol.ResultDocument01,
-    "0.3.0": protocol.ResultDocument03,
-    "0.3.1": protocol.ResultDocument03,
-    "0.4.0": protocol.ResultDocument03,
-    "1.0.0": protocol.ResultDocument10,
-    "1.1.0": protocol.ResultDocument11,
+_MODELS = {
+    "0.1.0": "01",
+    "0.2.0": "01",
+    "0.3.0": "03",
+    "0.3.1": "03",
+    "0.4.0": "03",
+    "1.0.0": "10",
+    "1.1.0": "11",
 }
+"""The wire format of each version, as modules and models have it in their names."""
+
+
+@functools.cache
+def _model_of(version: str) -> type[ResultDocument]:
+    """Load the model for a version: the others take 1.5 ms, and most programs meet results of one."""
+    wire_format = _MODELS[version]
+    module = import_module(f"libcni.protocol.results{wire_format}")
+    model: type[ResultDocument] = getattr(module, f"ResultDocument{wire_format}")
+    return model
+
+
+# To ask for the class itself would load the models of versions that do not occur.
+
+
+def _has_lists(document: ResultDocument) -> TypeIs[ListResultDocument]:
+    return "ips" in type(document).model_fields
+
+
+def _is_interface_of_11(document: InterfaceDocument) -> TypeIs[InterfaceDocument11]:
+    return "pciID" in type(document).model_fields
+
+
+def _is_route_of_11(document: RouteDocument) -> TypeIs[RouteDocument11]:
+    return "scope" in type(document).model_fields
 
 
 def check_result(obj: object, default_version: str = "") -> CheckedResult:
@@ -202,7 +237,7 @@ def check_result(obj: object, default_version: str = "") -> CheckedResult:
     if not is_object(obj):
         raise ResultError(f"expected a JSON object, found {kind_of(obj)}")
     version = _version_of(obj, default_version)
-    return CheckedResult(version, _validated(_MODELS[version], obj))
+    return CheckedResult(version, _validated(_model_of(version), obj))
 
 
 def _version_of(obj: JSONObject, default_version: str) -> str:
@@ -234,7 +269,7 @@ def _validated(model: type[D], obj: JSONObject) -> D:
         raise ResultError(problem.message, field=format_path(problem.path)) from None
 
 
-def _extra(document: protocol.Document) -> Mapping[str, Any]:
+def _extra(document: Document) -> Mapping[str, Any]:
     return _frozen(document.model_extra) if document.model_extra else _NO_EXTRA
 
 
@@ -243,7 +278,7 @@ def _frozen(value: JSONObject) -> Mapping[str, Any]:
     return frozen
 
 
-def _from_lists(document: protocol.ListResultDocument, version: str) -> Result:
+def _from_lists(document: ListResultDocument, version: str) -> Result:
     return Result(
         cni_version=version,
         interfaces=tuple([_interface(item) for item in document.interfaces or ()]),
@@ -254,7 +289,7 @@ def _from_lists(document: protocol.ListResultDocument, version: str) -> Result:
     )
 
 
-def _from_families(document: protocol.ResultDocument01, version: str) -> Result:
+def _from_families(document: ResultDocument01, version: str) -> Result:
     families = [family for family in (document.ip4, document.ip6) if family is not None]
     return Result(
         cni_version=version,
@@ -265,9 +300,9 @@ def _from_families(document: protocol.ResultDocument01, version: str) -> Result:
     )
 
 
-def _interface(document: protocol.InterfaceDocument) -> Interface:
+def _interface(document: InterfaceDocument) -> Interface:
     mac, sandbox = document.mac or "", document.sandbox or ""
-    if not isinstance(document, protocol.InterfaceDocument11):
+    if not _is_interface_of_11(document):
         return Interface(name=document.name, mac=mac, sandbox=sandbox, extra=_extra(document))
     return Interface(
         name=document.name,
@@ -280,7 +315,7 @@ def _interface(document: protocol.InterfaceDocument) -> Interface:
     )
 
 
-def _ip(document: protocol.IPDocument) -> IPConfig:
+def _ip(document: IPDocument) -> IPConfig:
     return IPConfig(
         address=document.address,
         gateway=document.gateway,
@@ -289,8 +324,8 @@ def _ip(document: protocol.IPDocument) -> IPConfig:
     )
 
 
-def _route(document: protocol.RouteDocument) -> Route:
-    if not isinstance(document, protocol.RouteDocument11):
+def _route(document: RouteDocument) -> Route:
+    if not _is_route_of_11(document):
         return Route(dst=document.dst, gw=document.gw, extra=_extra(document))
     return Route(
         dst=document.dst,
@@ -304,7 +339,7 @@ def _route(document: protocol.RouteDocument) -> Route:
     )
 
 
-def _dns(document: protocol.DNSDocument | None) -> DNS:
+def _dns(document: DNSDocument | None) -> DNS:
     if document is None:
         return _NO_DNS
     return DNS(
@@ -323,12 +358,12 @@ def _without_members_of_11(result: Result) -> Result:
 
 
 def _without_members_of_03(result: Result) -> Result:
-    """Keep the first address of each family, and the routes of the families that are left."""
+    """Keep the first address of each family, and the routes of the families that are left, in the order of reading."""
     first: dict[int, IPConfig] = {}
     for item in result.ips:
         first.setdefault(item.address.version, replace(item, interface=None))
     ips = [first[family] for family in sorted(first)]
-    routes = [route for route in result.routes if route.dst.version in first]
+    routes = [route for family in sorted(first) for route in result.routes if route.dst.version == family]
     return replace(result, interfaces=(), ips=tuple(ips), routes=tuple(routes))
 
 

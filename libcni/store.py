@@ -7,8 +7,8 @@ attachment.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.cache import ResultCache
 from libcni.config import NetworkConfigList, parse_network, parse_plugin
@@ -89,8 +89,7 @@ class Store:
                 raise CacheError(folder.path(""), f"cannot be swept: {error.strerror or error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is stored about an attachment; a damaged file counts as nothing, and is kept as a problem."""
 
     entry: CacheEntry | None

@@ -5,6 +5,7 @@ Verbs load when they are called: ``cnitool add`` stands in the path of every con
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from importlib import import_module
@@ -47,6 +48,10 @@ class _Verbs(click.Group):
         if cmd_name not in _VERBS:
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(_VERBS[cmd_name][0]), f"{cmd_name}_command")
+        if not gc.isenabled():
+            # From here on there may be garbage, but not in what has been loaded.
+            gc.freeze()
+            gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

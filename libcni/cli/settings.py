@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -36,8 +35,7 @@ DEFAULT_BIN_DIRS = ("/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni")
 DEFAULT_IFNAME = "eth0"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What a verb runs with; an option that was not given is ``None``, and its variable or default counts.
 
     A container id, an interface name or a namespace that was given empty is none: a script whose variable is not set
@@ -55,13 +53,13 @@ class Settings:
     @classmethod
     def taken_from(cls, values: dict[str, Any]) -> Settings:
         """Take the common options out of the parameters of a command."""
-        options = {item.name: values.pop(item.name) for item in fields(cls)}
+        options = {name: values.pop(name) for name in cls._fields}
         return cls(**{name: None if value == () else value for name, value in options.items()})
 
     def merged(self, options: Settings) -> Settings:
         """Return these settings with the options that stand after the verb."""
-        given = {item.name: getattr(options, item.name) for item in fields(options)}
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+        given = options._asdict()
+        return self._replace(**{name: value for name, value in given.items() if value is not None})
 
     @property
     def directory(self) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,13 +21,14 @@ from libcni.errors import (
     PluginTimeoutError,
     ResultError,
 )
-from libcni.protocol import ErrorDocument, VersionDocument, first_problem
+from libcni.protocol.base import first_problem
 from libcni.results import Result, check_result
 from libcni.versions import FIRST_VERSION, PluginInfo
 
 if TYPE_CHECKING:
     from libcni.document import JSONObject
     from libcni.invoke.plugin import PluginOutput
+    from libcni.protocol.answers import ErrorDocument, VersionDocument
     from libcni.results import CheckedResult
 
 __all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
@@ -52,8 +52,7 @@ _START_REASONS = {
 _VERSION_IS_UNKNOWN = "unknown CNI_COMMAND: VERSION"
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """What an error says about where it happened."""
 
     plugin: str
@@ -65,11 +64,11 @@ class Invocation:
 
     def at(self, path: str) -> Invocation:
         """Return the same with the path of the binary."""
-        return replace(self, path=path)
+        return self._replace(path=path)
 
     def error(self, kind: type[E], msg: str, output: PluginOutput | None = None, **fields: Any) -> E:
         """Make an error that names the plugin, the verb and the attachment."""
-        place = {name: getattr(self, name) for name in self.__slots__}
+        place = self._asdict()
         if output is not None:
             place |= {
                 "exit_status": output.exit_status,
@@ -80,8 +79,7 @@ class Invocation:
         return kind(msg, **place, **fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A result as the next plugin gets it: its encoded document, and what it says, both in one version."""
 
     text: str
@@ -126,6 +124,8 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
+    from libcni.protocol.answers import ErrorDocument  # noqa: PLC0415 -- 0.3 ms that plugins without errors do not cost
+
     try:
         return ErrorDocument.model_validate(parse_object(stdout))
     except (DocumentError, ValidationError):
@@ -213,6 +213,8 @@ def read_version(invocation: Invocation, output: PluginOutput, timeout: float | 
         if error.msg == _VERSION_IS_UNKNOWN:
             return PluginInfo(FIRST_VERSION, (FIRST_VERSION,))
         raise
+    from libcni.protocol.answers import VersionDocument  # noqa: PLC0415 -- an ADD does not ask for versions
+
     _, document = _read_object(invocation, output, "version document")
     try:
         model = VersionDocument.model_validate(document)

@@ -7,8 +7,8 @@ none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from libcni.invoke.plugin import STDERR_LIMIT, STDOUT_LIMIT
 
@@ -26,8 +26,7 @@ BUSY = 5.0
 _TICK = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one execution may use. Times are in seconds, sizes in bytes."""
 
     grace: float = GRACE

@@ -11,7 +11,7 @@ from libcni.frozen import array_of, object_of
 from libcni.identifiers import network_name_problem
 from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
-from libcni.protocol import NetworkDocument, PluginDocument
+from libcni.protocol.configuration import NetworkDocument, PluginDocument
 from libcni.schema.check import checker_of
 from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, is_at_least, newest_supported, parse_version
 

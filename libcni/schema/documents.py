@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni import abbreviated, conventions, protocol
+from libcni.cache import CACHE_KIND
 from libcni.errors import InvalidParameterError
 from libcni.frozen import is_array, is_object
+from libcni.protocol import answers, base, configuration, results01, results03, results10, results11, stored
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["generate", "generated_names", "model_of", "write"]
 
-_MODULES = (protocol, abbreviated, conventions)
+_MODULES = (
+    *(base, configuration, results01, results03, results10, results11, answers, stored),
+    *(abbreviated, conventions),
+)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -58,7 +63,7 @@ _PLUGIN: Schema = {"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-lo
 _NETWORK: Schema = {"cniVersion": "1.1.0", "cniVersions": ["0.4.0", "1.1.0"], "name": "dbnet", "plugins": [_PLUGIN]}
 _ERROR: Schema = {"cniVersion": "1.1.0", "code": 7, "msg": "invalid configuration", "details": "subnet is missing"}
 _CACHE: Schema = {
-    "kind": protocol.CACHE_KIND,
+    "kind": CACHE_KIND,
     "containerId": "blue",
     "config": "eyJuYW1lIjoiZGJuZXQifQ==",
     "ifName": "eth0",

@@ -16,6 +16,11 @@ HEAVY = ("anyio", "jsonschema", "psutil", "click", "rich", "pydantic", "asyncio"
 
 def loaded_after(statement: str) -> set[str]:
     """Return which of the heavy packages are loaded after a statement in a fresh interpreter."""
+    return {name for name in modules_after(statement) if name in HEAVY}
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return which modules a statement loads in a fresh interpreter."""
     program = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*(set(sys.modules) - before))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -25,7 +30,7 @@ def loaded_after(statement: str) -> set[str]:
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    return {name for name in done.stdout.split() if name in HEAVY}
+    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,22 @@ def loaded_after(statement: str) -> set[str]:
 )
 def test_import_loads_no_more_than_it_needs(statement: str, allowed: set[str]) -> None:
     assert loaded_after(statement) <= allowed
+
+
+@pytest.mark.parametrize(
+    ("version", "formats"),
+    [("0.2.0", {"01", "10"}), ("0.4.0", {"03", "10"}), ("1.0.0", {"10"}), ("1.1.0", {"10", "11"})],
+)
+def test_result_loads_the_models_of_its_version_only(version: str, formats: set[str]) -> None:
+    prefix = "libcni.protocol.results"
+    loaded = modules_after(f"from libcni import Result; Result.from_dict({{'cniVersion': {version!r}}}).to_json()")
+    assert {name.removeprefix(prefix) for name in loaded if name.startswith(prefix)} == formats
+
+
+def test_configuration_loads_garbage_collection_when_it_is_asked_for() -> None:
+    made = "from libcni import CNIConfig; config = CNIConfig(['/opt/cni/bin']); config."
+    assert "libcni.collection" not in modules_after(f"{made}path")
+    assert "libcni.collection" in modules_after(f"{made}collector")
 
 
 def test_asynchronous_configuration_loads_anyio() -> None:

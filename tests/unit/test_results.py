@@ -181,6 +181,15 @@ def test_routes_of_a_family_without_address_are_dropped_in_the_old_versions() ->
     }
 
 
+@pytest.mark.parametrize("version", OLD)
+def test_routes_of_mixed_families_are_in_the_order_that_the_old_versions_are_read_in(version: str) -> None:
+    routes = [{"dst": text} for text in ("fd00:1::/64", "10.1.0.0/16", "::/0", "0.0.0.0/0")]
+    ips = [{"address": "10.0.0.2/24"}, {"address": "fd00::5/64"}]
+    result = Result.from_dict({"cniVersion": "1.0.0", "ips": ips, "routes": routes}).as_version(version)
+    assert [str(route.dst) for route in result.routes] == ["10.1.0.0/16", "0.0.0.0/0", "fd00:1::/64", "::/0"]
+    assert Result.from_dict(result.to_dict()) == result
+
+
 def test_attributes_of_1_1_0_are_gone_after_a_way_through_1_0_0() -> None:
     result = Result.from_dict(document("1.1.0")).as_version("1.0.0").as_version("1.1.0")
     assert result.to_dict() == {"cniVersion": "1.1.0"} | LISTS
