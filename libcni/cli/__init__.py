@@ -5,12 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from importlib import import_module
-from types import ModuleType
 
 __all__ = ["main"]
-
-_LOADER = "pydantic.plugin._loader"
 
 
 def main() -> None:
@@ -19,7 +15,6 @@ def main() -> None:
     # exit, took 20 ms of the 128 ms of an ADD.
     gc.disable()
     atexit.register(gc.freeze)
-    _find_no_plugins_of_pydantic()
     try:
         from libcni.cli.root import cnitool
 
@@ -34,24 +29,3 @@ def main() -> None:
     finally:
         gc.unfreeze()
         gc.enable()
-
-
-def _find_no_plugins_of_pydantic() -> None:
-    """Keep pydantic from looking for plugins of its own, which a command has no use for.
-
-    To look reads the metadata of everything that is installed, and took 10 ms of the 107 ms of an ADD. pydantic has a
-    variable for it, ``PYDANTIC_DISABLE_PLUGINS``, which saves 2 ms of them, and which CNI plugins would inherit.
-    """
-    if _LOADER not in sys.modules:
-        stand_in = ModuleType(_LOADER)
-        vars(stand_in).update(get_plugins=tuple, __getattr__=_attribute_of_loader)
-        sys.modules[_LOADER] = stand_in
-
-
-def _attribute_of_loader(name: str) -> object:
-    """Load the real loader for what another version of pydantic may want of it."""
-    if name.startswith("__"):  # what the import system asks a module for
-        raise AttributeError(name)
-    del sys.modules[_LOADER]
-    value: object = getattr(import_module(_LOADER), name)
-    return value

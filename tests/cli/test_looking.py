@@ -274,28 +274,6 @@ def test_help_and_bad_option_load_little(place: Place) -> None:
     assert {"anyio", "jsonschema", "psutil", "rich"}.isdisjoint(done.stderr.split())
 
 
-def test_pydantic_looks_for_no_plugins_and_its_loader_is_there_for_who_wants_it(place: Place) -> None:
-    place.network()
-    program = (
-        "import sys; from libcni.cli import main\n"
-        "try: main()\n"
-        "finally:\n"
-        "    print('importlib.metadata' in sys.modules, file=sys.stderr)\n"
-        "    from pydantic.plugin._loader import PYDANTIC_ENTRY_POINT_GROUP\n"
-        "    print(PYDANTIC_ENTRY_POINT_GROUP, file=sys.stderr)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "networks", "--conf-dir", str(place.conf)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert "dbnet" in done.stdout
-    assert done.stderr.split() == ["False", "pydantic"]
-
-
 def test_garbage_is_collected_again_when_the_verb_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, bool]] = []
 
