@@ -97,7 +97,7 @@ class BlockingRunner:
 
     def _start(self, execution: Execution[select.poll]) -> None:
         while True:
-            with _TURN:
+            with _TURN.lock:
                 pause = execution.start()
             if not pause:
                 break
