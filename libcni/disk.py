@@ -96,7 +96,7 @@ class SharedSync:
         :raises OSError: if it fails.
         """
         asked = next(self._asked)
-        with self._turn:
+        with self._turn.lock:
             if self._done > asked:
                 return
             covered = next(self._asked)

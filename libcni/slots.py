@@ -7,6 +7,7 @@ a file of its own in the same folder. Go counterpart: none.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -55,9 +56,10 @@ class _Slot(NamedTuple):
     @property
     def name(self) -> str:
         """The name of what it holds; a slot that no name leads to is called by its number."""
-        name = self.data[:_NAME_LIMIT].partition(_END_OF_NAME)[0].decode("utf-8", "replace")
-        is_found = self.number in {first + probe for first in _first_slots(name) for probe in range(_PROBES)}
-        return name if is_found else f"{_FILE}[{self.number}]"
+        start = b"".join(self.data[:_NAME_LIMIT].partition(_END_OF_NAME)[:2])
+        name = start.decode("utf-8", "replace").removesuffix("\n")
+        is_here = self.number in {first + probe for first in _first_slots(name) for probe in range(_PROBES)}
+        return name if is_here and start == _start(name) else f"{_FILE}[{self.number}]"
 
     @property
     def content(self) -> bytes:
@@ -68,8 +70,9 @@ class _Slot(NamedTuple):
 class _SlotFile:
     """The file of the slots, open; whoever opens it closes it."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, is_empty: bool) -> None:
         self.descriptor = descriptor
+        self.is_empty = is_empty
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +86,7 @@ class _SlotFile:
 
     def look(self, name: str) -> tuple[_Slot | None, list[int]]:
         """Return the slot that has the name, or ``None`` and the numbers of those that it may take."""
-        start = name.encode() + _END_OF_NAME
+        start = _start(name)
         free: list[int] = []
         for first in _first_slots(name):
             data = os.pread(self.descriptor, _PROBES * SLOT_SIZE, first * SLOT_SIZE)
@@ -127,7 +130,7 @@ class _OpenSlot(OpenFile):
         super().__init__(folder, name, place=place, descriptor=descriptor)
         self._slots = folder
         self._start = slot.number * SLOT_SIZE
-        self._content_start = self._start + len(name.encode()) + len(_END_OF_NAME)
+        self._content_start = self._start + len(_start(name))
 
     def read(self) -> bytes:
         """Return its content, as :meth:`OpenFile.read`."""
@@ -162,7 +165,7 @@ class SlotFolder(Folder):
 
     def create_opened(self, name: str, data: bytes) -> OpenFile | None:
         """Write a whole new file, as :meth:`create`, and return it opened."""
-        block = (name.encode() + _END_OF_NAME + data).ljust(SLOT_SIZE, _FREE)
+        block = (_start(name) + data).ljust(SLOT_SIZE, _FREE)
         if len(block) <= SLOT_SIZE:
             slot = self._create_in_slot(name, block)
             if slot is not None:
@@ -175,6 +178,9 @@ class SlotFolder(Folder):
         file = self._open_slots(folder) or self._make_slots(folder)
         opened: OpenFile | None = None
         try:
+            if file.is_empty:
+                # Who made it may not have synced its name yet, or be dead: nobody writes the first slot before that.
+                self.sync_names(folder)
             found, free = file.look(name)
             if found is not None or _exists(name, folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
@@ -195,21 +201,29 @@ class SlotFolder(Folder):
         try:
             is_free = os.pread(descriptor, 1, offset) in _EMPTY
             if is_free:
-                self.operations.overwrite(descriptor, block, offset)
+                self._write_slot(descriptor, offset, block)
             return is_free
         finally:
             unlock_bytes(descriptor)
 
+    def _write_slot(self, descriptor: int, offset: int, block: bytes) -> None:
+        try:
+            self.operations.overwrite(descriptor, block, offset)
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk may have taken a part
+                self.operations.overwrite(descriptor, _FREE, offset)
+            raise
+
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
         try:
-            file = _SlotFile(os.open(_FILE, _OPEN, dir_fd=folder.descriptor))
+            descriptor = os.open(_FILE, _OPEN, dir_fd=folder.descriptor)
         except FileNotFoundError:
             return None
-        status = os.fstat(file.descriptor)
+        status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-            return file
-        with file:
-            raise OSError(errno.EINVAL, f"{_FILE} is not a file of its own")
+            return _SlotFile(descriptor, is_empty=not status.st_size)
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{_FILE} is not a file of its own")
 
     def _make_slots(self, folder: OpenFolder) -> _SlotFile:
         try:
@@ -219,8 +233,10 @@ class SlotFolder(Folder):
         else:
             os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
             os.close(descriptor)
-        self.sync_names(folder)
-        return _SlotFile(os.open(_FILE, _OPEN, dir_fd=folder.descriptor))
+        file = self._open_slots(folder)
+        if file is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _FILE)
+        return file
 
     def _find(self, name: str) -> tuple[OpenFolder, _SlotFile, _Slot] | None:
         """Return where a file is, if it is in a slot; the caller closes it."""
@@ -231,11 +247,13 @@ class SlotFolder(Folder):
         file = self._open_slots(folder)
         if file is None:
             return None
-        slot = file.look(name)[0]
-        if slot is not None:
-            return folder, file, slot
-        with file:
-            return None
+        slot: _Slot | None = None
+        try:
+            slot = file.look(name)[0]
+        finally:
+            if slot is None:
+                file.close()
+        return None if slot is None else (folder, file, slot)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, or ``None``, as :meth:`Folder.read`."""
@@ -300,6 +318,11 @@ class SlotFolder(Folder):
     def names(self) -> list[str]:
         """Return the names of the files of their own, as :meth:`Folder.names`."""
         return [name for name in super().names() if name != _FILE]
+
+
+def _start(name: str) -> bytes:
+    """Return how a slot with that name begins."""
+    return name.encode() + _END_OF_NAME
 
 
 def _first_slots(name: str) -> Iterator[int]:

@@ -15,21 +15,23 @@ class Turn:
     """A lock between the threads of one process: in a forked child, where its holder does not exist, it is free.
 
     >>> turn = Turn()
-    >>> with turn:
+    >>> with turn.lock:
     ...     "alone"
     'alone'
     """
 
-    __slots__ = ("_lock", "_pid")
+    __slots__ = ("_locks",)
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._locks = {os.getpid(): threading.Lock()}
 
-    def __enter__(self) -> None:
-        if self._pid != os.getpid():
-            self.__init__()  # type: ignore[misc]  # a forked child begins anew
-        self._lock.acquire()
+    @property
+    def lock(self) -> threading.Lock:
+        """The lock of this process, to be taken in a ``with`` block.
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        The lock itself: between the end of an ``__enter__`` in Python and the block, a KeyboardInterrupt could hit, and
+        the lock would be held for ever.
+        """
+        pid = os.getpid()
+        # A forked child begins anew; in one step, as its threads may all be first.
+        return self._locks.get(pid) or self._locks.setdefault(pid, threading.Lock())

@@ -32,6 +32,9 @@ __all__ = ["BlockingRunner", "complete"]
 
 T = TypeVar("T")
 
+_NONE = -1
+"""In place of a descriptor."""
+
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never waits to its end and return its value.
@@ -97,7 +100,7 @@ class BlockingRunner:
 
     def _start(self, execution: Execution[select.poll]) -> None:
         while True:
-            with _TURN:
+            with _TURN.lock:
                 pause = execution.start()
             if not pause:
                 break
@@ -108,6 +111,8 @@ class BlockingRunner:
         """Wait for the exit of a plugin that answers at once."""
         seconds = execution.quiet()
         interrupt = self._here.interrupt
+        if interrupt is not None:
+            execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
         if seconds is not None:
             poller = select.poll()
             poller.register(execution.pidfd, select.POLLIN)
@@ -115,9 +120,6 @@ class BlockingRunner:
                 poller.register(interrupt.fd, select.POLLIN)
             if any(fd == execution.pidfd for fd, _ in poller.poll(math.ceil(seconds * 1000))):
                 execution.exited()
-                return
-        if interrupt is not None:
-            execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
@@ -162,11 +164,11 @@ class BlockingRunner:
         with ThreadPoolExecutor(threads) as pool:
             try:
                 return list(pool.map(work, jobs))
-            except BaseException:
+            except BaseException as error:
                 interrupt.set()
-                if failures:
+                if any(error is failure for failure in failures):
                     raise failures[0] from None  # those after it only say that they were interrupted
-                raise
+                raise  # Ctrl-C here, which no failure of a job may hide
 
     async def shielded(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run the job to its end although SIGINT comes meanwhile; it takes effect afterwards.
@@ -205,6 +207,8 @@ def _drive(execution: Execution[select.poll]) -> None:
 class _Interrupt:
     """A flag that can be polled. Threads may outlive who made it: it is closed when the last one drops it."""
 
+    fd = _NONE
+
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -217,7 +221,8 @@ class _Interrupt:
         return bool(poller.poll(math.ceil(seconds * 1000)))
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd != _NONE:
+            os.close(self.fd)
 
 
 class _ThreadState(threading.local):

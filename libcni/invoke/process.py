@@ -138,7 +138,8 @@ class Execution(Generic[P]):
         self._prepare()
         if self._input or self.pidfd == _CLOSED:
             return None
-        return _QUIET if self._call.timeout is None else min(_QUIET, self._call.timeout)
+        # Never less than nothing, which a poll takes for as long as it takes.
+        return _QUIET if self._call.timeout is None else max(0.0, min(_QUIET, self._call.timeout))
 
     @property
     def has_exited(self) -> bool:

@@ -51,6 +51,7 @@ class Spawn(Protocol):
     """Starts a program without arguments; ``child`` knows the process from then on.
 
     :raises OSError: if it cannot be started.
+    :raises ValueError: if a text has a NUL character, where C ends it, or the name of a variable is none.
     """
 
     def __call__(self, child: Child, path: str, environment: Mapping[str, str], *, descriptors: Descriptors) -> None:
@@ -73,7 +74,7 @@ class _LibcSpawn:
         self._encoded: tuple[Mapping[str, str], Any] = {}, None
 
     def __call__(self, child: Child, path: str, environment: Mapping[str, str], *, descriptors: Descriptors) -> None:
-        program = os.fsencode(path)
+        program = _encode(path)
         arguments = (ctypes.c_char_p * 2)(program, None)
         variables = self._variables(environment)
         actions = ctypes.create_string_buffer(_ROOM)
@@ -96,10 +97,23 @@ class _LibcSpawn:
         """Encode an environment, or return what was encoded last: the plugins of a chain have the same one."""
         known, variables = self._encoded
         if environment != known or variables is None:
-            texts = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
+            texts = list(starmap(_variable, environment.items()))
             variables = (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
             self._encoded = dict(environment), variables
         return variables
+
+
+def _encode(text: str) -> bytes:
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise ValueError("embedded null byte")
+    return encoded
+
+
+def _variable(name: str, value: str) -> bytes:
+    if not name or "=" in name:
+        raise ValueError("illegal environment variable name")
+    return _encode(f"{name}={value}")
 
 
 def _function(function: Any, *arguments: Any) -> Any:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from libcni.invoke.aio import AnyioRunner
+from libcni.invoke.aio import AnyioRunner, _Work
 from libcni.invoke.blocking import BlockingRunner, complete
 from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
 
@@ -271,6 +272,70 @@ def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_call_cancelled_asyncio_task_calls_off_work_that_has_not_begun(times: int) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def first() -> None:
+        begun.set()
+        assert go_on.wait(SOON)
+
+    async def main() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        runner = AnyioRunner()
+        held = asyncio.ensure_future(runner.call(first))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(runner.call(lambda: done.append("second")))
+        await asyncio.sleep(0.05)
+        for _ in range(times):
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        go_on.set()
+        await held
+
+    asyncio.run(main())
+    assert done == []
+
+
+def test_work_that_was_called_off_never_begins() -> None:
+    done: list[str] = []
+    piece = _Work(lambda: done.append("done"))
+    assert piece.is_over()
+    with pytest.raises(RuntimeError, match="called off"):
+        piece()
+    assert done == []
+
+
+def test_work_that_has_begun_is_over_when_it_has_ended() -> None:
+    seen: list[bool] = []
+    piece = _Work(lambda: seen.append(piece.is_over()))
+    piece()
+    assert (seen, piece.is_over()) == ([False], True)
+
+
+def test_call_thrown_away_waits_for_nothing() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert go_on.wait(SOON)
+
+    async def main() -> None:
+        coroutine = AnyioRunner().call(work)
+        while coroutine.send(None) is None:  # until it waits for the thread
+            pass
+        assert begun.wait(SOON)
+        started = time.monotonic()
+        coroutine.close()
+        assert time.monotonic() - started < SOON / 2
+        go_on.set()
 
     asyncio.run(main())
 

@@ -196,6 +196,28 @@ def test_lock_without_room_for_its_folder_is_that_of_the_cache_directory(
     held.release()
 
 
+def test_second_lock_that_the_system_refuses_is_an_error_and_the_first_one_stays(
+    made: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    held = made.try_lock(NAME)
+    assert held is not None
+    with monkeypatch.context() as patched:
+        patched.setattr("libcni.locks.lock_byte", refuse)
+        with pytest.raises(CacheError, match="cannot be locked: No locks available"):
+            held.also(container_lock("other"))
+    assert made.try_lock(NAME) is None
+    held.release()
+    assert made.try_lock(NAME) is not None
+
+
+def test_announcement_that_cannot_be_made_holds_nobody_off(made: Locks, tmp_path: Path) -> None:
+    (tmp_path / "locks").symlink_to(tmp_path)
+    assert made.announce(NAME) is None
+
+
 def test_link_in_place_of_the_lock_file_is_not_followed(made: Locks, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("precious")

@@ -254,6 +254,39 @@ def test_created_file_is_whole_private_and_never_takes_a_name(tmp_path: Path, ki
     assert mode(tmp_path / "results" / "name") == 0o600
 
 
+def test_created_file_is_returned_opened(tmp_path: Path) -> None:
+    opened = folder(tmp_path).create_opened("name", b"one")
+    assert opened is not None
+    opened.patch(b"X", 0)
+    assert opened.read() == folder(tmp_path).read("name") == b"Xne"
+    opened.remove()
+    opened.close()
+    assert folder(tmp_path).names() == []
+
+
+def test_file_that_cannot_be_made_for_another_reason_than_its_kind_raises(tmp_path: Path) -> None:
+    class Broken(FileOperations):
+        def create_unnamed(self, folder: int) -> int:
+            raise OSError(errno.EIO, f"Input/output error in {folder}")
+
+    with pytest.raises(OSError, match="Input/output"):
+        folder(tmp_path, operations=Broken()).create("name", b"one")
+    assert folder(tmp_path).names() == []
+
+
+def test_temporary_file_that_cannot_be_opened_stops_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = folder(tmp_path)
+    place.replace("kept", b"")
+    (tmp_path / "results" / ".a.1.1a.0.tmp").touch()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        place.remove_temporary()
+
+
 def test_created_file_gets_its_name_without_proc_too(tmp_path: Path) -> None:
     class WithoutProc(FileOperations):
         def link_unnamed(self, descriptor: int, new_name: str, folder: int) -> None:
