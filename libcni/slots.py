@@ -154,6 +154,9 @@ class SlotFolder(Folder):
     Who reads without that lock may see a file change meanwhile, and looks again when what was read makes no sense.
     """
 
+    _synced: OpenFolder | None = None
+    """Where the name of the file is known to be on the disk."""
+
     def create(self, name: str, data: bytes) -> None:
         """Write a whole new file, as :meth:`Folder.create`: into a slot where one is free, with one sync and not two.
 
@@ -178,9 +181,10 @@ class SlotFolder(Folder):
         file = self._open_slots(folder) or self._make_slots(folder)
         opened: OpenFile | None = None
         try:
-            if file.is_empty:
-                # Who made it may not have synced its name yet, or be dead: nobody writes the first slot before that.
+            if file.is_empty or self._synced is not folder:
+                # Who made it may not have synced its name, or be dead: nobody writes a first slot before that.
                 self.sync_names(folder)
+                self._synced = folder
             found, free = file.look(name)
             if found is not None or _exists(name, folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)

@@ -521,6 +521,15 @@ def test_file_that_another_one_made_and_has_not_synced_is_synced_before_its_firs
     assert operations.steps == ["sync_folder", "overwrite", "sync"]
 
 
+def test_file_that_one_made_who_syncs_nothing_is_synced_before_its_first_use(tmp_path: Path) -> None:
+    slots(tmp_path).create("net@other@eth0", b"data")
+    operations = Recording()
+    place = slots(tmp_path, durable=True, operations=operations)
+    place.open()
+    place.create(NAME, b"data")
+    assert operations.steps == ["sync_folder", "overwrite", "sync"]
+
+
 def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
     operations = Recording()
     place = slots(tmp_path, operations=operations)
