@@ -1,32 +1,39 @@
 """Starting one process: with three descriptors and no other, in a group of its own, with no signal blocked or ignored.
 
-libc's ``posix_spawn`` is called directly where it can close what a child would inherit (glibc 2.34 and later): other
-threads run meanwhile, and the environment of a chain is encoded once. Elsewhere :func:`os.posix_spawn` does the same,
-and the descriptors are listed first. Measured for a static binary: 78 us against 88 us, of 400 us in all. Go
-counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
+By libc where it can close what a child would inherit (see :mod:`libcni.invoke.libc`), else by :func:`os.posix_spawn`,
+which does the same more slowly. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from functools import partial
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Child", "Descriptors", "Spawn", "spawn"]
+__all__ = ["Cell", "Child", "Descriptors", "Spawn", "spawn"]
 
 _FIRST_FREE = 3
 _SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
-# Flags of posix_spawnattr_setflags: the same numbers in every libc of Linux.
-_SETPGROUP, _SETSIGDEF, _SETSIGMASK = 0x02, 0x04, 0x08
-_ROOM = 512
-"""Bytes: more than the attributes, the file actions or a set of signals need in any libc."""
+
+class Cell(Protocol):
+    """Where a process id is put."""
+
+    value: int
+
+
+class _Number:
+    """A cell that Python itself fills."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
 
 
 class Child:
@@ -35,7 +42,7 @@ class Child:
     __slots__ = ("cell",)
 
     def __init__(self) -> None:
-        self.cell = ctypes.c_int(0)
+        self.cell = _new_cell()
 
     @property
     def pid(self) -> int:
@@ -57,81 +64,6 @@ class Spawn(Protocol):
     def __call__(self, child: Child, path: str, environment: Mapping[str, str], *, descriptors: Descriptors) -> None:
         """Start it."""
         ...
-
-
-class _LibcSpawn:
-    """``posix_spawn`` of libc."""
-
-    def __init__(self, libc: ctypes.CDLL) -> None:
-        pointer, number = ctypes.c_void_p, ctypes.c_int
-        self._init = _function(libc.posix_spawn_file_actions_init, pointer)
-        self._destroy = _function(libc.posix_spawn_file_actions_destroy, pointer)
-        self._dup2 = _function(libc.posix_spawn_file_actions_adddup2, pointer, number, number)
-        self._close_from = _function(libc.posix_spawn_file_actions_addclosefrom_np, pointer, number)
-        self._spawn = _function(libc.posix_spawn, pointer, ctypes.c_char_p, *(pointer,) * 4)
-        self._attributes = _attributes(libc)
-        # One attribute: threads see both or neither.
-        self._encoded: tuple[Mapping[str, str], Any] = {}, None
-
-    def __call__(self, child: Child, path: str, environment: Mapping[str, str], *, descriptors: Descriptors) -> None:
-        program = _encode(path)
-        arguments = (ctypes.c_char_p * 2)(program, None)
-        variables = self._variables(environment)
-        actions = ctypes.create_string_buffer(_ROOM)
-        self._init(actions)
-        try:
-            # A program that closed its standard streams gives their numbers to the first pipes. Numbers are given
-            # lowest first: in this order no line overwrites what a later one needs.
-            for target, descriptor in enumerate(descriptors):
-                self._dup2(actions, descriptor, target)
-            self._close_from(actions, _FIRST_FREE)
-            cell = ctypes.byref(child.cell)
-            number = self._spawn(cell, program, actions, self._attributes, arguments, variables)
-        finally:
-            self._destroy(actions)
-        if number:
-            child.cell.value = 0
-            raise OSError(number, os.strerror(number), path)
-
-    def _variables(self, environment: Mapping[str, str]) -> Any:
-        """Encode an environment, or return what was encoded last: the plugins of a chain have the same one."""
-        known, variables = self._encoded
-        if environment != known or variables is None:
-            texts = list(starmap(_variable, environment.items()))
-            variables = (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
-            self._encoded = dict(environment), variables
-        return variables
-
-
-def _encode(text: str) -> bytes:
-    encoded = os.fsencode(text)
-    if b"\0" in encoded:
-        raise ValueError("embedded null byte")
-    return encoded
-
-
-def _variable(name: str, value: str) -> bytes:
-    if not name or "=" in name:
-        raise ValueError("illegal environment variable name")
-    return _encode(f"{name}={value}")
-
-
-def _function(function: Any, *arguments: Any) -> Any:
-    function.argtypes = arguments
-    return function
-
-
-def _attributes(libc: ctypes.CDLL) -> Any:
-    attributes = ctypes.create_string_buffer(_ROOM)
-    every, none = ctypes.create_string_buffer(_ROOM), ctypes.create_string_buffer(_ROOM)
-    libc.posix_spawnattr_init(attributes)
-    libc.sigfillset(every)
-    libc.sigemptyset(none)
-    libc.posix_spawnattr_setsigdefault(attributes, every)
-    libc.posix_spawnattr_setsigmask(attributes, none)
-    libc.posix_spawnattr_setpgroup(attributes, 0)
-    libc.posix_spawnattr_setflags(attributes, _SETPGROUP | _SETSIGDEF | _SETSIGMASK)
-    return attributes
 
 
 def _python_spawn(child: Child, path: str, environment: Mapping[str, str], *, descriptors: Descriptors) -> None:
@@ -157,11 +89,13 @@ def _is_inheritable(descriptor: int) -> bool:
         return False
 
 
-def _chosen() -> Spawn:
+def _chosen() -> tuple[Spawn, Callable[[], Cell]]:
     try:
-        return _LibcSpawn(ctypes.CDLL(None))
-    except (OSError, AttributeError):
-        return _python_spawn
+        from libcni.invoke.libc import LibcSpawn, new_cell  # noqa: PLC0415 -- ctypes may be missing
+
+        return LibcSpawn(), new_cell
+    except (ImportError, OSError, AttributeError):
+        return _python_spawn, _Number
 
 
-spawn: Spawn = _chosen()
+spawn, _new_cell = _chosen()

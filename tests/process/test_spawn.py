@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib.util
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.invoke import spawn as module
-from libcni.invoke.spawn import Child, Spawn, _chosen, _LibcSpawn, _python_spawn, spawn
+from libcni.invoke.libc import LibcSpawn
+from libcni.invoke.spawn import Child, Spawn, _chosen, _python_spawn, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _by_libc() -> Spawn:
-    return _LibcSpawn(ctypes.CDLL(None))
+    return LibcSpawn()
 
 
 @pytest.fixture(params=[_by_libc, lambda: _python_spawn], ids=["libc", "python"])
@@ -286,15 +289,15 @@ class _Libc:
 
 
 def test_libc_is_used_where_it_closes_descriptors() -> None:
-    assert isinstance(_chosen(), _LibcSpawn)
-    assert isinstance(spawn, _LibcSpawn)
+    assert isinstance(_chosen()[0], LibcSpawn)
+    assert isinstance(spawn, LibcSpawn)
 
 
 @pytest.mark.parametrize("missing", ["posix_spawn_file_actions_addclosefrom_np", "posix_spawn"])
 def test_python_is_used_where_libc_lacks_a_function(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     libc = _Libc(ctypes.CDLL(None), missing)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
-    assert _chosen() is _python_spawn
+    assert _chosen()[0] is _python_spawn
 
 
 def test_python_is_used_where_libc_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +305,7 @@ def test_python_is_used_where_libc_is_not_found(monkeypatch: pytest.MonkeyPatch)
         raise OSError("statically linked")
 
     monkeypatch.setattr(ctypes, "CDLL", fail)
-    assert _chosen() is _python_spawn
+    assert _chosen()[0] is _python_spawn
 
 
 @pytest.mark.usefixtures("_by_python")
@@ -341,3 +344,20 @@ def test_process_id_that_libc_leaves_with_an_error_is_none(
         start(child, "/usr/bin/env", {}, descriptors=descriptors)
     assert child.pid == 0
     assert seen != [None]  # an empty environment is an environment
+
+
+def test_without_ctypes_python_starts_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, descriptors: tuple[int, int, int]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    monkeypatch.delitem(sys.modules, "libcni.invoke.libc")
+    specification = importlib.util.spec_from_file_location("spawn_without_ctypes", module.__file__)
+    assert specification is not None
+    assert specification.loader is not None
+    without = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(without)
+    assert without.spawn is without._python_spawn
+    child = without.Child()
+    without.spawn(child, "/bin/cat", {}, descriptors=descriptors)
+    started = Started(tmp_path, child)
+    assert (started.status, started.out) == (0, b"asked")
