@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from libcni.record import Record
     from libcni.results import Result
     from libcni.store import Known, Store
-from libcni.versions import PluginInfo
+    from libcni.versions import PluginInfo
 
 __all__ = ["Deletion", "Operations", "cached_config", "cached_result", "check_network"]
 

@@ -11,13 +11,12 @@ import contextlib
 import errno
 import os
 import re
-import stat
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE
-from libcni.files import OpenFile
+from libcni.files import CHANGE_FILE, OpenFile, checked_own
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ _EMPTY = (b"", _FREE)
 _END_OF_NAME = b"\n"
 _NAME_LIMIT = 256
 _SCAN_SIZE = 256 * SLOT_SIZE
-_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BY_NUMBER = re.compile(r"slots\[([0-9]{1,6})\]")
 
 
@@ -220,14 +218,10 @@ class SlotFolder(Folder):
 
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
         try:
-            descriptor = os.open(_FILE, _OPEN, dir_fd=folder.descriptor)
+            descriptor = checked_own(os.open(_FILE, CHANGE_FILE, dir_fd=folder.descriptor))
         except FileNotFoundError:
             return None
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-            return _SlotFile(descriptor, is_empty=not status.st_size)
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, f"{_FILE} is not a file of its own")
+        return _SlotFile(descriptor, is_empty=not os.lseek(descriptor, 0, os.SEEK_END))
 
     def _make_slots(self, folder: OpenFolder) -> _SlotFile:
         try:
