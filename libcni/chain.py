@@ -221,8 +221,8 @@ class Caller(NamedTuple):
                 line,
             )
 
-        on_start = None if record is None else record.note_plugin
-        call = PluginCall(invocation.path, stdin, environment, timeout, log_line, on_start)
+        on_slow = None if record is None else record.note_plugin
+        call = PluginCall(invocation.path, stdin, environment, timeout, log_line, on_slow=on_slow)
         try:
             return await self.runner.run(call)
         except PluginTimeoutError:

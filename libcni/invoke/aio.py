@@ -6,6 +6,8 @@ section 2, "Execution protocol".
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import threading
 from functools import partial
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.invoke.process import Job
 
 __all__ = ["AnyioRunner"]
 
@@ -167,11 +170,9 @@ def _epoll(made: list[select.epoll]) -> select.epoll:
 
 async def _execute(execution: Execution[select.epoll]) -> PluginOutput:
     try:
-        while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
-            await anyio.sleep(pause)
-        execution.announce()
-        await _wait_quietly(execution)
-        await _drive(execution)
+        if not await _finish_quietly(execution):
+            execution.announce_slow()
+            await _drive(execution)
         return execution.output()
     except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
         raise
@@ -182,14 +183,38 @@ async def _execute(execution: Execution[select.epoll]) -> PluginOutput:
         raise
 
 
-async def _wait_quietly(execution: Execution[select.epoll]) -> None:
-    """Wait for the exit of a plugin that answers at once."""
+async def _finish_quietly(execution: Execution[select.epoll]) -> bool:
+    """Start a plugin, wait for the exit of one that answers at once, and say whether that was all."""
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        while (job := execution.submit(event)) is not None:
+            pause, is_over = await _collect(execution, job, event)
+            if not pause:
+                return is_over
+            await anyio.sleep(pause)
+    finally:
+        os.close(event)
+    while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
+        await anyio.sleep(pause)
+    execution.announce()
     seconds = execution.quiet()
-    if seconds is None:
-        return
-    with anyio.move_on_after(seconds):
-        await anyio.wait_readable(execution.pidfd)
-        execution.exited()
+    if seconds is not None:
+        with anyio.move_on_after(seconds):
+            await anyio.wait_readable(execution.pidfd)
+            return execution.finish(0)
+    return False
+
+
+async def _collect(execution: Execution[select.epoll], job: Job, event: int) -> tuple[float, bool]:
+    try:
+        await anyio.wait_readable(event)
+    except BaseException:
+        # The thread is done in some milliseconds. Until then, nothing is known of the process that it starts.
+        with contextlib.suppress(OSError):
+            execution.collect(job)
+        raise
+    os.eventfd_read(event)
+    return execution.collect(job)
 
 
 async def _drive(execution: Execution[select.epoll]) -> None:

@@ -88,8 +88,9 @@ class BlockingRunner:
         execution = Execution(call, self._limits, select.poll)
         try:
             self._start(execution)
-            self._wait_quietly(execution)
-            _drive(execution)
+            if not self._finish_quietly(execution):
+                execution.announce_slow()
+                _drive(execution)
             return execution.output()
         except BaseException:
             execution.end()
@@ -107,19 +108,15 @@ class BlockingRunner:
             self._pause(pause)
         execution.announce()
 
-    def _wait_quietly(self, execution: Execution[select.poll]) -> None:
-        """Wait for the exit of a plugin that answers at once."""
+    def _finish_quietly(self, execution: Execution[select.poll]) -> bool:
+        """Wait for the exit of a plugin that answers at once, and say whether that was all."""
         seconds = execution.quiet()
         interrupt = self._here.interrupt
+        if seconds is not None and execution.finish(seconds, _NONE if interrupt is None else interrupt.fd):
+            return True
         if interrupt is not None:
             execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
-        if seconds is not None:
-            poller = select.poll()
-            poller.register(execution.pidfd, select.POLLIN)
-            if interrupt is not None:
-                poller.register(interrupt.fd, select.POLLIN)
-            if any(fd == execution.pidfd for fd, _ in poller.poll(math.ceil(seconds * 1000))):
-                execution.exited()
+        return False
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""

@@ -29,8 +29,8 @@ class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
-    comes and without its line end. ``on_start`` gets the process id as soon as there is one. Request and environment
-    may hold secrets and stay out of ``repr()``.
+    comes and without its line end. ``on_start`` gets the process id as soon as there is one, ``on_slow`` only when the
+    plugin still runs after some milliseconds. Request and environment may hold secrets and stay out of ``repr()``.
     """
 
     path: str
@@ -39,6 +39,7 @@ class PluginCall:
     timeout: float | None = None
     on_stderr: Callable[[str], None] | None = None
     on_start: Callable[[int], None] | None = None
+    on_slow: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

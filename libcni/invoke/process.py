@@ -14,12 +14,29 @@ import select
 import signal
 import time
 from contextlib import suppress
-from itertools import chain, starmap
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from functools import partial
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
+from libcni.invoke.child import encoded_environment, encoded_path, new_cells, processes
 from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.portable import (
+    CHUNK,
+    CLOSED,
+    CPU,
+    DESCRIPTORS,
+    MAX_RSS,
+    PID,
+    PIDFD,
+    STATUS,
+    STDERR_READ,
+    STDIN_READ,
+    STDIN_WRITE,
+    STDOUT_READ,
+    close_end,
+    feed,
+)
 from libcni.invoke.schedule import Schedule, Step
-from libcni.invoke.spawn import Child, spawn
 from libcni.invoke.stderr import StderrLog
 from libcni.invoke.tree import ProcessTree
 
@@ -29,9 +46,10 @@ if TYPE_CHECKING:
     from libcni.invoke.plugin import PluginCall
     from libcni.invoke.schedule import Limits
 
-__all__ = ["Execution", "Poller"]
+__all__ = ["Execution", "Job", "Poller"]
 
-T = TypeVar("T")
+Job: TypeAlias = "Callable[[], tuple[bytes, bytes] | None]"
+"""What a thread does: the call waits for it."""
 
 _BUSY_PAUSE = 0.01
 _EXIT_PAUSE = 0.01
@@ -39,14 +57,6 @@ _QUIET = 0.02
 """Seconds: at first only the exit is waited for. A plugin that answers at once wakes its caller only once."""
 _LONGEST_WAIT = 86400.0
 """Seconds: a poll takes no more than 24 days, a timeout of the caller may be anything."""
-_CHUNK = 64 * 1024
-_DRAIN_READS = 32
-"""Twice what the largest pipe of an ordinary user holds, 1 MiB: a child that never stops writing is left alone."""
-_SURE_TO_FIT = select.PIPE_BUF
-"""Bytes: what an empty pipe takes at once, however little the system gives it."""
-
-_STDIN_READ, _STDIN_WRITE, _STDOUT_READ, _STDOUT_WRITE, _STDERR_READ, _STDERR_WRITE, _PIDFD = range(7)
-_CLOSED = -1
 
 
 class Poller(Protocol):
@@ -73,8 +83,9 @@ class Execution(Generic[P]):
         while pause := execution.start():
             sleep(pause)
         execution.announce()
-        if (seconds := execution.quiet()) is not None and wait_until_readable(execution.pidfd, seconds):
-            execution.exited()
+        if (seconds := execution.quiet()) is not None and execution.finish(seconds):
+            return execution.output()
+        execution.announce_slow()
         while (decision := execution.step())[0] is not Step.FINISH:
             if decision[0] is Step.WAIT:
                 execution.handle(poller.poll(decision[1]))
@@ -93,13 +104,11 @@ class Execution(Generic[P]):
         self._poller: P | None = None
         self._started = time.monotonic()
         self._schedule = Schedule(limits, self._started, call.timeout)
-        self._input = memoryview(call.stdin)
         self._stdout = bytearray()
         self._overflow = False
         self._log = StderrLog(limits.stderr, call.on_stderr)
-        self._fds: list[int] = []
+        self._cells = new_cells()
         self._handlers: dict[int, Callable[[], object]] = {}
-        self._child = Child()
         self._ended: list[tuple[int, int, Any]] = []
         self._tree: ProcessTree | None = None
         self._watches_pipes = False
@@ -110,36 +119,84 @@ class Execution(Generic[P]):
 
         :returns: 0 if it runs, else after how many seconds to try again, because the binary is open for writing.
         :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
+        :raises ValueError: if its path or environment cannot be expressed in C.
         """
-        if not self._fds:
-            self._open_pipes()
-        fds, call = self._fds, self._call
-        descriptors = fds[_STDIN_READ], fds[_STDOUT_WRITE], fds[_STDERR_WRITE]
         try:
-            spawn(self._child, call.path, call.environment, descriptors=descriptors)
+            processes.start(self._cells, *self._program())
         except OSError as error:
-            if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
-                raise
-            return _BUSY_PAUSE
+            return self._pause_after(error)
         return 0
+
+    def _program(self) -> tuple[bytes, bytes, bytes]:
+        call = self._call
+        return encoded_path(call.path), encoded_environment(call.environment), call.stdin
+
+    def _pause_after(self, error: OSError) -> float:
+        if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
+            raise OSError(error.errno, error.strerror, self._call.path) from None
+        return _BUSY_PAUSE
 
     def announce(self) -> None:
         """Tell the call's ``on_start`` which process runs. What it raises passes through."""
         if self._call.on_start is not None:
-            self._call.on_start(self._child.pid)
+            self._call.on_start(self._cells[PID])
+
+    def announce_slow(self) -> None:
+        """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
+        if self._call.on_slow is not None and not self.has_exited:
+            self._call.on_slow(self._cells[PID])
 
     @property
     def pidfd(self) -> int:
         """The descriptor that is readable when the plugin has exited; -1 where the system has none."""
-        return self._fds[_PIDFD]
+        return self._cells[PIDFD]
 
     def quiet(self) -> float | None:
         """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""
-        self._prepare()
-        if self._input or self.pidfd == _CLOSED:
+        if self._cells[STDIN_WRITE] != CLOSED or self.pidfd == CLOSED:
             return None
+        return self._patience()
+
+    def _patience(self) -> float:
         # Never less than nothing, which a poll takes for as long as it takes.
         return _QUIET if self._call.timeout is None else max(0.0, min(_QUIET, self._call.timeout))
+
+    def finish(self, seconds: float, interrupt: int = CLOSED) -> bool:
+        """Wait for nothing but the exit, at most so long and until the descriptor ``interrupt`` is readable.
+
+        What the call's ``on_stderr`` raises passes through.
+
+        :returns: whether there is nothing more to do: the plugin and whoever had its pipes are gone.
+        """
+        return self._is_over(processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
+
+    def _is_over(self, taken: tuple[bytes, bytes] | None) -> bool:
+        if taken is None:
+            return False
+        if self._cells[STATUS] == CLOSED:
+            self._note_exit(taken)
+            return False
+        self._take(taken)
+        return True
+
+    def submit(self, event: int) -> Job | None:
+        """Have :meth:`start`, and :meth:`finish` for a moment, done by a thread, or return ``None`` if that cannot be.
+
+        :param event: a descriptor of :func:`os.eventfd` that is readable when what is returned can be collected.
+        """
+        threads = processes.threads
+        if threads is None or self._call.on_start is not None:
+            return None
+        job = threads.submit(self._cells, *self._program(), math.ceil(self._patience() * 1000), event)
+        return partial(threads.collect, job)
+
+    def collect(self, job: Job) -> tuple[float, bool]:
+        """Wait for the thread, and return what :meth:`start` and :meth:`finish` do; they raise the same."""
+        try:
+            taken = job()
+        except OSError as error:
+            return self._pause_after(error), False
+        return 0, self._is_over(taken)
 
     @property
     def has_exited(self) -> bool:
@@ -150,10 +207,23 @@ class Execution(Generic[P]):
         """Note that the plugin has exited, and take what it has written."""
         if self.has_exited:
             return
+        for end in (STDOUT_READ, STDERR_READ):
+            self.unwatch(self._cells[end])  # first: a number that was closed may be another file's at once
+        self._note_exit(processes.drain(self._cells))
+        if self._watches_pipes:
+            self._watch_pipes()
+
+    def _note_exit(self, taken: tuple[bytes, bytes]) -> None:
         self._schedule.exited(time.monotonic())
-        for end in (_PIDFD, _STDIN_READ, _STDIN_WRITE):
+        for end in (PIDFD, STDIN_READ, STDIN_WRITE):
             self._close(end)
-        self._drain()
+        self._take(taken)
+
+    def _take(self, taken: tuple[bytes, bytes]) -> None:
+        stdout, stderr = taken
+        self._keep(stdout)
+        if stderr:
+            self._log.feed(stderr)
 
     @property
     def poller(self) -> P:
@@ -178,24 +248,24 @@ class Execution(Generic[P]):
 
     def step(self) -> tuple[Step, float | None]:
         """Say what to do next, and for a wait how many seconds it may last (``None``: as long as it takes)."""
-        if not self._child.pid or self._is_lost:
+        cells = self._cells
+        # Who was reaped is not signalled any more: the number may belong to another process by now.
+        if not cells[PID] or cells[STATUS] != CLOSED or self._is_lost:
             return Step.FINISH, None
-        if len(self._fds) == _PIDFD:
-            self._prepare()
         now = time.monotonic()
-        drained = self._fds[_STDOUT_READ] == self._fds[_STDERR_READ] == _CLOSED
+        drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
         alone = self._tree is None or not self._schedule.has_exited or self._tree.is_alone()
         step, until = self._schedule.step(now, drained=drained, alone=alone)
         if step is Step.WAIT and not self._watches_pipes:
             self._watch_everything()
-        if self.pidfd == _CLOSED and not self._schedule.has_exited:
+        if self.pidfd == CLOSED and not self._schedule.has_exited:
             until = min(until, now + _EXIT_PAUSE)
         return step, None if until == math.inf else min(max(0.0, until - now), _LONGEST_WAIT)
 
     def signal(self, step: Step) -> None:
         """Do the step TERMINATE or KILL to the plugin and all that descends from it."""
         if self._tree is None:
-            self._tree = ProcessTree(self._child.pid)
+            self._tree = ProcessTree(self._cells[PID])
         self._tree.signal(signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL)
 
     def handle(self, ready: Iterable[tuple[int, int]]) -> None:
@@ -204,7 +274,7 @@ class Execution(Generic[P]):
             handler = self._handlers.get(fd)
             if handler is not None:  # an earlier one of the same round may have closed it
                 handler()
-        if self.pidfd == _CLOSED and not self._schedule.has_exited:
+        if self.pidfd == CLOSED and not self._schedule.has_exited:
             self._look_for_exit()
 
     def output(self) -> PluginOutput:
@@ -213,10 +283,11 @@ class Execution(Generic[P]):
         :raises ChildProcessError: if the process was reaped by somebody else, so that nobody knows how it ended.
         """
         self._log.finish()
-        self._reap()
-        if not self._ended:
+        if self._cells[STATUS] == CLOSED:
+            self._reap()
+        if self._is_lost:
             raise ChildProcessError(errno.ECHILD, "exit status lost, something else reaps children", self._call.path)
-        _, status, usage = self._ended[0]
+        status, max_rss, microseconds = self._how_it_ended()
         code = os.waitstatus_to_exitcode(status)
         return PluginOutput(
             stdout=bytes(self._stdout),
@@ -224,138 +295,97 @@ class Execution(Generic[P]):
             exit_status=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             duration=time.monotonic() - self._started,
-            max_rss=usage.ru_maxrss * 1024,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            max_rss=max_rss * 1024,
+            cpu_seconds=microseconds / 1e6,
             timed_out=self._schedule.timed_out,
             overflow=self._overflow,
         )
 
     def release(self) -> None:
         """Kill and reap what still runs, and close every descriptor."""
+        if self._cells[STATUS] != CLOSED:  # with all of its descriptors
+            self._handlers.clear()
+            return
         try:
-            if self._child.pid and not self._ended and not self._is_lost:
+            if self._cells[PID] and not self._ended and not self._is_lost:
                 self.signal(Step.KILL)
                 self._reap()
         finally:
-            for end, fd in enumerate(self._fds):
-                if fd != _CLOSED:
-                    self._close(end)
+            for end in DESCRIPTORS:
+                self._close(end)
             self._handlers.clear()  # they refer to this object, which would wait for the garbage collector
-
-    def _open_pipes(self) -> None:
-        self._fds.extend(chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
-        if len(self._input) > _SURE_TO_FIT:
-            os.set_blocking(self._fds[_STDIN_WRITE], False)
-        self._feed()  # as a rule all of the request fits into the pipe: the plugin finds it there, and nobody waits
-
-    def _prepare(self) -> None:
-        """Give up what is the plugin's, and get what tells of its exit."""
-        self._close(_STDOUT_WRITE)
-        self._close(_STDERR_WRITE)
-        if not self._input:
-            self._close(_STDIN_READ)
-        try:
-            _store(self._fds, os.pidfd_open, self._child.pid)
-        except (OSError, AttributeError):  # a kernel before 5.3, a sandbox, no descriptor left: look now and then
-            self._fds.append(_CLOSED)
 
     def _watch_everything(self) -> None:
         self._watches_pipes = True
-        for end, handler, events in (
-            (_STDOUT_READ, self._read_stdout, select.POLLIN),
-            (_STDERR_READ, self._read_stderr, select.POLLIN),
-            (_STDIN_WRITE, self._feed, select.POLLOUT),
-        ):
-            if self._fds[end] != _CLOSED:
-                os.set_blocking(self._fds[end], False)
-                self.watch(self._fds[end], handler, events)
-        if self.pidfd != _CLOSED:
+        self._watch_pipes()
+        if self._cells[STDIN_WRITE] != CLOSED:
+            self.watch(self._cells[STDIN_WRITE], self._feed, select.POLLOUT)
+        if self.pidfd != CLOSED:
             self.watch(self.pidfd, self.exited)
 
+    def _watch_pipes(self) -> None:
+        for end, handler in ((STDOUT_READ, self._read_stdout), (STDERR_READ, self._read_stderr)):
+            fd = self._cells[end]
+            if fd != CLOSED:
+                os.set_blocking(fd, False)
+                self.watch(fd, handler)
+
     def _feed(self) -> None:
-        # Our own read end stays open until the exit: a plugin that does not read gives neither EPIPE nor SIGPIPE.
-        try:
-            while self._input:
-                self._input = self._input[os.write(self._fds[_STDIN_WRITE], self._input) :]
-        except BlockingIOError:
-            return
-        self._close(_STDIN_WRITE)
+        if feed(self._cells, self._call.stdin):
+            self._close(STDIN_WRITE)
 
     def _read_stdout(self) -> None:
-        self._read(_STDOUT_READ, self._keep)
+        self._read(STDOUT_READ, self._keep)
 
     def _read_stderr(self) -> None:
-        self._read(_STDERR_READ, self._log.feed)
+        self._read(STDERR_READ, self._log.feed)
 
-    def _read(self, end: int, take: Callable[[bytes], None]) -> int:
-        """Take the next part, and return its size; close the end when nobody can write any more."""
+    def _read(self, end: int, take: Callable[[bytes], None]) -> None:
+        """Take the next part; close the end when nobody can write any more."""
         try:
-            data = os.read(self._fds[end], _CHUNK)
+            data = os.read(self._cells[end], CHUNK)
         except BlockingIOError:
-            return 0
+            return
         if data:
             take(data)
         else:
             self._close(end)
-        return len(data)
-
-    def _drain(self) -> None:
-        """Take what is in the pipes by now, and wait for nothing."""
-        poller = select.poll()
-        takers: dict[int, tuple[int, Callable[[bytes], None]]] = {
-            self._fds[_STDOUT_READ]: (_STDOUT_READ, self._keep),
-            self._fds[_STDERR_READ]: (_STDERR_READ, self._log.feed),
-        }
-        takers.pop(_CLOSED, None)
-        for fd in takers:
-            poller.register(fd, select.POLLIN)
-        for _ in range(_DRAIN_READS):
-            if not takers:
-                return
-            for fd, events in poller.poll(0):
-                end, take = takers[fd]
-                size = self._read(end, take) if events & select.POLLIN else 0
-                # Without writers, a pipe that gives less than was asked for is empty.
-                if size < _CHUNK and events & select.POLLHUP:
-                    self._close(end)
-                if self._fds[end] == _CLOSED:
-                    poller.unregister(fd)
-                    del takers[fd]
 
     def _keep(self, data: bytes) -> None:
         self._stdout += data
         if len(self._stdout) > self._stdout_limit:
             del self._stdout[self._stdout_limit :]
             self._overflow = True
-            self._close(_STDOUT_READ)
+            self._close(STDOUT_READ)
             self.end()
 
     def _look_for_exit(self) -> None:
         with suppress(ChildProcessError):
-            if os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if os.waitid(os.P_PID, self._cells[PID], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return
         self.exited()
 
     def _reap(self) -> None:
+        """Wait for the process, if nobody has yet.
+
+        The handler of a signal may raise between a call and an assignment, but not within one built-in call: that the
+        process is gone is known before a KeyboardInterrupt can hit.
+        """
+        if self._ended:
+            return
         try:
-            _store(self._ended, os.wait4, self._child.pid, 0)
+            self._ended.extend(starmap(os.wait4, ((self._cells[PID], 0),)))
         except ChildProcessError:  # somebody else reaped it, and the number may belong to another process by now
             self._is_lost = True
 
+    def _how_it_ended(self) -> tuple[int, int, float]:
+        if not self._ended:
+            return self._cells[STATUS], self._cells[MAX_RSS], self._cells[CPU]
+        _, status, usage = self._ended[0]
+        return status, usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1e6
+
     def _close(self, end: int) -> None:
-        fd = self._fds[end]
-        if fd == _CLOSED:
-            return
-        self._fds[end] = _CLOSED
-        if self._poller is not None:
+        fd = self._cells[end]
+        if fd != CLOSED and self._poller is not None:
             self.unwatch(fd)
-        os.close(fd)
-
-
-def _store(target: list[T], function: Callable[..., T], *arguments: object) -> None:
-    """Call a function and keep what it returns, as one step.
-
-    The handler of a signal may raise between a call and an assignment, but not within one built-in call: a process or a
-    descriptor is known before a KeyboardInterrupt can hit.
-    """
-    target.extend(starmap(function, (arguments,)))
+        close_end(self._cells, end)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 PACKAGE = Path(libcni.__file__).parent
 ROOT = PACKAGE.parent
 
-# Programs as such: importing one runs it.
-_MAIN = ".__main__"
+# Programs as such: importing one runs it. And what is compiled, which has no source in Python.
+_OTHERS = (".__main__", "._native")
 
 
 def module_names() -> list[str]:
     """Return the name of every module, the package itself included."""
     found = [module.name for module in pkgutil.walk_packages(libcni.__path__, "libcni.")]
-    return ["libcni", *[name for name in found if not name.endswith(_MAIN)]]
+    return ["libcni", *[name for name in found if not name.endswith(_OTHERS)]]
 
 
 def source_of(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -69,13 +70,41 @@ def test_wheel_holds_package_schemas_and_nothing_else(built: Path) -> None:
     sources = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
     assert {f"libcni/{name}" for name in sources} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {"libcni/invoke/_native.abi3.so", "libcni/invoke/native.c"} <= set(names)
+    assert "-cp311-abi3-" in wheel.name
+
+
+def test_wheel_without_a_compiler_is_one_for_every_system(tmp_path: Path) -> None:
+    """It is built from a copy: this changes what is compiled in the tree."""
+    shutil.copytree(ROOT / "libcni", tmp_path / "libcni")
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory")
+    run("env", "LIBCNI_PURE=1", *build, str(tmp_path / "pure"), cwd=tmp_path)
+    run("env", "CC=/nonexistent/cc", *build, str(tmp_path / "failed"), cwd=tmp_path)
+    for folder in ("pure", "failed"):
+        wheel = next((tmp_path / folder).glob("*.whl"))
+        assert wheel.name.endswith("-py3-none-any.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            assert not any(name.endswith(".so") for name in archive.namelist())
 
 
 def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = archive.getnames()
     inside = {name.split("/", 1)[1] for name in names if "/" in name}
-    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "tox.ini", "tests/conftest.py"} <= inside
+    assert {"hatch_build.py", "libcni/invoke/native.c"} <= inside
+    assert not any(name.endswith(".so") for name in inside)
+    assert {
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "tox.ini",
+        "tests/conftest.py",
+    } <= inside
     assert {"libcni/py.typed", "schemas/network.json", "schemas/plugins/bridge.json"} <= inside
 
 
@@ -87,6 +116,8 @@ def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -
     wheel = str(next(built.glob("*.whl")))
 
     install(bin_dir, wheel)
+    is_native = "from libcni.invoke.child import IN_PYTHON, processes; print(processes is not IN_PYTHON)"
+    assert run(str(bin_dir / "python"), "-c", is_native, cwd=tmp_path).strip() == "True"
     library = (
         "from libcni import CNIConfig, AsyncCNIConfig; from libcni.schema import validate; validate('network', {})"
     )

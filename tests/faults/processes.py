@@ -78,8 +78,9 @@ def step_through(config: CNIConfig | AsyncCNIConfig, step: Steps) -> None:
     async def stepping(call: PluginCall) -> PluginOutput:
         def started(pid: int) -> None:
             step()
-            if call.on_start is not None:
-                call.on_start(pid)
+            for note in (call.on_start, call.on_slow):
+                if note is not None:
+                    note(pid)
             step()
 
         step()

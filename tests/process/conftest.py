@@ -19,6 +19,7 @@ import pytest
 
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.child import IN_PYTHON
 from libcni.invoke.plugin import PluginCall
 
 if TYPE_CHECKING:
@@ -92,9 +93,12 @@ async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, A
         raise Interrupted
 
 
-@pytest.fixture(params=["blocking", "asyncio", "trio"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    return Flavour(request.param)
+@pytest.fixture(params=["blocking", "asyncio", "trio", "blocking-in-python", "asyncio-in-python"])
+def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Flavour:
+    name, _, is_in_python = request.param.partition("-")
+    if is_in_python:
+        monkeypatch.setattr("libcni.invoke.process.processes", IN_PYTHON)
+    return Flavour(name)
 
 
 class Plugins:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from libcni.invoke.blocking import BlockingRunner, _drive, _Interrupt, complete
+from libcni.invoke.child import IN_PYTHON
 from libcni.invoke.plugin import STDERR_LIMIT
-from libcni.invoke.process import _DRAIN_READS, Execution
+from libcni.invoke.portable import _DRAIN_READS
+from libcni.invoke.process import Execution
 from libcni.invoke.schedule import Limits, Step
 from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Plugins, eventually, is_gone, wait_for
 
@@ -36,6 +38,7 @@ def _pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     if not request.param:
+        monkeypatch.setattr("libcni.invoke.process.processes", IN_PYTHON)
         monkeypatch.setattr(os, "pidfd_open", fail)
 
 

@@ -1,78 +1,83 @@
-"""Starting a process: by libc and, where that cannot close descriptors, by Python; both do the same."""
+"""Starting a process and seeing it end: in C and, where that was not built, in Python; both do the same."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import importlib.util
 import os
+import resource
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.invoke import spawn as module
-from libcni.invoke.libc import LibcSpawn
-from libcni.invoke.spawn import Child, Spawn, _chosen, _python_spawn, spawn
+from libcni.invoke import child as module
+from libcni.invoke import portable
+from libcni.invoke.child import IN_PYTHON, Processes, Threads, encoded_environment, encoded_path, new_cells, processes
+from libcni.invoke.portable import CLOSED, DESCRIPTORS, PID, PIDFD, STATUS, STDIN_WRITE
+from tests.process.conftest import LONG, PATIENCE, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from libcni.invoke.portable import Cells
     from tests.process.conftest import Flavour, Plugins
 
-
-def _by_libc() -> Spawn:
-    return LibcSpawn()
+MILLISECONDS = int(PATIENCE * 1000)
 
 
-@pytest.fixture(params=[_by_libc, lambda: _python_spawn], ids=["libc", "python"])
-def start(request: pytest.FixtureRequest) -> Spawn:
-    chosen: Spawn = request.param()
-    return chosen
+def _in_c() -> Processes:
+    if processes is IN_PYTHON:
+        pytest.skip("the C part was not built: no compiler, or no headers of Python")
+    return processes
 
 
-@pytest.fixture
-def descriptors(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
-    (tmp_path / "in").write_bytes(b"asked")
-    opened = (
-        os.open(tmp_path / "in", os.O_RDONLY | os.O_CLOEXEC),
-        os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC),
-        os.open(tmp_path / "err", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC),
-    )
-    yield opened
-    for descriptor in opened:
-        os.close(descriptor)
+@pytest.fixture(params=[_in_c, lambda: IN_PYTHON], ids=["c", "python"])
+def chosen(request: pytest.FixtureRequest) -> Processes:
+    found: Processes = request.param()
+    return found
 
 
 class Started:
     """What one process wrote, and how it ended."""
 
-    def __init__(self, folder: Path, child: Child) -> None:
-        self.pid = child.pid
-        self.status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-        self.out = (folder / "out").read_bytes()
-        self.err = (folder / "err").read_bytes()
+    def __init__(self, chosen: Processes, cells: Cells) -> None:
+        self.pid = cells[PID]
+        taken = chosen.finish(cells, MILLISECONDS, -1)
+        assert taken is not None
+        self.out, self.err = taken
+        status = cells[STATUS]
+        self.status = os.waitstatus_to_exitcode(status if status != CLOSED else os.waitpid(self.pid, 0)[1])
 
 
 @pytest.fixture
-def run(tmp_path: Path, start: Spawn, descriptors: tuple[int, int, int]) -> Any:
+def start(chosen: Processes) -> Iterator[Callable[..., Cells]]:
+    made: list[Cells] = []
+
+    def start(path: str, environment: Mapping[str, str], request: bytes = b"asked") -> Cells:
+        cells = new_cells()
+        made.append(cells)
+        chosen.start(cells, encoded_path(path), encoded_environment(environment), request)
+        return cells
+
+    yield start
+    for cells in made:
+        for end in DESCRIPTORS:
+            portable.close_end(cells, end)
+
+
+@pytest.fixture
+def run(chosen: Processes, start: Callable[..., Cells]) -> Any:
     def run(path: str, environment: Mapping[str, str] | None = None) -> Started:
-        child = Child()
-        assert child.pid == 0
-        os.lseek(descriptors[0], 0, os.SEEK_SET)
-        for descriptor in descriptors[1:]:
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        start(child, path, environment or {"PATH": os.environ["PATH"]}, descriptors=descriptors)
-        return Started(tmp_path, child)
+        return Started(chosen, start(path, {"PATH": os.environ["PATH"]} if environment is None else environment))
 
     return run
 
 
-def test_spawn_connects_the_three_descriptors(run: Any, plugins: Plugins) -> None:
+def test_spawn_connects_three_pipes(run: Any, plugins: Plugins) -> None:
     started = run(plugins.script("cat; echo said >&2; exit 3"))
     assert (started.out, started.err, started.status) == (b"asked", b"said\n", 3)
 
@@ -109,7 +114,7 @@ def test_spawn_blocks_and_ignores_no_signal(run: Any, plugins: Plugins) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in zip(ignored, before, strict=True):
             signal.signal(number, handler)
-    own_of_libc = 0b11 << 31  # signals 32 and 33: glibc has them ignored in everything it spawns
+    own_of_libc = 0b11 << 31  # signals 32 and 33: glibc has them ignored in everything that it spawns itself
     assert [int(line.split()[1], 16) & ~own_of_libc for line in started.out.splitlines()] == [0, 0]
 
 
@@ -121,10 +126,8 @@ def test_spawn_passes_the_environment_as_bytes_and_nothing_else(run: Any) -> Non
     )
 
 
-def test_spawn_takes_an_empty_environment(start: Spawn, tmp_path: Path, descriptors: tuple[int, int, int]) -> None:
-    child = Child()
-    start(child, "/usr/bin/env", {}, descriptors=descriptors)
-    started = Started(tmp_path, child)
+def test_spawn_takes_an_empty_environment(run: Any) -> None:
+    started = run("/usr/bin/env", {})
     assert (started.status, started.out) == (0, b"")
 
 
@@ -142,30 +145,45 @@ def test_environment_that_changed_is_not_the_one_before(run: Any) -> None:
     assert outs == [b"ONE=1\n", b"ONE=2\n", b"ONE=2\n", b"TWO=2\n"]
 
 
-def test_environments_of_threads_are_not_mixed_up(start: Spawn, tmp_path: Path) -> None:
+def test_environments_of_threads_are_not_mixed_up(run: Any) -> None:
     wrong: list[bytes] = []
 
     def work(number: int) -> None:
         for _ in range(20):
-            reader, writer = os.pipe()
-            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            child = Child()
-            start(child, "/usr/bin/env", {"NUMBER": str(number)}, descriptors=(null, writer, null))
-            os.close(writer)
-            os.close(null)
-            out = os.read(reader, 100)
-            os.close(reader)
-            os.waitpid(child.pid, 0)
-            if out != f"NUMBER={number}\n".encode():
-                wrong.append(out)
+            started = run("/usr/bin/env", {"NUMBER": str(number)})
+            if started.out != f"NUMBER={number}\n".encode():
+                wrong.append(started.out)
 
-    assert tmp_path.exists()
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_spawn_works_where_standard_streams_are_closed(
+    plugins: Plugins, chosen: Processes, closed: tuple[int, ...]
+) -> None:
+    """The pipes get their numbers; what the plugin sees is the same."""
+    path = plugins.script("cat; echo said >&2; exit 3")
+    report_read, report_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for descriptor in closed:
+                os.close(descriptor)
+            cells = new_cells()
+            environment = encoded_environment({"PATH": os.environ["PATH"]})
+            chosen.start(cells, encoded_path(path), environment, b"asked")
+            os.write(report_write, repr(chosen.finish(cells, MILLISECONDS, -1)).encode())
+        finally:
+            os._exit(0)
+    os.close(report_write)
+    os.waitpid(pid, 0)
+    with os.fdopen(report_read, "rb") as report:
+        assert report.read() == repr((b"asked", b"said\n")).encode()
 
 
 # What cannot be started.
@@ -227,29 +245,50 @@ def _loop(plugins: Plugins) -> str:
     ids=lambda value: getattr(value, "__name__", errno.errorcode.get(value) if isinstance(value, int) else None),
 )
 def test_spawn_failure_says_why_and_leaves_no_child(
-    start: Spawn, plugins: Plugins, descriptors: tuple[int, int, int], make: Any, number: int
+    start: Callable[..., Cells], plugins: Plugins, make: Any, number: int
 ) -> None:
-    path, child = make(plugins), Child()
+    path = make(plugins)
     with pytest.raises(OSError, match=r".") as caught:
-        start(child, path, {}, descriptors=descriptors)
+        start(path, {})
     assert (caught.value.errno, caught.value.strerror) == (number, os.strerror(number))
-    assert (str(caught.value.filename), child.pid) == (path, 0)
 
 
-def test_spawn_of_a_file_that_is_open_for_writing_says_so(
-    start: Spawn, busy: Path, descriptors: tuple[int, int, int]
+def test_spawn_of_a_file_that_is_open_for_writing_is_tried_again_with_the_same_pipes(
+    chosen: Processes, busy: Path
 ) -> None:
-    child = Child()
+    cells = new_cells()
+    arguments = encoded_path(str(busy)), b"", b"asked"
     with busy.open("r+b"), pytest.raises(OSError, match="Text file busy") as caught:
-        start(child, str(busy), {}, descriptors=descriptors)
-    assert (caught.value.errno, child.pid) == (errno.ETXTBSY, 0)
+        chosen.start(cells, *arguments)
+    assert (caught.value.errno, cells[PID]) == (errno.ETXTBSY, 0)
+    before = cells[DESCRIPTORS.start : DESCRIPTORS.stop]
+    chosen.start(cells, *arguments)
+    assert {fd for fd in cells[DESCRIPTORS.start : PIDFD] if fd != CLOSED} <= set(before)
+    started = Started(chosen, cells)
+    assert (started.out, started.status) == (b"asked", 0)
+    for end in DESCRIPTORS:
+        portable.close_end(cells, end)
 
 
-def test_spawn_with_too_large_an_environment_says_so(start: Spawn, descriptors: tuple[int, int, int]) -> None:
-    child = Child()
+def test_spawn_with_too_large_an_environment_says_so(start: Callable[..., Cells]) -> None:
     with pytest.raises(OSError, match="Argument list too long") as caught:
-        start(child, "/usr/bin/env", {"LARGE": "x" * (1 << 22)}, descriptors=descriptors)
-    assert (caught.value.errno, child.pid) == (errno.E2BIG, 0)
+        start("/usr/bin/env", {"LARGE": "x" * (1 << 22)})
+    assert caught.value.errno == errno.E2BIG
+
+
+@pytest.mark.parametrize("left", range(6))
+def test_spawn_without_descriptors_left_says_so(start: Callable[..., Cells], left: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
+    filling = [os.dup(0) for _ in range(used)]  # every number below the limit is taken, but for those that are left
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(filling) + 1 + left, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            start("/bin/true", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in filling:
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize(
@@ -264,100 +303,201 @@ def test_spawn_with_too_large_an_environment_says_so(start: Spawn, descriptors: 
     ids=["path", "value", "name", "equals", "empty"],
 )
 def test_text_that_c_would_read_as_another_one_is_refused(
-    start: Spawn, descriptors: tuple[int, int, int], path: str, environment: dict[str, str]
+    flavour: Flavour, plugins: Plugins, path: str, environment: dict[str, str]
 ) -> None:
-    child = Child()
-    with pytest.raises(ValueError, match=r"embedded null (byte|character)|illegal environment variable name"):
-        start(child, path, environment, descriptors=descriptors)
-    assert child.pid == 0
+    call = replace(plugins.call_of(path), environment=environment)
+    with pytest.raises(ValueError, match=r"embedded null byte|illegal environment variable name"):
+        flavour.run(call)
+
+
+# How it ends.
+
+
+def test_finish_waits_no_longer_than_it_is_told(start: Callable[..., Cells], chosen: Processes) -> None:
+    cells = start("/bin/sh", {}, b"exec sleep 300")
+    assert chosen.finish(cells, 10, -1) is None
+    assert cells[STATUS] == CLOSED
+    os.kill(cells[PID], signal.SIGKILL)
+    assert Started(chosen, cells).status == -signal.SIGKILL
+
+
+def test_finish_is_ended_by_a_descriptor(start: Callable[..., Cells], chosen: Processes) -> None:
+    cells = start("/bin/sh", {}, b"exec sleep 300")
+    event = os.eventfd(1, os.EFD_CLOEXEC)
+    assert chosen.finish(cells, MILLISECONDS, event) is None
+    os.close(event)
+    os.kill(cells[PID], signal.SIGKILL)
+    assert Started(chosen, cells).status == -signal.SIGKILL
+
+
+def test_finish_runs_the_handlers_of_signals_and_goes_on(start: Callable[..., Cells], chosen: Processes) -> None:
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    try:
+        cells = start("/bin/sh", {}, f"sleep 0.1; kill -USR1 {os.getpid()}; sleep 0.1; echo answer".encode())
+        started = Started(chosen, cells)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert (seen, started.out) == ([signal.SIGUSR1], b"answer\n")
+
+
+def test_finish_raises_what_the_handler_of_a_signal_does(start: Callable[..., Cells], chosen: Processes) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    previous = signal.signal(signal.SIGUSR1, fail)
+    try:
+        cells = start("/bin/sh", {}, f"sleep 0.1; kill -USR1 {os.getpid()}; exec sleep 300".encode())
+        with pytest.raises(LookupError):
+            chosen.finish(cells, MILLISECONDS, -1)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    os.kill(cells[PID], signal.SIGKILL)
+    assert Started(chosen, cells).status == -signal.SIGKILL
+
+
+def test_finish_does_not_reap_while_somebody_has_the_pipes(start: Callable[..., Cells], chosen: Processes) -> None:
+    cells = start("/bin/sh", {}, b"sleep 300 & echo $!")
+    taken = chosen.finish(cells, MILLISECONDS, -1)
+    assert taken is not None
+    assert cells[STATUS] == CLOSED
+    os.kill(int(taken[0]), signal.SIGKILL)
+    assert eventually(lambda: chosen.finish(cells, MILLISECONDS, -1) == (b"", b"") and cells[3] == CLOSED)
+    if cells[STATUS] == CLOSED:
+        os.waitpid(cells[PID], 0)
+
+
+def test_long_request_is_written_as_far_as_the_pipe_takes_it(start: Callable[..., Cells], chosen: Processes) -> None:
+    cells = start("/bin/sh", {}, b"exec sleep 300\n" + bytes(1 << 20))
+    assert cells[STDIN_WRITE] != CLOSED
+    os.kill(cells[PID], signal.SIGKILL)
+    assert Started(chosen, cells).status == -signal.SIGKILL
 
 
 # Which one is used.
 
 
-class _Libc:
-    """A libc that lacks a function."""
-
-    def __init__(self, libc: ctypes.CDLL, missing: str) -> None:
-        self._libc = libc
-        self._missing = missing
-
-    def __getattr__(self, name: str) -> Any:
-        if name == self._missing:
-            raise AttributeError(name)
-        return getattr(self._libc, name)
+def test_c_is_used_where_it_was_built() -> None:
+    assert _in_c() is not IN_PYTHON
 
 
-def test_libc_is_used_where_it_closes_descriptors() -> None:
-    assert isinstance(_chosen()[0], LibcSpawn)
-    assert isinstance(spawn, LibcSpawn)
+def test_python_is_used_where_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libcni.invoke._native", None)
+    monkeypatch.delattr("libcni.invoke._native", raising=False)
+    assert module._chosen() is IN_PYTHON
 
 
-@pytest.mark.parametrize("missing", ["posix_spawn_file_actions_addclosefrom_np", "posix_spawn"])
-def test_python_is_used_where_libc_lacks_a_function(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    libc = _Libc(ctypes.CDLL(None), missing)
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
-    assert _chosen()[0] is _python_spawn
-
-
-def test_python_is_used_where_libc_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
-        raise OSError("statically linked")
-
-    monkeypatch.setattr(ctypes, "CDLL", fail)
-    assert _chosen()[0] is _python_spawn
-
-
-@pytest.mark.usefixtures("_by_python")
-def test_run_without_the_function_of_libc_is_the_same(flavour: Flavour, plugins: Plugins) -> None:
-    pids: list[int] = []
-    output = flavour.run(plugins.call("cat; echo said >&2; exit 3", stdin=b"asked", on_start=pids.append))
-    assert (output.stdout, output.stderr, output.exit_status, len(pids)) == (b"asked", b"said\n", 3, 1)
-    with pytest.raises(FileNotFoundError):
-        flavour.run(plugins.call_of("/nonexistent/plugin"))
-
-
-@pytest.fixture
-def _by_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("libcni.invoke.process.spawn", _python_spawn)
+def test_array_of_another_size_is_refused() -> None:
+    for function in (_in_c().drain, lambda cells: _in_c().finish(cells, 0, -1)):
+        with pytest.raises(ValueError, match="right size"):
+            function(new_cells()[:3])
 
 
 def test_descriptor_that_is_closed_since_it_was_listed_is_none_to_close() -> None:
     descriptor = os.dup(0)
     os.close(descriptor)
-    assert not module._is_inheritable(descriptor)
+    assert not portable._is_inheritable(descriptor)
 
 
-def test_process_id_that_libc_leaves_with_an_error_is_none(
-    monkeypatch: pytest.MonkeyPatch, descriptors: tuple[int, int, int]
-) -> None:
-    """POSIX: "the value stored into the variable is unspecified"."""
-    start, child, seen = _by_libc(), Child(), list[object]()
-
-    def fail(cell: Any, *arguments: object) -> int:
-        cell._obj.value = 4711
-        seen.append(arguments[-1])
-        return errno.EAGAIN
-
-    monkeypatch.setattr(start, "_spawn", fail)
-    with pytest.raises(BlockingIOError):
-        start(child, "/usr/bin/env", {}, descriptors=descriptors)
-    assert child.pid == 0
-    assert seen != [None]  # an empty environment is an environment
+# In a thread of C.
 
 
-def test_without_ctypes_python_starts_processes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, descriptors: tuple[int, int, int]
-) -> None:
-    monkeypatch.setitem(sys.modules, "ctypes", None)
-    monkeypatch.delitem(sys.modules, "libcni.invoke.libc")
-    specification = importlib.util.spec_from_file_location("spawn_without_ctypes", module.__file__)
-    assert specification is not None
-    assert specification.loader is not None
-    without = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(without)
-    assert without.spawn is without._python_spawn
-    child = without.Child()
-    without.spawn(child, "/bin/cat", {}, descriptors=descriptors)
-    started = Started(tmp_path, child)
-    assert (started.status, started.out) == (0, b"asked")
+@pytest.fixture
+def event() -> Iterator[int]:
+    descriptor = os.eventfd(0, os.EFD_CLOEXEC)
+    yield descriptor
+    os.close(descriptor)
+
+
+def _threads() -> Threads:
+    threads = _in_c().threads
+    assert threads is not None
+    return threads
+
+
+def _submit(cells: Cells, script: str, event: int, patience: int = MILLISECONDS) -> Any:
+    submit = _threads().submit
+    environment = encoded_environment({"PATH": os.environ["PATH"]})
+    return submit(cells, b"/bin/sh", environment, script.encode(), patience, event)
+
+
+def _settle(cells: Cells) -> None:
+    """Reap and close what a job may have left to do: another process that was just starting had its pipes."""
+    if cells[STATUS] == CLOSED:
+        os.waitpid(cells[PID], 0)
+    for end in DESCRIPTORS:
+        portable.close_end(cells, end)
+
+
+def _collect(job: Any) -> tuple[bytes, bytes] | None:
+    return _threads().collect(job)
+
+
+def test_job_is_done_when_its_event_is_readable(event: int) -> None:
+    cells = new_cells()
+    job = _submit(cells, "echo answer; exit 3", event)
+    assert os.eventfd_read(event) == 1
+    assert _collect(job) == (b"answer\n", b"")
+    assert os.waitstatus_to_exitcode(cells[STATUS]) == 3
+    assert {cells[end] for end in DESCRIPTORS} == {CLOSED}
+
+
+def test_job_that_is_dropped_ends_first(event: int, tmp_path: Path) -> None:
+    cells = new_cells()
+    job = _submit(cells, f"sleep 0.2; echo done >{tmp_path}/done", event)
+    del job
+    assert (tmp_path / "done").exists()
+    assert cells[STATUS] == 0
+
+
+def test_job_that_fails_says_so(event: int) -> None:
+    submit = _threads().submit
+    cells = new_cells()
+    job = submit(cells, b"/nonexistent", b"", b"", 0, event)
+    with pytest.raises(FileNotFoundError):
+        _collect(job)
+    assert cells[PID] == 0
+    for end in DESCRIPTORS:
+        portable.close_end(cells, end)
+
+
+def test_many_jobs_are_all_done(event: int) -> None:
+    many = 200
+    made = [new_cells() for _ in range(many)]
+    jobs = [_submit(cells, f"echo {number}", event) for number, cells in enumerate(made)]
+    assert [_collect(job) for job in jobs] == [(f"{number}\n".encode(), b"") for number in range(many)]
+    for cells in made:
+        _settle(cells)
+
+
+def test_forked_child_has_threads_of_its_own(event: int) -> None:
+    """Those of its parent do not exist there, and what they do is none of its business."""
+    cells = new_cells()
+    job = _submit(cells, "sleep 0.5; echo parent", event)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            del job
+            own = os.eventfd(0, os.EFD_CLOEXEC)
+            status = 0 if _collect(_submit(new_cells(), "echo child", own)) == (b"child\n", b"") else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert _collect(job) == (b"parent\n", b"")
+
+
+def test_job_is_collected_once_and_nothing_else_is() -> None:
+    with pytest.raises(ValueError, match="PyCapsule"):
+        _collect(object())
+
+
+@pytest.mark.parametrize("script", [f"exec sleep {LONG}", f"sleep {LONG} & echo $!"], ids=["runs", "child"])
+def test_job_gives_back_what_is_not_over(event: int, script: str) -> None:
+    cells = new_cells()
+    taken = _collect(_submit(cells, script, event, 0 if script.startswith("exec") else MILLISECONDS))
+    assert cells[STATUS] == CLOSED
+    assert cells[PIDFD] != CLOSED
+    os.killpg(cells[PID], signal.SIGKILL)
+    _settle(cells)
+    assert (taken is None) == script.startswith("exec")

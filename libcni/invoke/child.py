@@ -1,0 +1,121 @@
+"""One child process as an array of numbers, and the functions that start it, see it end, and read what it wrote.
+
+In C (``native.c``) where that was built, else in Python (:mod:`libcni.invoke.portable`), which does the same more
+slowly. A process is started with three pipes and no other descriptor, in a group of its own, with no signal blocked or
+ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from itertools import starmap
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from libcni.invoke import portable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from libcni.invoke.portable import Cells
+
+__all__ = ["Processes", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
+
+Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
+
+
+class Threads(NamedTuple):
+    """Threads without Python that start processes and see them end.
+
+    ``submit(cells, program, environment, request, milliseconds, event)`` has one of them do ``start`` and ``finish``,
+    and make the event descriptor readable then. Until it is collected, the array belongs to that thread.
+
+    ``collect(job)`` waits for the thread, and returns or raises what the two functions do.
+    """
+
+    submit: Callable[[Cells, bytes, bytes, bytes, int, int], object]
+    collect: Callable[[object], tuple[bytes, bytes] | None]
+
+
+class Processes(NamedTuple):
+    """The functions, in one of their two forms. All of them keep the array true whatever is raised.
+
+    ``start(cells, program, environment, request)`` opens the pipes, writes as much of the request as they take, and
+    starts the program, which gets no arguments. It may be called again after an error.
+
+    ``finish(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor ``interrupt`` is
+    readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
+    it may be reaped, when nobody can write to them any more.
+
+    ``drain(cells)`` takes what is in the pipes, and waits for nothing.
+
+    ``threads`` do the same while an event loop goes on; Python has none.
+
+    :raises OSError: if the process cannot be started; then there is none.
+    """
+
+    start: Callable[[Cells, bytes, bytes, bytes], None]
+    finish: Callable[[Cells, int, int], tuple[bytes, bytes] | None]
+    drain: Callable[[Cells], tuple[bytes, bytes]]
+    threads: Threads | None = None
+
+
+IN_PYTHON = Processes(portable.start, portable.finish, portable.drain)
+
+_NEW = array("q", portable.NEW)
+
+
+def new_cells() -> Cells:
+    """Return the array of a process that is not started."""
+    return _NEW[:]
+
+
+def encoded_path(text: str) -> bytes:
+    """Encode a path as the system has it.
+
+    :raises ValueError: if it has a NUL character, where C ends it.
+    """
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise ValueError("embedded null byte")
+    return encoded
+
+
+class _Environments:
+    """Encodes environments, and keeps the last one: the plugins of a chain have the same."""
+
+    def __init__(self) -> None:
+        # One attribute: threads see both or neither.
+        self._last: Encoded = {}, b""
+
+    def __call__(self, environment: Mapping[str, str]) -> bytes:
+        """Return ``NAME=VALUE`` texts one after the other, each with a NUL at its end.
+
+        :raises ValueError: if a text has a NUL character, or the name of a variable is none.
+        """
+        known, block = self._last
+        if environment != known:
+            block = b"".join(starmap(_variable, environment.items()))
+            self._last = dict(environment), block
+        return block
+
+
+def _variable(name: str, value: str) -> bytes:
+    if not name or "=" in name:
+        raise ValueError("illegal environment variable name")
+    return encoded_path(f"{name}={value}") + b"\0"
+
+
+encoded_environment = _Environments()
+
+
+def _chosen() -> Processes:
+    try:
+        from libcni.invoke import _native  # noqa: PLC0415 -- it may not have been built, or not fit this system
+    except ImportError:
+        return IN_PYTHON
+    threads = Threads(_native.submit, _native.collect)
+    return Processes(_native.start, _native.finish, _native.drain, threads)
+
+
+processes = _chosen()

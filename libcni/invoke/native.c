@@ -1,0 +1,597 @@
+/* A plugin process from its start to its exit, without the interpreter lock: in two calls, or in a thread of a pool.
+ *
+ * The ordinary course and nothing else: a plugin that is fed in one go, answers, and exits soon. Deadlines, kills, long
+ * requests and children that hold a pipe are left to process.py, which takes over where this returns. What is known of a
+ * process stands in an array of the caller's (child.py), filled in here before any signal handler of Python can run.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The array, as child.py names its parts: numbers of 64 bits, -1 for a descriptor that is closed. */
+enum {
+    PID,
+    STDIN_READ,
+    STDIN_WRITE,
+    STDOUT_READ,
+    STDOUT_WRITE,
+    STDERR_READ,
+    STDERR_WRITE,
+    PIDFD,
+    WRITTEN,
+    STATUS,
+    MAX_RSS,
+    CPU,
+    COUNT
+};
+typedef long long cell;
+#define CLOSED (-1)
+
+#define FIRST_FREE 3
+#define SURE_TO_FIT PIPE_BUF
+#define CHUNK 65536
+#define DRAIN_READS 32 /* twice what the largest pipe of an ordinary user holds */
+#define SIGNALS 65
+/* Milliseconds: a process that another thread is just starting has our pipes until it executes. */
+#define OTHERS 5
+
+static void close_end(cell *cells, int end) {
+    if (cells[end] != CLOSED) {
+        close((int)cells[end]);
+        cells[end] = CLOSED;
+    }
+}
+
+static int open_pipes(cell *cells) {
+    int ends[2];
+    for (int end = STDIN_READ; end <= STDERR_READ; end += 2) {
+        if (pipe2(ends, O_CLOEXEC) != 0) {
+            return errno;
+        }
+        cells[end] = ends[0];
+        cells[end + 1] = ends[1];
+    }
+    return 0;
+}
+
+/* Write what the pipe takes at once, which as a rule is all: the plugin finds it there. */
+static int feed(cell *cells, const char *request, Py_ssize_t size) {
+    int descriptor = (int)cells[STDIN_WRITE];
+    if (size > SURE_TO_FIT && fcntl(descriptor, F_SETFL, O_NONBLOCK) != 0) {
+        return errno;
+    }
+    while (cells[WRITTEN] < size) {
+        ssize_t written = write(descriptor, request + cells[WRITTEN], (size_t)(size - cells[WRITTEN]));
+        if (written >= 0) {
+            cells[WRITTEN] += written;
+        } else if (errno == EAGAIN) {
+            return 0;
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    close_end(cells, STDIN_WRITE);
+    return 0;
+}
+
+/* In the child: give a descriptor the number that the plugin expects, open across exec. */
+static int place(int descriptor, int target) {
+    return descriptor == target ? fcntl(target, F_SETFD, 0) : dup2(descriptor, target);
+}
+
+/* In the child, which shares the memory of its parent until it executes: nothing here may allocate or take a lock. */
+static int become(const cell *cells, const char *program, char **environment) {
+    char *arguments[] = {(char *)program, NULL};
+    struct sigaction action, standard;
+    sigset_t none;
+    memset(&standard, 0, sizeof standard);
+    standard.sa_handler = SIG_DFL;
+    setpgid(0, 0);
+    for (int number = 1; number < SIGNALS; number++) {
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL) {
+            sigaction(number, &standard, NULL);
+        }
+    }
+    /* A program that closed its standard streams gives their numbers to the first pipes. Numbers are given lowest
+     * first: in this order no line overwrites what a later one needs. */
+    if (place((int)cells[STDIN_READ], 0) < 0 || place((int)cells[STDOUT_WRITE], 1) < 0 ||
+        place((int)cells[STDERR_WRITE], 2) < 0 || syscall(SYS_close_range, FIRST_FREE, UINT_MAX, 0) != 0) {
+        return errno;
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(program, arguments, environment);
+    return errno;
+}
+
+static int spawn(cell *cells, const char *program, char **environment) {
+    sigset_t all, before;
+    volatile int failure = 0;
+    int error;
+    /* No handler of this process may run in the child while both share their memory. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        failure = become(cells, program, environment);
+        _exit(127);
+    }
+    error = pid < 0 ? errno : failure;
+    if (pid > 0) {
+        if (error == 0) {
+            cells[PID] = pid;
+        } else {
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+            }
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+/* Another try begins with the pipes of the one before. */
+static int begin(cell *cells, const char *program, char **environment, const char *request, Py_ssize_t size) {
+    int error = cells[STDOUT_READ] == CLOSED ? open_pipes(cells) : 0;
+    if (error == 0 && cells[STDIN_WRITE] != CLOSED) {
+        error = feed(cells, request, size);
+    }
+    if (error == 0) {
+        error = spawn(cells, program, environment);
+    }
+    if (error != 0) {
+        return error;
+    }
+    close_end(cells, STDOUT_WRITE);
+    close_end(cells, STDERR_WRITE);
+    if (cells[STDIN_WRITE] == CLOSED) {
+        close_end(cells, STDIN_READ);
+    }
+    cells[PIDFD] = syscall(SYS_pidfd_open, (pid_t)cells[PID], 0);
+    return 0;
+}
+
+/* What one stream gave so far. */
+typedef struct {
+    char *data;
+    size_t size, room;
+} output;
+
+static ssize_t take(output *out, int descriptor) {
+    if (out->room - out->size < CHUNK) {
+        char *larger = realloc(out->data, out->room + 2 * CHUNK);
+        if (larger == NULL) {
+            return -1;
+        }
+        out->data = larger;
+        out->room += 2 * CHUNK;
+    }
+    ssize_t size = read(descriptor, out->data + out->size, CHUNK);
+    if (size > 0) {
+        out->size += (size_t)size;
+    }
+    return size;
+}
+
+/* Take what is in the pipes, and say whether nobody can write any more; wait so many milliseconds for that. */
+static int drain_pipes(cell *cells, output *outputs, int patience) {
+    static const int ends[] = {STDOUT_READ, STDERR_READ};
+    struct pollfd watched[] = {{(int)cells[STDOUT_READ], POLLIN, 0}, {(int)cells[STDERR_READ], POLLIN, 0}};
+    for (int reads = 0; reads < DRAIN_READS; reads++) {
+        if ((watched[0].fd < 0 && watched[1].fd < 0) || poll(watched, 2, patience) <= 0) {
+            break;
+        }
+        for (int i = 0; i < 2; i++) {
+            ssize_t size = 0;
+            if (watched[i].fd < 0 || watched[i].revents == 0) {
+                continue;
+            }
+            if ((watched[i].revents & POLLIN) && (size = take(&outputs[i], watched[i].fd)) < 0) {
+                return 0;
+            }
+            /* Without writers, a pipe that gives less than was asked for is empty. */
+            if ((watched[i].revents & POLLHUP) && size < CHUNK) {
+                close_end(cells, ends[i]);
+                watched[i].fd = CLOSED;
+            }
+        }
+    }
+    return watched[0].fd < 0 && watched[1].fd < 0;
+}
+
+static void reap(cell *cells) {
+    struct rusage usage;
+    int status;
+    if (wait4((pid_t)cells[PID], &status, WNOHANG, &usage) == (pid_t)cells[PID]) {
+        cells[MAX_RSS] = usage.ru_maxrss;
+        cells[CPU] = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000LL + usage.ru_utime.tv_usec +
+                     usage.ru_stime.tv_usec;
+        cells[STATUS] = status;
+        close_end(cells, PIDFD);
+        close_end(cells, STDIN_READ);
+    }
+}
+
+static long long milliseconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static int has_exited_after(const cell *cells, int patience) {
+    struct pollfd watched = {(int)cells[PIDFD], POLLIN, 0};
+    int ready;
+    while ((ready = poll(&watched, 1, patience)) < 0 && errno == EINTR) {
+    }
+    return ready > 0;
+}
+
+/* Wait for the exit, and run the handlers of signals meanwhile. Returns 1 when it has come, -1 with an exception. */
+static int wait_for_exit(const cell *cells, int patience, int interrupt) {
+    struct pollfd watched[] = {{(int)cells[PIDFD], POLLIN, 0}, {interrupt, POLLIN, 0}};
+    long long end = patience > 0 ? milliseconds_now() + patience : 0;
+    for (;;) {
+        int ready, error;
+        Py_BEGIN_ALLOW_THREADS
+        ready = poll(watched, 2, patience);
+        error = errno;
+        Py_END_ALLOW_THREADS
+        if (ready >= 0 || error != EINTR) {
+            return ready > 0 && watched[0].revents != 0;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            return -1;
+        }
+        if (patience > 0) {
+            long long left = end - milliseconds_now();
+            patience = left > 0 ? (int)left : 0;
+        }
+    }
+}
+
+static PyObject *outputs_of(output *outputs) {
+    PyObject *both = Py_BuildValue("y#y#", outputs[0].data ? outputs[0].data : "", (Py_ssize_t)outputs[0].size,
+                                   outputs[1].data ? outputs[1].data : "", (Py_ssize_t)outputs[1].size);
+    free(outputs[0].data);
+    free(outputs[1].data);
+    return both;
+}
+
+static int get_cells(PyObject *object, Py_buffer *cells) {
+    if (PyObject_GetBuffer(object, cells, PyBUF_WRITABLE) != 0) {
+        return -1;
+    }
+    if (cells->len != COUNT * (Py_ssize_t)sizeof(cell)) {
+        PyBuffer_Release(cells);
+        PyErr_SetString(PyExc_ValueError, "not an array of the right size");
+        return -1;
+    }
+    return 0;
+}
+
+/* The pointers to "NAME=VALUE" texts that stand one after the other, each with its final NUL; NULL without memory. */
+static char **variables_of(const char *block, Py_ssize_t size) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        count += block[i] == '\0';
+    }
+    char **variables = malloc((size_t)(count + 1) * sizeof *variables);
+    if (variables != NULL) {
+        for (Py_ssize_t i = 0; i < count; i++) {
+            variables[i] = (char *)block;
+            block += strlen(block) + 1;
+        }
+        variables[count] = NULL;
+    }
+    return variables;
+}
+
+static PyObject *start(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *array;
+    Py_buffer cells;
+    const char *program, *block, *request;
+    Py_ssize_t block_size, size;
+    int error;
+    if (!PyArg_ParseTuple(arguments, "Oyy#y#", &array, &program, &block, &block_size, &request, &size) ||
+        get_cells(array, &cells) != 0) {
+        return NULL;
+    }
+    char **environment = variables_of(block, block_size);
+    if (environment == NULL) {
+        PyBuffer_Release(&cells);
+        return PyErr_NoMemory();
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = begin(cells.buf, program, environment, request, size);
+    Py_END_ALLOW_THREADS
+    free(environment);
+    PyBuffer_Release(&cells);
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, program);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *finish(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *array;
+    Py_buffer cells;
+    int patience, interrupt;
+    output outputs[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    if (!PyArg_ParseTuple(arguments, "Oii", &array, &patience, &interrupt) || get_cells(array, &cells) != 0) {
+        return NULL;
+    }
+    int has_exited = wait_for_exit(cells.buf, patience, interrupt);
+    if (has_exited > 0) {
+        Py_BEGIN_ALLOW_THREADS
+        if (drain_pipes(cells.buf, outputs, patience > 0 ? OTHERS : 0)) {
+            reap(cells.buf);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&cells);
+    if (has_exited < 0) {
+        return NULL;
+    }
+    if (has_exited == 0) {
+        Py_RETURN_NONE;
+    }
+    return outputs_of(outputs);
+}
+
+static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *array) {
+    Py_buffer cells;
+    output outputs[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    if (get_cells(array, &cells) != 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    drain_pipes(cells.buf, outputs, 0);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&cells);
+    return outputs_of(outputs);
+}
+
+/* The pool: an event loop must not be held up while a plugin starts, which takes as long as it gets no processor. */
+
+typedef struct job {
+    struct job *next;
+    PyObject *arguments; /* keeps alive what the pointers below lead to */
+    Py_buffer cells;
+    const char *program, *request;
+    Py_ssize_t size;
+    char **environment;
+    int patience, event, error, has_exited, is_done;
+    pid_t owner;
+    output outputs[2];
+} job;
+
+#define JOB "libcni.invoke._native.job"
+#define THREADS 64
+#define STACK (256 * 1024)
+#define IDLE_SECONDS 10
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t asked, done;
+    job *first, **last;
+    int threads, waiting, idle;
+} pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &pool.first, 0, 0, 0};
+
+static void do_job(job *work) {
+    cell *cells = work->cells.buf;
+    work->error = begin(cells, work->program, work->environment, work->request, work->size);
+    if (work->error != 0 || cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
+        return;
+    }
+    work->has_exited = has_exited_after(cells, work->patience);
+    if (work->has_exited && drain_pipes(cells, work->outputs, OTHERS)) {
+        reap(cells);
+    }
+}
+
+/* With the lock held. NULL after some seconds without work. */
+static job *next_job(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += IDLE_SECONDS;
+    while (pool.first == NULL) {
+        pool.idle++;
+        int error = pthread_cond_timedwait(&pool.asked, &pool.lock, &until);
+        pool.idle--;
+        if (error != 0 && pool.first == NULL) {
+            return NULL;
+        }
+    }
+    job *work = pool.first;
+    pool.first = work->next;
+    pool.waiting--;
+    if (pool.first == NULL) {
+        pool.last = &pool.first;
+    }
+    return work;
+}
+
+static void *serve(void *Py_UNUSED(nothing)) {
+    job *work;
+    pthread_mutex_lock(&pool.lock);
+    while ((work = next_job()) != NULL) {
+        pthread_mutex_unlock(&pool.lock);
+        do_job(work);
+        pthread_mutex_lock(&pool.lock);
+        work->is_done = 1;
+        eventfd_write(work->event, 1); /* with the lock: whoever sees that it is done may free it, and close this */
+        pthread_cond_broadcast(&pool.done);
+    }
+    pool.threads--;
+    pthread_mutex_unlock(&pool.lock);
+    return NULL;
+}
+
+/* With the lock held: no signal handler of this process runs in the new thread. */
+static int add_thread(void) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, &attributes, serve, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    pool.threads += error == 0;
+    return error;
+}
+
+static int enqueue(job *work) {
+    int error = 0;
+    pthread_mutex_lock(&pool.lock);
+    if (pool.waiting >= pool.idle && pool.threads < THREADS) {
+        error = add_thread();
+    }
+    if (pool.threads > 0) {
+        error = 0;
+        *pool.last = work;
+        pool.last = &work->next;
+        pool.waiting++;
+        pthread_cond_signal(&pool.asked);
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return error;
+}
+
+/* A forked child has none of the threads. */
+static void forget_pool(void) {
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.asked, NULL);
+    pthread_cond_init(&pool.done, NULL);
+    pool.first = NULL;
+    pool.last = &pool.first;
+    pool.threads = pool.waiting = pool.idle = 0;
+}
+
+static void wait_for(job *work) {
+    pthread_mutex_lock(&pool.lock);
+    while (!work->is_done && work->owner == getpid()) {
+        pthread_cond_wait(&pool.done, &pool.lock);
+    }
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void free_job(job *work) {
+    PyBuffer_Release(&work->cells);
+    Py_DECREF(work->arguments);
+    free(work->environment);
+    free(work->outputs[0].data);
+    free(work->outputs[1].data);
+    free(work);
+}
+
+static void drop_job(PyObject *capsule) {
+    job *work = PyCapsule_GetPointer(capsule, JOB);
+    Py_BEGIN_ALLOW_THREADS
+    wait_for(work);
+    Py_END_ALLOW_THREADS
+    free_job(work);
+}
+
+static PyObject *submit(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *array;
+    const char *block;
+    Py_ssize_t block_size;
+    job *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (!PyArg_ParseTuple(arguments, "Oyy#y#ii", &array, &work->program, &block, &block_size, &work->request,
+                          &work->size, &work->patience, &work->event) ||
+        get_cells(array, &work->cells) != 0) {
+        free(work);
+        return NULL;
+    }
+    Py_INCREF(arguments);
+    work->arguments = arguments;
+    work->owner = getpid();
+    work->environment = variables_of(block, block_size);
+    PyObject *capsule = work->environment == NULL ? PyErr_NoMemory() : PyCapsule_New(work, JOB, drop_job);
+    if (capsule == NULL) {
+        free_job(work);
+        return NULL;
+    }
+    int error = enqueue(work);
+    if (error != 0) {
+        work->is_done = 1;
+        Py_DECREF(capsule);
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return capsule;
+}
+
+static PyObject *collect(PyObject *Py_UNUSED(module), PyObject *capsule) {
+    job *work = PyCapsule_GetPointer(capsule, JOB);
+    if (work == NULL) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    wait_for(work);
+    Py_END_ALLOW_THREADS
+    if (work->error != 0) {
+        errno = work->error;
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, work->program);
+    }
+    if (!work->has_exited) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("y#y#", work->outputs[0].data ? work->outputs[0].data : "",
+                         (Py_ssize_t)work->outputs[0].size, work->outputs[1].data ? work->outputs[1].data : "",
+                         (Py_ssize_t)work->outputs[1].size);
+}
+
+/* Without close_range (Linux 5.9), a plugin could inherit what it must not have. */
+static int check_system(PyObject *Py_UNUSED(module)) {
+    if (syscall(SYS_close_range, UINT_MAX, UINT_MAX, 0) != 0) {
+        PyErr_SetString(PyExc_ImportError, "this system has no close_range");
+        return -1;
+    }
+    int error = pthread_atfork(NULL, NULL, forget_pool);
+    if (error != 0) {
+        errno = error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
+static PyMethodDef functions[] = {
+    {"start", start, METH_VARARGS, NULL},
+    {"finish", finish, METH_VARARGS, NULL},
+    {"drain", drain, METH_O, NULL},
+    {"submit", submit, METH_VARARGS, NULL},
+    {"collect", collect, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)check_system}, {0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", NULL, 0, functions, slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    return PyModuleDef_Init(&definition);
+}
