@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libcni.invoke.child import IN_PYTHON, processes
 from tests.benchmarks.measure import Bench, Ratio, build, in_turn, ratio, run_seconds
 from tests.benchmarks.plot import draw
 
@@ -219,6 +220,7 @@ def machine() -> dict[str, str]:
         "processor": f"{model}, {os.cpu_count()} cores",
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "C part of libcni": "built" if processes is not IN_PYTHON else "not built",
         "pydantic": importlib.metadata.version("pydantic"),
         "anyio": importlib.metadata.version("anyio"),
         "go": go,
