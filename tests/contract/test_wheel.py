@@ -78,8 +78,9 @@ def test_wheel_without_a_compiler_is_one_for_every_system(tmp_path: Path) -> Non
     """It is built from a copy: this changes what is compiled in the tree."""
     shutil.copytree(ROOT / "libcni", tmp_path / "libcni")
     shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".ci").mkdir()
+    for name in ("pyproject.toml", ".ci/hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
     build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory")
     run("env", "LIBCNI_PURE=1", *build, str(tmp_path / "pure"), cwd=tmp_path)
     run("env", "CC=/nonexistent/cc", *build, str(tmp_path / "failed"), cwd=tmp_path)
@@ -94,11 +95,10 @@ def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = archive.getnames()
     inside = {name.split("/", 1)[1] for name in names if "/" in name}
-    assert {"hatch_build.py", "libcni/invoke/native.c"} <= inside
+    assert {".ci/hatch_build.py", "libcni/invoke/native.c"} <= inside
     assert not any(name.endswith(".so") for name in inside)
     assert {
         "pyproject.toml",
-        "hatch_build.py",
         "README.md",
         "CHANGELOG.md",
         "LICENSE",
