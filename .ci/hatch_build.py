@@ -27,18 +27,22 @@ class NativeBuildHook(BuildHookInterface[Any]):
         """Compile, and say what the wheel is for."""
         if self.target_name != "wheel":
             return
-        if os.environ.get("LIBCNI_PURE"):
+        if os.environ.get("LIBCNI_PURE") or not self._is_compiled():
+            # One of an earlier build, from other sources perhaps, must not stay.
             (Path(self.root) / TARGET).unlink(missing_ok=True)
-            return
-        try:
-            self._compile()
-        except (CompileError, ExecError, LinkError, PlatformError) as error:
-            self.app.display_warning(f"{NAME} was not built, which makes libcni slower: {error}")
             return
         build_data["artifacts"].append(TARGET)
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"cp311-abi3-{platform}"
+
+    def _is_compiled(self) -> bool:
+        try:
+            self._compile()
+        except (CompileError, ExecError, LinkError, PlatformError) as error:
+            self.app.display_warning(f"{NAME} was not built, which makes libcni slower: {error}")
+            return False
+        return True
 
     def _compile(self) -> None:
         extension = Extension(NAME, [str(Path(self.root) / SOURCE)], py_limited_api=True)

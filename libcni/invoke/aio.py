@@ -24,6 +24,7 @@ from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from libcni.invoke.child import Threads
     from libcni.invoke.plugin import PluginCall, PluginOutput
     from libcni.invoke.process import Job
 
@@ -185,15 +186,9 @@ async def _execute(execution: Execution[select.epoll]) -> PluginOutput:
 
 async def _finish_quietly(execution: Execution[select.epoll]) -> bool:
     """Start a plugin, wait for the exit of one that answers at once, and say whether that was all."""
-    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    try:
-        while (job := execution.submit(event)) is not None:
-            pause, is_over = await _collect(execution, job, event)
-            if not pause:
-                return is_over
-            await anyio.sleep(pause)
-    finally:
-        os.close(event)
+    threads = execution.threads
+    if threads is not None:
+        return await _finish_in_thread(execution, threads)
     while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
         await anyio.sleep(pause)
     execution.announce()
@@ -205,16 +200,29 @@ async def _finish_quietly(execution: Execution[select.epoll]) -> bool:
     return False
 
 
-async def _collect(execution: Execution[select.epoll], job: Job, event: int) -> tuple[float, bool]:
+async def _finish_in_thread(execution: Execution[select.epoll], threads: Threads) -> bool:
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        while True:
+            job = execution.submit(threads, event)
+            await _done(job, event)
+            pause, is_over = execution.collect(job)
+            if not pause:
+                return is_over
+            await anyio.sleep(pause)
+    finally:
+        os.close(event)
+
+
+async def _done(job: Job, event: int) -> None:
     try:
         await anyio.wait_readable(event)
     except BaseException:
         # The thread is done in some milliseconds. Until then, nothing is known of the process that it starts.
         with contextlib.suppress(OSError):
-            execution.collect(job)
+            job()
         raise
     os.eventfd_read(event)
-    return execution.collect(job)
 
 
 async def _drive(execution: Execution[select.epoll]) -> None:

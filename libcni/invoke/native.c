@@ -268,8 +268,10 @@ static int wait_for_exit(const cell *cells, int patience, int interrupt) {
 static PyObject *outputs_of(output *outputs) {
     PyObject *both = Py_BuildValue("y#y#", outputs[0].data ? outputs[0].data : "", (Py_ssize_t)outputs[0].size,
                                    outputs[1].data ? outputs[1].data : "", (Py_ssize_t)outputs[1].size);
-    free(outputs[0].data);
-    free(outputs[1].data);
+    for (int i = 0; i < 2; i++) {
+        free(outputs[i].data);
+        outputs[i] = (output){NULL, 0, 0};
+    }
     return both;
 }
 
@@ -561,9 +563,7 @@ static PyObject *collect(PyObject *Py_UNUSED(module), PyObject *capsule) {
     if (!work->has_exited) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("y#y#", work->outputs[0].data ? work->outputs[0].data : "",
-                         (Py_ssize_t)work->outputs[0].size, work->outputs[1].data ? work->outputs[1].data : "",
-                         (Py_ssize_t)work->outputs[1].size);
+    return outputs_of(work->outputs);
 }
 
 /* Without close_range (Linux 5.9), a plugin could inherit what it must not have. */

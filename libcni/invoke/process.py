@@ -43,6 +43,7 @@ from libcni.invoke.tree import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from libcni.invoke.child import Threads
     from libcni.invoke.plugin import PluginCall
     from libcni.invoke.schedule import Limits
 
@@ -179,14 +180,16 @@ class Execution(Generic[P]):
         self._take(taken)
         return True
 
-    def submit(self, event: int) -> Job | None:
-        """Have :meth:`start`, and :meth:`finish` for a moment, done by a thread, or return ``None`` if that cannot be.
+    @property
+    def threads(self) -> Threads | None:
+        """Threads that can do the start; ``None`` where there are none, or the call wants to know the start itself."""
+        return processes.threads if self._call.on_start is None else None
+
+    def submit(self, threads: Threads, event: int) -> Job:
+        """Have :meth:`start`, and :meth:`finish` for a moment, done by a thread.
 
         :param event: a descriptor of :func:`os.eventfd` that is readable when what is returned can be collected.
         """
-        threads = processes.threads
-        if threads is None or self._call.on_start is not None:
-            return None
         job = threads.submit(self._cells, *self._program(), math.ceil(self._patience() * 1000), event)
         return partial(threads.collect, job)
 
