@@ -20,10 +20,10 @@ from libcni.invoke.environment import (
     network_environment,
     probe_environment,
 )
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.plugin import PluginCall, run_in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcni.attachment import GCAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from libcni.journal import OpenRecord
     from libcni.versions import PluginInfo
 
-__all__ = ["Caller", "Job", "Limits", "attachment_request", "in_order"]
+__all__ = ["Caller", "Job", "Limits", "Request", "attachment_request", "in_order"]
 
 _log = logging.getLogger("libcni.plugin")
 
@@ -73,6 +73,23 @@ class Job(NamedTuple):
         return AttachmentKey(self.network.name, self.rt.container_id, self.rt.ifname)
 
 
+class Request(NamedTuple):
+    """What one plugin is called with."""
+
+    invocation: Invocation
+    stdin: bytes
+    environment: Mapping[str, str]
+
+    def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
+        """Return the execution of it."""
+        path = self.invocation.path
+        return PluginCall(path, self.stdin, self.environment, timeout, self._log_line, on_slow=on_slow)
+
+    def _log_line(self, line: str) -> None:
+        place = self.invocation
+        _log.info("%s %s %s/%s: %s", place.plugin, place.command, place.network, place.container_id, line)
+
+
 class Caller(NamedTuple):
     """Who calls plugins, and with what: the runner, the plugin directories and the base environment."""
 
@@ -105,23 +122,42 @@ class Caller(NamedTuple):
         environment = self._environment("ADD", job)
         for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
             stdin = attachment_request(plugin, job, answer.text)
-            output = await self._call(invocation, stdin, environment=environment, job=job)
+            output = await self._call(Request(invocation, stdin, environment), job)
             answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
-        environment = self._environment("CHECK", job)
-        for plugin, invocation in zip(job.network.plugins, self.locate("CHECK", job.network, job.rt), strict=True):
-            await self._call(
-                invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job
-            )
+        await self._call_in_turn("CHECK", job, self.locate("CHECK", job.network, job.rt))
 
     async def delete(self, job: Job) -> None:
         """Run DEL along the chain in reverse, and stop at the first error."""
-        environment = self._environment("DEL", job)
+        invocations: list[Invocation] = []
+        missing: CNIError | None = None
         for plugin in in_order("DEL", job.network):
-            await self._delete_one(job, plugin, environment)
+            try:
+                invocations.append(self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt))
+            except CNIError as error:
+                missing = error
+                break
+        # A plugin that is gone must not keep the others, which come first, from being deleted.
+        await self._call_in_turn("DEL", job, invocations)
+        if missing is not None:
+            raise missing
+
+    async def _call_in_turn(self, command: str, job: Job, invocations: Sequence[Invocation]) -> None:
+        """Run plugins of the chain one after the other, all with the stored result, and stop at the first error."""
+        environment = self._environment(command, job)
+        plugins = in_order(command, job.network)
+        left = [
+            Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
+            for invocation, plugin in zip(invocations, plugins, strict=False)
+        ]
+        while left:
+            outputs = await self._execute(left, job.limits, job.record)
+            for request, output in zip(left, outputs, strict=False):
+                check_success(request.invocation, output, job.limits.timeout)
+            left = left[len(outputs) :]
 
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
@@ -135,25 +171,16 @@ class Caller(NamedTuple):
         return errors
 
     async def _delete_one(self, job: Job, plugin: PluginConfig, environment: Mapping[str, str]) -> None:
-        # Looked up one by one: a plugin that is gone must not keep the others, which come first, from being deleted.
         invocation = self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt)
-        await self._call(invocation, attachment_request(plugin, job, job.prev_result), environment=environment, job=job)
+        await self._call(Request(invocation, attachment_request(plugin, job, job.prev_result), environment), job)
 
     def _environment(self, command: str, job: Job) -> Mapping[str, str]:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
         return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
 
-    async def _call(
-        self,
-        invocation: Invocation,
-        stdin: bytes,
-        *,
-        environment: Mapping[str, str],
-        job: Job,
-    ) -> PluginOutput:
-        limits = job.limits
-        output = await self._execute(invocation, stdin, environment=environment, limits=limits, record=job.record)
-        check_success(invocation, output, limits.timeout)
+    async def _call(self, request: Request, job: Job) -> PluginOutput:
+        [output] = await self._execute([request], job.limits, job.record)
+        check_success(request.invocation, output, job.limits.timeout)
         return output
 
     async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
@@ -185,7 +212,7 @@ class Caller(NamedTuple):
     ) -> None:
         invocation = self._locate(command, plugin.type, network=network.name)
         environment = network_environment(self._base(), command, self.paths)
-        output = await self._execute(invocation, stdin, environment=environment, limits=limits)
+        [output] = await self._execute([Request(invocation, stdin, environment)], limits)
         check_success(invocation, output, limits.timeout)
 
     async def version(self, plugin: str, limits: Limits) -> PluginInfo:
@@ -195,40 +222,25 @@ class Caller(NamedTuple):
         """
         invocation = self._locate("VERSION", plugin)
         environment = probe_environment(self._base(), self.paths)
-        output = await self._execute(invocation, VERSION_REQUEST, environment=environment, limits=limits)
+        [output] = await self._execute([Request(invocation, VERSION_REQUEST, environment)], limits)
         return read_version(invocation, output, limits.timeout)
 
     async def _execute(
-        self,
-        invocation: Invocation,
-        stdin: bytes,
-        *,
-        environment: Mapping[str, str],
-        limits: Limits,
-        record: OpenRecord | None = None,
-    ) -> PluginOutput:
+        self, requests: Sequence[Request], limits: Limits, record: OpenRecord | None = None
+    ) -> list[PluginOutput]:
+        """Execute plugins one after the other, at least the first, and those after it as far as all goes well."""
+        first = requests[0].invocation
         timeout = limits.left()
         if timeout is not None and timeout <= 0 and limits.deadline is not None:
-            raise invocation.error(PluginTimeoutError, "was not started: no time is left", timeout=0.0)
-
-        def log_line(line: str) -> None:
-            _log.info(
-                "%s %s %s/%s: %s",
-                invocation.plugin,
-                invocation.command,
-                invocation.network,
-                invocation.container_id,
-                line,
-            )
-
+            raise first.error(PluginTimeoutError, "was not started: no time is left", timeout=0.0)
         on_slow = None if record is None else record.note_plugin
-        call = PluginCall(invocation.path, stdin, environment, timeout, log_line, on_slow=on_slow)
+        calls = [request.call(timeout, on_slow) for request in requests]
         try:
-            return await self.runner.run(call)
+            return await run_in_turn(self.runner, calls)
         except PluginTimeoutError:
             raise
         except OSError as error:
-            raise start_error(invocation, error) from error
+            raise start_error(first, error) from error
 
 
 def in_order(command: str, network: NetworkConfigList) -> Sequence[PluginConfig]:

@@ -18,15 +18,16 @@ import anyio.to_thread
 
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT
-from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
+from libcni.invoke.series import Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from libcni.invoke.child import Threads
     from libcni.invoke.plugin import PluginCall, PluginOutput
-    from libcni.invoke.process import Job
+    from libcni.invoke.process import Execution
+    from libcni.invoke.series import Job
 
 __all__ = ["AnyioRunner"]
 
@@ -70,12 +71,24 @@ class AnyioRunner:
 
         :raises OSError: if the process cannot be started.
         """
+        return (await self._run([call]))[0]
+
+    async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
+        """Execute plugins one after the other: see :class:`libcni.invoke.plugin.RunsInTurn`.
+
+        :raises OSError: if the first process cannot be started.
+        """
+        if type(self).run is not AnyioRunner.run:  # which knows of one plugin only, and is not to be passed by
+            return [await self.run(calls[0])]
+        return await self._run(calls)
+
+    async def _run(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
         pollers: list[select.epoll] = []
-        execution = Execution(call, self._limits, partial(_epoll, pollers))
+        series = Series(calls, self._limits, partial(_epoll, pollers))
         try:
-            return await _execute(execution)
+            return await _execute(series)
         finally:
-            execution.release()
+            series.release()
             for poller in pollers:
                 poller.close()
 
@@ -169,26 +182,28 @@ def _epoll(made: list[select.epoll]) -> select.epoll:
     return poller
 
 
-async def _execute(execution: Execution[select.epoll]) -> PluginOutput:
+async def _execute(series: Series[select.epoll]) -> list[PluginOutput]:
     try:
-        if not await _finish_quietly(execution):
-            execution.announce_slow()
-            await _drive(execution)
-        return execution.output()
+        threads = series.threads
+        if threads is None:
+            await _start(series.last)
+        else:
+            await _start_in_thread(series, threads)
+        if not series.last.is_over:
+            series.last.announce_slow()
+            await _drive(series.last)
+        return series.outputs()
     except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
         raise
     except BaseException:
-        execution.end()
+        series.last.end()
         with anyio.CancelScope(shield=True):
-            await _drive(execution)
+            await _drive(series.last)
         raise
 
 
-async def _finish_quietly(execution: Execution[select.epoll]) -> bool:
-    """Start a plugin, wait for the exit of one that answers at once, and say whether that was all."""
-    threads = execution.threads
-    if threads is not None:
-        return await _finish_in_thread(execution, threads)
+async def _start(execution: Execution[select.epoll]) -> None:
+    """Start a plugin, and wait for the exit of one that answers at once."""
     while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
         await anyio.sleep(pause)
     execution.announce()
@@ -196,19 +211,19 @@ async def _finish_quietly(execution: Execution[select.epoll]) -> bool:
     if seconds is not None:
         with anyio.move_on_after(seconds):
             await anyio.wait_readable(execution.pidfd)
-            return execution.finish(0)
-    return False
+            execution.finish(0)
 
 
-async def _finish_in_thread(execution: Execution[select.epoll], threads: Threads) -> bool:
+async def _start_in_thread(series: Series[select.epoll], threads: Threads) -> None:
+    """Have a thread start plugins, and wait for the exit of those that answer at once."""
     event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     try:
         while True:
-            job = execution.submit(threads, event)
+            job = series.submit(threads, event)
             await _done(job, event)
-            pause, is_over = execution.collect(job)
+            pause = series.collect(job)
             if not pause:
-                return is_over
+                return
             await anyio.sleep(pause)
     finally:
         os.close(event)

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT
-from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
-from libcni.turn import Turn
+from libcni.invoke.series import Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
     from types import FrameType
 
     from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.invoke.process import Execution
 
 __all__ = ["BlockingRunner", "complete"]
 
@@ -85,38 +85,53 @@ class BlockingRunner:
 
         :raises OSError: if the process cannot be started.
         """
-        execution = Execution(call, self._limits, select.poll)
+        return self._run([call])[0]
+
+    async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
+        """Execute plugins one after the other: see :class:`libcni.invoke.plugin.RunsInTurn`.
+
+        :raises OSError: if the first process cannot be started.
+        """
+        if type(self).run is not BlockingRunner.run:  # which knows of one plugin only, and is not to be passed by
+            return [await self.run(calls[0])]
+        return self._run(calls)
+
+    def _run(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
+        series = Series(calls, self._limits, select.poll)
         try:
-            self._start(execution)
-            if not self._finish_quietly(execution):
-                execution.announce_slow()
-                _drive(execution)
-            return execution.output()
+            self._start(series)
+            if not series.last.is_over:
+                self._wait_for_interrupt(series.last)
+                series.last.announce_slow()
+                _drive(series.last)
+            return series.outputs()
         except BaseException:
-            execution.end()
-            _drive(execution)
+            series.last.end()
+            _drive(series.last)
             raise
         finally:
-            execution.release()
+            series.release()
 
-    def _start(self, execution: Execution[select.poll]) -> None:
-        while True:
-            with _TURN.lock:
-                pause = execution.start()
-            if not pause:
-                break
+    def _start(self, series: Series[select.poll]) -> None:
+        """Start plugins, and wait for the exit of those that answer at once."""
+        interrupt = self._here.interrupt
+        fd = _NONE if interrupt is None else interrupt.fd
+        if not series.last.is_announced:
+            while pause := series.run(fd):
+                self._pause(pause)
+            return
+        execution = series.last
+        while pause := execution.start():
             self._pause(pause)
         execution.announce()
-
-    def _finish_quietly(self, execution: Execution[select.poll]) -> bool:
-        """Wait for the exit of a plugin that answers at once, and say whether that was all."""
         seconds = execution.quiet()
+        if seconds is not None:
+            execution.finish(seconds, fd)
+
+    def _wait_for_interrupt(self, execution: Execution[select.poll]) -> None:
         interrupt = self._here.interrupt
-        if seconds is not None and execution.finish(seconds, _NONE if interrupt is None else interrupt.fd):
-            return True
         if interrupt is not None:
             execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
-        return False
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
@@ -178,10 +193,6 @@ class BlockingRunner:
                 return await job()
         finally:
             self._here.interrupt = interrupt
-
-
-_TURN = Turn()
-"""Lets one thread at a time start a plugin: threads that start at once fight for the interpreter lock."""
 
 
 def _stop(execution: Execution[select.poll], fd: int) -> NoReturn:

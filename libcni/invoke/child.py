@@ -7,6 +7,7 @@ ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution 
 
 from __future__ import annotations
 
+import functools
 import os
 from array import array
 from itertools import starmap
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from libcni.invoke import portable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from libcni.invoke.portable import Cells
+    from libcni.invoke.portable import Cells, Start, Taken
 
 __all__ = ["Processes", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
@@ -25,20 +26,20 @@ Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
 
 
 class Threads(NamedTuple):
-    """Threads without Python that start processes and see them end.
+    """Threads without Python that run programs.
 
-    ``submit(cells, program, environment, request, milliseconds, event)`` has one of them do ``start`` and ``finish``,
-    and make the event descriptor readable then. Until it is collected, the array belongs to that thread.
+    ``submit(starts, milliseconds, event)`` has one of them do ``run``, and make the event descriptor readable then.
+    Until it is collected, the arrays belong to that thread.
 
-    ``collect(job)`` waits for the thread, and returns or raises what the two functions do.
+    ``collect(job)`` waits for the thread, and returns or raises what ``run`` does.
     """
 
-    submit: Callable[[Cells, bytes, bytes, bytes, int, int], object]
-    collect: Callable[[object], tuple[bytes, bytes] | None]
+    submit: Callable[[Sequence[Start], int, int], object]
+    collect: Callable[[object], list[Taken | None]]
 
 
 class Processes(NamedTuple):
-    """The functions, in one of their two forms. All of them keep the array true whatever is raised.
+    """The functions, in one of their two forms. All of them keep the arrays true whatever is raised.
 
     ``start(cells, program, environment, request)`` opens the pipes, writes as much of the request as they take, and
     starts the program, which gets no arguments. It may be called again after an error.
@@ -46,6 +47,11 @@ class Processes(NamedTuple):
     ``finish(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor ``interrupt`` is
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
     it may be reaped, when nobody can write to them any more.
+
+    ``run(starts, milliseconds, interrupt)`` does both for one program after the other, with that much time for all
+    together, and returns what ``finish`` does for each that was started. It stops, at the latest in time, after one
+    that has not exited with status 0, was not reaped or wrote anything; in Python after the first. What keeps a later
+    one from being started is raised when that is the first of another call.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 
@@ -55,12 +61,13 @@ class Processes(NamedTuple):
     """
 
     start: Callable[[Cells, bytes, bytes, bytes], None]
-    finish: Callable[[Cells, int, int], tuple[bytes, bytes] | None]
-    drain: Callable[[Cells], tuple[bytes, bytes]]
+    finish: Callable[[Cells, int, int], Taken | None]
+    run: Callable[[Sequence[Start], int, int], list[Taken | None]]
+    drain: Callable[[Cells], Taken]
     threads: Threads | None = None
 
 
-IN_PYTHON = Processes(portable.start, portable.finish, portable.drain)
+IN_PYTHON = Processes(portable.start, portable.finish, portable.run, portable.drain)
 
 _NEW = array("q", portable.NEW)
 
@@ -70,11 +77,16 @@ def new_cells() -> Cells:
     return _NEW[:]
 
 
+@functools.lru_cache(128)
 def encoded_path(text: str) -> bytes:
     """Encode a path as the system has it.
 
     :raises ValueError: if it has a NUL character, where C ends it.
     """
+    return _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
         raise ValueError("embedded null byte")
@@ -103,7 +115,7 @@ class _Environments:
 def _variable(name: str, value: str) -> bytes:
     if not name or "=" in name:
         raise ValueError("illegal environment variable name")
-    return encoded_path(f"{name}={value}") + b"\0"
+    return _encoded(f"{name}={value}") + b"\0"
 
 
 encoded_environment = _Environments()
@@ -115,7 +127,7 @@ def _chosen() -> Processes:
     except ImportError:
         return IN_PYTHON
     threads = Threads(_native.submit, _native.collect)
-    return Processes(_native.start, _native.finish, _native.drain, threads)
+    return Processes(_native.start, _native.finish, _native.run, _native.drain, threads)
 
 
 processes = _chosen()

@@ -1,4 +1,4 @@
-/* A plugin process from its start to its exit, without the interpreter lock: in two calls, or in a thread of a pool.
+/* Plugin processes from their start to their exit, without the interpreter lock: one, or one after the other.
  *
  * The ordinary course and nothing else: a plugin that is fed in one go, answers, and exits soon. Deadlines, kills, long
  * requests and children that hold a pipe are left to process.py, which takes over where this returns. What is known of a
@@ -39,6 +39,8 @@ enum {
     STATUS,
     MAX_RSS,
     CPU,
+    STARTED,
+    ENDED,
     COUNT
 };
 typedef long long cell;
@@ -51,6 +53,15 @@ typedef long long cell;
 #define SIGNALS 65
 /* Milliseconds: a process that another thread is just starting has our pipes until it executes. */
 #define OTHERS 5
+
+#define NANOSECONDS 1000000000LL
+#define MILLISECOND 1000000LL
+
+static long long now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * NANOSECONDS + time.tv_nsec;
+}
 
 static void close_end(cell *cells, int end) {
     if (cells[end] != CLOSED) {
@@ -149,6 +160,7 @@ static int spawn(cell *cells, const char *program, char **environment) {
 /* Another try begins with the pipes of the one before. */
 static int begin(cell *cells, const char *program, char **environment, const char *request, Py_ssize_t size) {
     int error = cells[STDOUT_READ] == CLOSED ? open_pipes(cells) : 0;
+    cells[STARTED] = cells[STARTED] ? cells[STARTED] : now(); /* that of the first try */
     if (error == 0 && cells[STDIN_WRITE] != CLOSED) {
         error = feed(cells, request, size);
     }
@@ -223,44 +235,34 @@ static void reap(cell *cells) {
         cells[CPU] = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000LL + usage.ru_utime.tv_usec +
                      usage.ru_stime.tv_usec;
         cells[STATUS] = status;
+        cells[ENDED] = now();
         close_end(cells, PIDFD);
         close_end(cells, STDIN_READ);
     }
 }
 
-static long long milliseconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+/* Until when something is waited for so many milliseconds. */
+static long long end_of(int patience) {
+    return patience > 0 ? now() + patience * MILLISECOND : 0;
 }
 
-static int has_exited_after(const cell *cells, int patience) {
-    struct pollfd watched = {(int)cells[PIDFD], POLLIN, 0};
-    int ready;
-    while ((ready = poll(&watched, 1, patience)) < 0 && errno == EINTR) {
-    }
-    return ready > 0;
-}
-
-/* Wait for the exit, and run the handlers of signals meanwhile. Returns 1 when it has come, -1 with an exception. */
-static int wait_for_exit(const cell *cells, int patience, int interrupt) {
+/* Wait for the exit. With the state of a thread of Python, run the handlers of signals meanwhile. Returns 1 when the exit
+ * has come, -1 with an exception. */
+static int wait_for_exit(const cell *cells, long long end, int interrupt, PyThreadState **python) {
     struct pollfd watched[] = {{(int)cells[PIDFD], POLLIN, 0}, {interrupt, POLLIN, 0}};
-    long long end = patience > 0 ? milliseconds_now() + patience : 0;
     for (;;) {
-        int ready, error;
-        Py_BEGIN_ALLOW_THREADS
-        ready = poll(watched, 2, patience);
-        error = errno;
-        Py_END_ALLOW_THREADS
-        if (ready >= 0 || error != EINTR) {
+        long long left = end > 0 ? end - now() : 0;
+        int ready = poll(watched, 2, left > 0 ? (int)((left + MILLISECOND - 1) / MILLISECOND) : 0);
+        if (ready >= 0 || errno != EINTR) {
             return ready > 0 && watched[0].revents != 0;
         }
-        if (PyErr_CheckSignals() != 0) {
-            return -1;
-        }
-        if (patience > 0) {
-            long long left = end - milliseconds_now();
-            patience = left > 0 ? (int)left : 0;
+        if (python != NULL) {
+            PyEval_RestoreThread(*python);
+            int failed = PyErr_CheckSignals();
+            *python = PyEval_SaveThread();
+            if (failed) {
+                return -1;
+            }
         }
     }
 }
@@ -339,14 +341,12 @@ static PyObject *finish(PyObject *Py_UNUSED(module), PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "Oii", &array, &patience, &interrupt) || get_cells(array, &cells) != 0) {
         return NULL;
     }
-    int has_exited = wait_for_exit(cells.buf, patience, interrupt);
-    if (has_exited > 0) {
-        Py_BEGIN_ALLOW_THREADS
-        if (drain_pipes(cells.buf, outputs, patience > 0 ? OTHERS : 0)) {
-            reap(cells.buf);
-        }
-        Py_END_ALLOW_THREADS
+    PyThreadState *python = PyEval_SaveThread();
+    int has_exited = wait_for_exit(cells.buf, end_of(patience), interrupt, &python);
+    if (has_exited > 0 && drain_pipes(cells.buf, outputs, patience > 0 ? OTHERS : 0)) {
+        reap(cells.buf);
     }
+    PyEval_RestoreThread(python);
     PyBuffer_Release(&cells);
     if (has_exited < 0) {
         return NULL;
@@ -370,19 +370,161 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *array) {
     return outputs_of(outputs);
 }
 
-/* The pool: an event loop must not be held up while a plugin starts, which takes as long as it gets no processor. */
-
-typedef struct job {
-    struct job *next;
-    PyObject *arguments; /* keeps alive what the pointers below lead to */
+/* One plugin of several that run one after the other. */
+typedef struct {
     Py_buffer cells;
     const char *program, *request;
     Py_ssize_t size;
     char **environment;
-    int patience, event, error, has_exited, is_done;
-    pid_t owner;
     output outputs[2];
+    int has_exited;
+} plugin;
+
+/* A job: plugins, how many of them were started, and what stopped that. */
+typedef struct job {
+    struct job *next;
+    PyObject *calls; /* keeps alive what the pointers lead to */
+    Py_ssize_t count, started;
+    int patience, interrupt, event, error, is_done;
+    pid_t owner;
+    plugin plugins[];
 } job;
+
+/* The next plugin may start where this one has ended well and there is nothing to tell. */
+static int is_done_well(const plugin *one) {
+    const cell *cells = one->cells.buf;
+    return cells[STATUS] == 0 && one->outputs[0].size == 0 && one->outputs[1].size == 0;
+}
+
+/* Run one plugin as far as its ordinary course goes. Returns -1 with an exception. */
+static int run_one(job *work, plugin *one, long long end, PyThreadState **python) {
+    cell *cells = one->cells.buf;
+    work->error = begin(cells, one->program, one->environment, one->request, one->size);
+    if (work->error != 0) {
+        return 0;
+    }
+    work->started++;
+    if (cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
+        return 0;
+    }
+    one->has_exited = wait_for_exit(cells, end, work->interrupt, python);
+    if (one->has_exited > 0 && drain_pipes(cells, one->outputs, OTHERS)) {
+        reap(cells);
+    }
+    return one->has_exited < 0 ? -1 : 0;
+}
+
+static int run_all(job *work, PyThreadState **python) {
+    long long end = end_of(work->patience);
+    for (Py_ssize_t i = 0; i < work->count; i++) {
+        if (run_one(work, &work->plugins[i], end, python) != 0) {
+            return -1;
+        }
+        if (work->error != 0 || !is_done_well(&work->plugins[i]) || now() >= end) {
+            break;
+        }
+    }
+    return 0;
+}
+
+static void free_job(job *work) {
+    for (Py_ssize_t i = 0; i < work->count; i++) {
+        plugin *one = &work->plugins[i];
+        PyBuffer_Release(&one->cells);
+        free(one->environment);
+        free(one->outputs[0].data);
+        free(one->outputs[1].data);
+    }
+    Py_XDECREF(work->calls);
+    free(work);
+}
+
+/* Plugins from (cells, program, environment, request); NULL with an exception. */
+static job *job_of(PyObject *calls) {
+    PyObject *tuple = PySequence_Tuple(calls);
+    if (tuple == NULL) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_Size(tuple);
+    job *work = calloc(1, sizeof *work + (size_t)count * sizeof *work->plugins);
+    if (work == NULL) {
+        Py_DECREF(tuple);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    work->calls = tuple;
+    work->owner = getpid();
+    work->interrupt = CLOSED;
+    for (; work->count < count; work->count++) {
+        plugin *one = &work->plugins[work->count];
+        PyObject *array;
+        const char *block;
+        Py_ssize_t block_size;
+        PyObject *call = PyTuple_GetItem(tuple, work->count);
+        if (!PyTuple_Check(call)) {
+            PyErr_SetString(PyExc_TypeError, "a program must be a tuple");
+            break;
+        }
+        if (!PyArg_ParseTuple(call, "Oyy#y#", &array, &one->program, &block, &block_size, &one->request, &one->size) ||
+            get_cells(array, &one->cells) != 0) {
+            break;
+        }
+        one->environment = variables_of(block, block_size);
+        if (one->environment == NULL) {
+            PyBuffer_Release(&one->cells);
+            PyErr_NoMemory();
+            break;
+        }
+    }
+    if (work->count < count) {
+        free_job(work);
+        return NULL;
+    }
+    return work;
+}
+
+/* What each plugin that was started has written; None of one that still runs. */
+static PyObject *results_of(job *work) {
+    if (work->started == 0 && work->error != 0) {
+        errno = work->error;
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, work->plugins[0].program);
+    }
+    PyObject *results = PyList_New(work->started);
+    for (Py_ssize_t i = 0; results != NULL && i < work->started; i++) {
+        PyObject *result = Py_None;
+        if (work->plugins[i].has_exited > 0) {
+            result = outputs_of(work->plugins[i].outputs);
+        } else {
+            Py_INCREF(result);
+        }
+        if (result == NULL || PyList_SetItem(results, i, result) != 0) {
+            Py_CLEAR(results);
+        }
+    }
+    return results;
+}
+
+static PyObject *run(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *calls;
+    int patience, interrupt;
+    if (!PyArg_ParseTuple(arguments, "Oii", &calls, &patience, &interrupt)) {
+        return NULL;
+    }
+    job *work = job_of(calls);
+    if (work == NULL) {
+        return NULL;
+    }
+    work->patience = patience;
+    work->interrupt = interrupt;
+    PyThreadState *python = PyEval_SaveThread();
+    int failed = run_all(work, &python);
+    PyEval_RestoreThread(python);
+    PyObject *results = failed ? NULL : results_of(work);
+    free_job(work);
+    return results;
+}
+
+/* The pool: an event loop must not be held up while a plugin starts, which takes as long as it gets no processor. */
 
 #define JOB "libcni.invoke._native.job"
 #define THREADS 64
@@ -395,18 +537,6 @@ static struct {
     job *first, **last;
     int threads, waiting, idle;
 } pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &pool.first, 0, 0, 0};
-
-static void do_job(job *work) {
-    cell *cells = work->cells.buf;
-    work->error = begin(cells, work->program, work->environment, work->request, work->size);
-    if (work->error != 0 || cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
-        return;
-    }
-    work->has_exited = has_exited_after(cells, work->patience);
-    if (work->has_exited && drain_pipes(cells, work->outputs, OTHERS)) {
-        reap(cells);
-    }
-}
 
 /* With the lock held. NULL after some seconds without work. */
 static job *next_job(void) {
@@ -435,7 +565,7 @@ static void *serve(void *Py_UNUSED(nothing)) {
     pthread_mutex_lock(&pool.lock);
     while ((work = next_job()) != NULL) {
         pthread_mutex_unlock(&pool.lock);
-        do_job(work);
+        run_all(work, NULL);
         pthread_mutex_lock(&pool.lock);
         work->is_done = 1;
         eventfd_write(work->event, 1); /* with the lock: whoever sees that it is done may free it, and close this */
@@ -498,15 +628,6 @@ static void wait_for(job *work) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void free_job(job *work) {
-    PyBuffer_Release(&work->cells);
-    Py_DECREF(work->arguments);
-    free(work->environment);
-    free(work->outputs[0].data);
-    free(work->outputs[1].data);
-    free(work);
-}
-
 static void drop_job(PyObject *capsule) {
     job *work = PyCapsule_GetPointer(capsule, JOB);
     Py_BEGIN_ALLOW_THREADS
@@ -516,24 +637,18 @@ static void drop_job(PyObject *capsule) {
 }
 
 static PyObject *submit(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    PyObject *array;
-    const char *block;
-    Py_ssize_t block_size;
-    job *work = calloc(1, sizeof *work);
-    if (work == NULL) {
-        return PyErr_NoMemory();
-    }
-    if (!PyArg_ParseTuple(arguments, "Oyy#y#ii", &array, &work->program, &block, &block_size, &work->request,
-                          &work->size, &work->patience, &work->event) ||
-        get_cells(array, &work->cells) != 0) {
-        free(work);
+    PyObject *calls;
+    int patience, event;
+    if (!PyArg_ParseTuple(arguments, "Oii", &calls, &patience, &event)) {
         return NULL;
     }
-    Py_INCREF(arguments);
-    work->arguments = arguments;
-    work->owner = getpid();
-    work->environment = variables_of(block, block_size);
-    PyObject *capsule = work->environment == NULL ? PyErr_NoMemory() : PyCapsule_New(work, JOB, drop_job);
+    job *work = job_of(calls);
+    if (work == NULL) {
+        return NULL;
+    }
+    work->patience = patience;
+    work->event = event;
+    PyObject *capsule = PyCapsule_New(work, JOB, drop_job);
     if (capsule == NULL) {
         free_job(work);
         return NULL;
@@ -556,14 +671,7 @@ static PyObject *collect(PyObject *Py_UNUSED(module), PyObject *capsule) {
     Py_BEGIN_ALLOW_THREADS
     wait_for(work);
     Py_END_ALLOW_THREADS
-    if (work->error != 0) {
-        errno = work->error;
-        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, work->program);
-    }
-    if (!work->has_exited) {
-        Py_RETURN_NONE;
-    }
-    return outputs_of(work->outputs);
+    return results_of(work);
 }
 
 /* Without close_range (Linux 5.9), a plugin could inherit what it must not have. */
@@ -585,6 +693,7 @@ static PyMethodDef functions[] = {
     {"start", start, METH_VARARGS, NULL},
     {"finish", finish, METH_VARARGS, NULL},
     {"drain", drain, METH_O, NULL},
+    {"run", run, METH_VARARGS, NULL},
     {"submit", submit, METH_VARARGS, NULL},
     {"collect", collect, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from contextlib import suppress
 from functools import partial
 from itertools import chain, starmap
@@ -17,22 +18,26 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "start"]
+__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "run", "start"]
 
 Cells: TypeAlias = "array[int]"
+Start: TypeAlias = tuple[Cells, bytes, bytes, bytes]
+Taken: TypeAlias = tuple[bytes, bytes]
 
 PID, STDIN_READ, STDIN_WRITE, STDOUT_READ, STDOUT_WRITE, STDERR_READ, STDERR_WRITE, PIDFD = range(8)
 """Parts of the array: the process, 0 until it is started, and descriptors, as ``native.c`` has them."""
 WRITTEN, STATUS, MAX_RSS, CPU = range(8, 12)
 """Bytes of the request that are written; when it was reaped, how it ended, its memory in KiB and its time in us."""
+STARTED, ENDED = range(12, 14)
+"""Nanoseconds of the monotonic clock: when it was started, and when it was reaped; 0 before."""
 
 CLOSED = -1
 """A descriptor that is closed, or the status of a process that was not reaped."""
 
 DESCRIPTORS = range(STDIN_READ, PIDFD + 1)
-NEW = (0, *[CLOSED] * 7, 0, CLOSED, 0, 0)
+NEW = (0, *[CLOSED] * 7, 0, CLOSED, 0, 0, 0, 0)
 
 CHUNK = 64 * 1024
 _DRAIN_READS = 32
@@ -48,6 +53,7 @@ def start(cells: Cells, program: bytes, environment: bytes, request: bytes) -> N
     if cells[STDOUT_READ] == CLOSED:
         ends = range(STDIN_READ, STDERR_WRITE + 1)
         _store(cells, ends, chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
+    cells[STARTED] = cells[STARTED] or time.monotonic_ns()  # that of the first try
     if cells[STDIN_WRITE] != CLOSED:
         if len(request) > _SURE_TO_FIT:
             os.set_blocking(cells[STDIN_WRITE], False)
@@ -114,7 +120,15 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
     any(map(partial(setitem, cells), places, values))
 
 
-def finish(cells: Cells, milliseconds: int, interrupt: int) -> tuple[bytes, bytes] | None:
+def run(starts: Sequence[Start], milliseconds: int, interrupt: int) -> list[Taken | None]:
+    """Run the first of some programs, as :class:`libcni.invoke.child.Processes` says."""
+    start(*starts[0])
+    cells = starts[0][0]
+    is_quiet = cells[STDIN_WRITE] == CLOSED != cells[PIDFD]
+    return [finish(cells, milliseconds, interrupt) if is_quiet else None]
+
+
+def finish(cells: Cells, milliseconds: int, interrupt: int) -> Taken | None:
     """Wait for the exit, as :class:`libcni.invoke.child.Processes` says; nothing is reaped here."""
     poller = select.poll()
     for fd in (cells[PIDFD], interrupt):
@@ -124,7 +138,7 @@ def finish(cells: Cells, milliseconds: int, interrupt: int) -> tuple[bytes, byte
     return drain(cells) if has_exited else None
 
 
-def drain(cells: Cells) -> tuple[bytes, bytes]:
+def drain(cells: Cells) -> Taken:
     """Take what is in the pipes by now, and wait for nothing."""
     poller = select.poll()
     open_ends = {cells[end]: end for end in (STDOUT_READ, STDERR_READ) if cells[end] != CLOSED}

@@ -14,20 +14,22 @@ import select
 import signal
 import time
 from contextlib import suppress
-from functools import partial
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from libcni.invoke.child import encoded_environment, encoded_path, new_cells, processes
+from libcni.invoke import child
+from libcni.invoke.child import encoded_environment, encoded_path, new_cells
 from libcni.invoke.plugin import PluginOutput
 from libcni.invoke.portable import (
     CHUNK,
     CLOSED,
     CPU,
     DESCRIPTORS,
+    ENDED,
     MAX_RSS,
     PID,
     PIDFD,
+    STARTED,
     STATUS,
     STDERR_READ,
     STDIN_READ,
@@ -43,14 +45,11 @@ from libcni.invoke.tree import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from libcni.invoke.child import Threads
     from libcni.invoke.plugin import PluginCall
+    from libcni.invoke.portable import Start, Taken
     from libcni.invoke.schedule import Limits
 
-__all__ = ["Execution", "Job", "Poller"]
-
-Job: TypeAlias = "Callable[[], tuple[bytes, bytes] | None]"
-"""What a thread does: the call waits for it."""
+__all__ = ["Execution", "Poller"]
 
 _BUSY_PAUSE = 0.01
 _EXIT_PAUSE = 0.01
@@ -100,14 +99,13 @@ class Execution(Generic[P]):
 
     def __init__(self, call: PluginCall, limits: Limits, make_poller: Callable[[], P]) -> None:
         self._call = call
-        self._stdout_limit = limits.stdout
+        self._limits = limits
         self._make_poller = make_poller
         self._poller: P | None = None
-        self._started = time.monotonic()
-        self._schedule = Schedule(limits, self._started, call.timeout)
+        self._made_schedule: Schedule | None = None
         self._stdout = bytearray()
         self._overflow = False
-        self._log = StderrLog(limits.stderr, call.on_stderr)
+        self._made_log: StderrLog | None = None
         self._cells = new_cells()
         self._handlers: dict[int, Callable[[], object]] = {}
         self._ended: list[tuple[int, int, Any]] = []
@@ -123,19 +121,46 @@ class Execution(Generic[P]):
         :raises ValueError: if its path or environment cannot be expressed in C.
         """
         try:
-            processes.start(self._cells, *self._program())
+            child.processes.start(*self.encoded())
         except OSError as error:
-            return self._pause_after(error)
+            return self.pause_after(error)
         return 0
 
-    def _program(self) -> tuple[bytes, bytes, bytes]:
-        call = self._call
-        return encoded_path(call.path), encoded_environment(call.environment), call.stdin
+    def encoded(self) -> Start:
+        """Return what the functions of :mod:`libcni.invoke.child` start.
 
-    def _pause_after(self, error: OSError) -> float:
+        :raises ValueError: if its path or environment cannot be expressed in C.
+        """
+        call = self._call
+        return self._cells, encoded_path(call.path), encoded_environment(call.environment), call.stdin
+
+    def pause_after(self, error: OSError) -> float:
+        """Say what :meth:`start` does about an error: after how many seconds to try again, or the error."""
         if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
             raise OSError(error.errno, error.strerror, self._call.path) from None
         return _BUSY_PAUSE
+
+    @property
+    def _log(self) -> StderrLog:
+        if self._made_log is None:
+            self._made_log = StderrLog(self._limits.stderr, self._call.on_stderr)
+        return self._made_log
+
+    @property
+    def _schedule(self) -> Schedule:
+        if self._made_schedule is None:
+            self._made_schedule = Schedule(self._limits, self._cells[STARTED] / 1e9, self._call.timeout)
+        return self._made_schedule
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the process was started."""
+        return self._cells[PID] != 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to do: the plugin and whoever had its pipes are gone."""
+        return self._cells[STATUS] != CLOSED
 
     def announce(self) -> None:
         """Tell the call's ``on_start`` which process runs. What it raises passes through."""
@@ -152,54 +177,42 @@ class Execution(Generic[P]):
         """The descriptor that is readable when the plugin has exited; -1 where the system has none."""
         return self._cells[PIDFD]
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether the call wants to know the process at once."""
+        return self._call.on_start is not None
+
     def quiet(self) -> float | None:
         """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""
         if self._cells[STDIN_WRITE] != CLOSED or self.pidfd == CLOSED:
             return None
-        return self._patience()
+        return self.patience
 
-    def _patience(self) -> float:
-        # Never less than nothing, which a poll takes for as long as it takes.
-        return _QUIET if self._call.timeout is None else max(0.0, min(_QUIET, self._call.timeout))
+    @property
+    def patience(self) -> float:
+        """How many seconds are waited for nothing but the exit."""
+        timeout = self._call.timeout
+        if timeout is None or timeout > _QUIET:
+            return _QUIET
+        return max(0.0, timeout)  # a poll takes less than nothing for as long as it takes
 
     def finish(self, seconds: float, interrupt: int = CLOSED) -> bool:
         """Wait for nothing but the exit, at most so long and until the descriptor ``interrupt`` is readable.
 
         What the call's ``on_stderr`` raises passes through.
 
-        :returns: whether there is nothing more to do: the plugin and whoever had its pipes are gone.
+        :returns: :attr:`is_over`.
         """
-        return self._is_over(processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
+        self.take(child.processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
+        return self.is_over
 
-    def _is_over(self, taken: tuple[bytes, bytes] | None) -> bool:
+    def take(self, taken: Taken | None) -> None:
+        """Take what the plugin had written when it exited, if it has; what ``on_stderr`` raises passes through."""
         if taken is None:
-            return False
-        if self._cells[STATUS] == CLOSED:
-            self._note_exit(taken)
-            return False
-        self._take(taken)
-        return True
-
-    @property
-    def threads(self) -> Threads | None:
-        """Threads that can do the start; ``None`` where there are none, or the call wants to know the start itself."""
-        return processes.threads if self._call.on_start is None else None
-
-    def submit(self, threads: Threads, event: int) -> Job:
-        """Have :meth:`start`, and :meth:`finish` for a moment, done by a thread.
-
-        :param event: a descriptor of :func:`os.eventfd` that is readable when what is returned can be collected.
-        """
-        job = threads.submit(self._cells, *self._program(), math.ceil(self._patience() * 1000), event)
-        return partial(threads.collect, job)
-
-    def collect(self, job: Job) -> tuple[float, bool]:
-        """Wait for the thread, and return what :meth:`start` and :meth:`finish` do; they raise the same."""
-        try:
-            taken = job()
-        except OSError as error:
-            return self._pause_after(error), False
-        return 0, self._is_over(taken)
+            return
+        if not self.is_over:
+            self._note_exit()
+        self._keep_both(taken)
 
     @property
     def has_exited(self) -> bool:
@@ -212,19 +225,21 @@ class Execution(Generic[P]):
             return
         for end in (STDOUT_READ, STDERR_READ):
             self.unwatch(self._cells[end])  # first: a number that was closed may be another file's at once
-        self._note_exit(processes.drain(self._cells))
+        taken = child.processes.drain(self._cells)
+        self._note_exit()
+        self._keep_both(taken)
         if self._watches_pipes:
             self._watch_pipes()
 
-    def _note_exit(self, taken: tuple[bytes, bytes]) -> None:
+    def _note_exit(self) -> None:
         self._schedule.exited(time.monotonic())
         for end in (PIDFD, STDIN_READ, STDIN_WRITE):
             self._close(end)
-        self._take(taken)
 
-    def _take(self, taken: tuple[bytes, bytes]) -> None:
+    def _keep_both(self, taken: Taken) -> None:
         stdout, stderr = taken
-        self._keep(stdout)
+        if stdout:
+            self._keep(stdout)
         if stderr:
             self._log.feed(stderr)
 
@@ -253,7 +268,7 @@ class Execution(Generic[P]):
         """Say what to do next, and for a wait how many seconds it may last (``None``: as long as it takes)."""
         cells = self._cells
         # Who was reaped is not signalled any more: the number may belong to another process by now.
-        if not cells[PID] or cells[STATUS] != CLOSED or self._is_lost:
+        if not self.is_started or self.is_over or self._is_lost:
             return Step.FINISH, None
         now = time.monotonic()
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
@@ -285,8 +300,9 @@ class Execution(Generic[P]):
 
         :raises ChildProcessError: if the process was reaped by somebody else, so that nobody knows how it ended.
         """
-        self._log.finish()
-        if self._cells[STATUS] == CLOSED:
+        if self._made_log is not None:
+            self._made_log.finish()
+        if not self.is_over:
             self._reap()
         if self._is_lost:
             raise ChildProcessError(errno.ECHILD, "exit status lost, something else reaps children", self._call.path)
@@ -294,23 +310,23 @@ class Execution(Generic[P]):
         code = os.waitstatus_to_exitcode(status)
         return PluginOutput(
             stdout=bytes(self._stdout),
-            stderr=self._log.tail,
+            stderr=b"" if self._made_log is None else self._made_log.tail,
             exit_status=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            duration=time.monotonic() - self._started,
+            duration=((self._cells[ENDED] or time.monotonic_ns()) - self._cells[STARTED]) / 1e9,
             max_rss=max_rss * 1024,
             cpu_seconds=microseconds / 1e6,
-            timed_out=self._schedule.timed_out,
+            timed_out=self._made_schedule is not None and self._made_schedule.timed_out,
             overflow=self._overflow,
         )
 
     def release(self) -> None:
         """Kill and reap what still runs, and close every descriptor."""
-        if self._cells[STATUS] != CLOSED:  # with all of its descriptors
+        if self.is_over:  # with all of its descriptors
             self._handlers.clear()
             return
         try:
-            if self._cells[PID] and not self._ended and not self._is_lost:
+            if self.is_started and not self._ended and not self._is_lost:
                 self.signal(Step.KILL)
                 self._reap()
         finally:
@@ -356,8 +372,8 @@ class Execution(Generic[P]):
 
     def _keep(self, data: bytes) -> None:
         self._stdout += data
-        if len(self._stdout) > self._stdout_limit:
-            del self._stdout[self._stdout_limit :]
+        if len(self._stdout) > self._limits.stdout:
+            del self._stdout[self._limits.stdout :]
             self._overflow = True
             self._close(STDOUT_READ)
             self.end()

@@ -48,7 +48,7 @@ LAYERS: list[list[str]] = [
     ],
     [
         *("leftover", "chain", "waiting", "operations", "collection"),
-        *("invoke.portable", "invoke.child", "invoke.process", "invoke.blocking", "invoke.aio"),
+        *("invoke.portable", "invoke.child", "invoke.process", "invoke.series", "invoke.blocking", "invoke.aio"),
     ],
     ["api", "async_api", "invoke.delegate"],
     [

@@ -97,7 +97,7 @@ async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, A
 def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Flavour:
     name, _, is_in_python = request.param.partition("-")
     if is_in_python:
-        monkeypatch.setattr("libcni.invoke.process.processes", IN_PYTHON)
+        monkeypatch.setattr("libcni.invoke.child.processes", IN_PYTHON)
     return Flavour(name)
 
 

@@ -21,7 +21,7 @@ def test_children_are_those_of_every_thread_that_were_not_waited_for() -> None:
 
 
 def test_child_that_is_left_fails_and_is_named() -> None:
-    with pytest.raises(AssertionError, match=r"left behind: \d+ \(\w+\) .*python.* -c input\(\)"), no_new_child():
+    with pytest.raises(AssertionError, match=r"left behind: \d+ \([\w-]+\) .*python.* -c input\(\)"), no_new_child():
         process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 
     process.kill()

@@ -38,7 +38,7 @@ def _pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     if not request.param:
-        monkeypatch.setattr("libcni.invoke.process.processes", IN_PYTHON)
+        monkeypatch.setattr("libcni.invoke.child.processes", IN_PYTHON)
         monkeypatch.setattr(os, "pidfd_open", fail)
 
 

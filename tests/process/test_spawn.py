@@ -17,7 +17,7 @@ import pytest
 from libcni.invoke import child as module
 from libcni.invoke import portable
 from libcni.invoke.child import IN_PYTHON, Processes, Threads, encoded_environment, encoded_path, new_cells, processes
-from libcni.invoke.portable import CLOSED, DESCRIPTORS, PID, PIDFD, STATUS, STDIN_WRITE
+from libcni.invoke.portable import CLOSED, DESCRIPTORS, ENDED, PID, PIDFD, STARTED, STATUS, STDIN_WRITE
 from tests.process.conftest import LONG, PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -393,6 +393,55 @@ def test_array_of_another_size_is_refused() -> None:
             function(new_cells()[:3])
 
 
+def _starts(*scripts: str) -> list[tuple[Cells, bytes, bytes, bytes]]:
+    environment = encoded_environment({"PATH": os.environ["PATH"]})
+    return [(new_cells(), b"/bin/sh", environment, script.encode()) for script in scripts]
+
+
+def test_programs_run_while_all_is_well_and_nothing_is_said() -> None:
+    starts = _starts("exit 0", ":", "echo said", "echo never")
+    assert _in_c().run(starts, MILLISECONDS, -1) == [(b"", b""), (b"", b""), (b"said\n", b"")]
+    first, second, third, fourth = (cells for cells, *_ in starts)
+    assert 0 < first[STARTED] < first[ENDED] <= second[STARTED] < second[ENDED] <= third[STARTED] < third[ENDED]
+    assert (fourth[PID], fourth[STARTED]) == (0, 0)
+
+
+def test_python_runs_the_first_program() -> None:
+    starts = _starts("exit 0", "echo never")
+    assert IN_PYTHON.run(starts, MILLISECONDS, -1) == [(b"", b"")]
+    assert starts[1][0][PID] == 0
+    _settle(starts[0][0])
+
+
+def test_program_that_does_not_start_ends_the_row() -> None:
+    starts = _starts("exit 0", "never")
+    starts[1] = (starts[1][0], b"/nonexistent", b"", b"")
+    assert _in_c().run(starts, MILLISECONDS, -1) == [(b"", b"")]
+    with pytest.raises(FileNotFoundError):
+        _in_c().run(starts[1:], MILLISECONDS, -1)
+    for cells, *_ in starts:
+        assert cells[STATUS] != CLOSED or cells[PID] == 0
+        for end in DESCRIPTORS:
+            portable.close_end(cells, end)
+
+
+def test_time_is_for_all_programs_together() -> None:
+    starts = _starts("sleep 0.05", "sleep 0.05", *["sleep 0.05"] * 20)
+    taken = _in_c().run(starts, 75, -1)
+    assert 1 <= len(taken) < len(starts)
+    _settle(starts[len(taken) - 1][0])
+
+
+@pytest.mark.parametrize("wrong", [(), (1,), ("text",), ((new_cells(), b"x", b"", b"", b""),)])
+def test_what_is_no_program_is_refused(wrong: Any) -> None:
+    first = _starts("exit 0")
+    with pytest.raises(TypeError):
+        _in_c().run([*first, *wrong] if wrong else 5, 0, -1)  # type: ignore[arg-type]
+    assert first[0][0][PID] == 0
+    with pytest.raises(ValueError, match="right size"):
+        _in_c().run([(new_cells()[:3], b"x", b"", b"")], 0, -1)
+
+
 def test_descriptor_that_is_closed_since_it_was_listed_is_none_to_close() -> None:
     descriptor = os.dup(0)
     os.close(descriptor)
@@ -418,7 +467,7 @@ def _threads() -> Threads:
 def _submit(cells: Cells, script: str, event: int, patience: int = MILLISECONDS) -> Any:
     submit = _threads().submit
     environment = encoded_environment({"PATH": os.environ["PATH"]})
-    return submit(cells, b"/bin/sh", environment, script.encode(), patience, event)
+    return submit([(cells, b"/bin/sh", environment, script.encode())], patience, event)
 
 
 def _settle(cells: Cells) -> None:
@@ -430,7 +479,8 @@ def _settle(cells: Cells) -> None:
 
 
 def _collect(job: Any) -> tuple[bytes, bytes] | None:
-    return _threads().collect(job)
+    [taken] = _threads().collect(job)
+    return taken
 
 
 def test_job_is_done_when_its_event_is_readable(event: int) -> None:
@@ -453,7 +503,7 @@ def test_job_that_is_dropped_ends_first(event: int, tmp_path: Path) -> None:
 def test_job_that_fails_says_so(event: int) -> None:
     submit = _threads().submit
     cells = new_cells()
-    job = submit(cells, b"/nonexistent", b"", b"", 0, event)
+    job = submit([(cells, b"/nonexistent", b"", b"")], 0, event)
     with pytest.raises(FileNotFoundError):
         _collect(job)
     assert cells[PID] == 0

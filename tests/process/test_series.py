@@ -1,0 +1,140 @@
+"""Plugins one after the other: the next only starts when the one before has succeeded and printed nothing."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.plugin import run_in_turn
+from tests.process.conftest import LONG, PATIENCE, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
+    from tests.process.conftest import Flavour, Plugins
+
+QUIET = "exit 0"
+
+
+async def _all_of(runner: Runner, calls: Sequence[PluginCall]) -> list[PluginOutput]:
+    """Run calls as a chain does: what was not run in one go is run in another."""
+    outputs: list[PluginOutput] = []
+    while len(outputs) < len(calls):
+        outputs += await run_in_turn(runner, calls[len(outputs) :])
+    return outputs
+
+
+@pytest.fixture
+def calls_of(plugins: Plugins) -> Callable[..., list[PluginCall]]:
+    def calls_of(*bodies: str, **fields: Any) -> list[PluginCall]:
+        """Return a call of a new script for each body; a script that was started leaves a file ``ran-<number>``."""
+        scripts = [
+            plugins.script(f"touch {plugins.folder}/ran-{number}\n{body}", f"plugin-{number}")
+            for number, body in enumerate(bodies)
+        ]
+        return [plugins.call_of(script, **fields) for script in scripts]
+
+    return calls_of
+
+
+def _ran(folder: Path) -> list[str]:
+    return sorted(path.name.removeprefix("ran-") for path in folder.glob("ran-*"))
+
+
+def test_all_run_and_each_has_its_own_output(flavour: Flavour, calls_of: Any, plugins: Plugins) -> None:
+    calls = calls_of(QUIET, "sleep 0.1", "echo one", "echo two >&2", "exit 3", stdin=b"{}")
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert [output.exit_status for output in outputs] == [0, 0, 0, 0, 3]
+    assert [output.stdout for output in outputs] == [b"", b"", b"one\n", b"", b""]
+    assert [output.stderr for output in outputs] == [b"", b"", b"", b"two\n", b""]
+    assert outputs[1].duration >= 0.1 > outputs[2].duration > 0
+    assert all(output.max_rss > 0 and output.cpu_seconds >= 0 for output in outputs)
+    assert _ran(plugins.folder) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    "body", ["exit 1", "echo said", "echo said >&2", "kill -9 $$", "sleep 0.1", "sleep 0.2 & exit 0"]
+)
+def test_next_is_not_started_after_what_has_to_be_looked_at(
+    flavour: Flavour, calls_of: Any, plugins: Plugins, body: str
+) -> None:
+    calls = calls_of(QUIET, body, QUIET)
+    runner = flavour.runner()
+
+    async def up_to_the_second() -> list[PluginOutput]:
+        outputs = await run_in_turn(runner, calls)
+        return outputs if len(outputs) > 1 else outputs + await run_in_turn(runner, calls[1:])
+
+    outputs = flavour.drive(up_to_the_second)
+    assert len(outputs) == 2
+    assert _ran(plugins.folder) == ["0", "1"]
+
+
+def test_deadline_is_that_of_each_one(flavour: Flavour, calls_of: Any, plugins: Plugins) -> None:
+    calls = calls_of("sleep 0.3", "sleep 0.3", f"exec sleep {LONG}", timeout=0.5)
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(grace=0.1), calls))
+    assert [output.timed_out for output in outputs] == [False, False, True]
+    assert outputs[2].duration >= 0.5
+    assert _ran(plugins.folder) == ["0", "1", "2"]
+
+
+def test_stderr_of_each_is_passed_on(flavour: Flavour, calls_of: Any) -> None:
+    lines: list[str] = []
+    calls = calls_of("echo a >&2", QUIET, "echo b >&2", on_stderr=lines.append)
+    flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert lines == ["a", "b"]
+
+
+def test_process_is_announced_where_that_is_asked(flavour: Flavour, calls_of: Any) -> None:
+    pids: list[int] = []
+    calls = calls_of(QUIET, "echo $$", on_start=pids.append)
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert len(set(pids)) == 2
+    assert int(outputs[1].stdout) == pids[1]
+
+
+def test_one_that_cannot_be_started_is_the_error_when_its_turn_comes(
+    flavour: Flavour, calls_of: Any, plugins: Plugins
+) -> None:
+    first, last = calls_of(QUIET, QUIET)
+    calls = [first, plugins.call_of(str(plugins.folder / "missing")), last]
+    with pytest.raises(FileNotFoundError, match="missing"):
+        flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert _ran(plugins.folder) == ["0"]
+
+
+def test_interrupt_ends_the_one_that_runs(flavour: Flavour, calls_of: Any, plugins: Plugins) -> None:
+    def run(interrupt: Callable[[], None]) -> Any:
+        calls = calls_of(QUIET, f"echo ready >&2; exec sleep {LONG}", QUIET, on_stderr=lambda _: interrupt())
+        return _all_of(flavour.runner(grace=PATIENCE), calls)
+
+    with pytest.raises(Interrupted):
+        flavour.interruptible(run)
+    assert _ran(plugins.folder) == ["0", "1"]
+
+
+def test_interrupt_at_once_starts_no_other(calls_of: Any, plugins: Plugins) -> None:
+    """The signal of a plugin itself comes while nothing but the exit is waited for."""
+    calls = calls_of(QUIET, f"kill -INT $PPID; exec sleep {LONG}", QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        complete(_all_of(BlockingRunner(grace=PATIENCE), calls))
+    assert _ran(plugins.folder) == ["0", "1"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_runner_that_does_more_for_each_is_asked_for_each(flavour: Flavour, calls_of: Any) -> None:
+    seen: list[str] = []
+
+    class Counting(type(flavour.runner())):  # type: ignore[misc]
+        async def run(self, call: PluginCall) -> PluginOutput:
+            seen.append(call.path)
+            return await super().run(call)  # type: ignore[no-any-return]
+
+    calls = calls_of(QUIET, QUIET)
+    flavour.drive(lambda: _all_of(Counting(), calls))
+    assert seen == [call.path for call in calls]
