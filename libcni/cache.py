@@ -9,99 +9,38 @@ used, overwritten or removed, and the newcomer gets a name with ``@`` in place o
 
 from __future__ import annotations
 
-import base64
+import functools
 import logging
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import DocumentError, decode_text, dump, find_member, format_path, join_object, parse_object
-from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError, ResultError
+from libcni.document import DocumentError, decode_text, format_path, parse_object
+from libcni.entry import CacheEntry, NewEntry, members_of
+from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, read_file, write_error
 from libcni.listing import Listing, stamp_of
 from libcni.protocol.base import first_problem
-from libcni.results import Result, check_result
+from libcni.recent import Recent
+from libcni.results import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from libcni.disk import OpenFolder
-    from libcni.document import JSONObject
-    from libcni.results import CheckedResult
-    from libcni.storage import Folder
+    from libcni.storage import Draft, Folder
 
-__all__ = ["CacheEntry", "Listed", "ResultCache"]
+__all__ = ["Listed", "ResultCache"]
 
 _log = logging.getLogger("libcni.cache")
 
-CACHE_KIND = "cniCacheV1"
-"""What a file of this format, which is Go libcni's, calls itself."""
-
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file that was changed more recently may change again without its times telling so."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    """What one file says: its ``text``, and the decoded result in it.
-
-    A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
-    """
-
-    key: AttachmentKey
-    config: bytes | None
-    text: str
-    decoded_result: JSONObject | None
-    netns: str = ""
-    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
-    capability_args: Mapping[str, Any] | None = field(default=None, repr=False)
-    path: str = field(default="", compare=False)
-
-    def checked_result(self, version: str) -> CheckedResult:
-        """Check the result, which there must be.
-
-        :param version: of a result that names none.
-        :raises CacheError: if it is damaged.
-        """
-        try:
-            return check_result(self.decoded_result, version)
-        except ResultError as error:
-            raise DamagedFileError(self.path, f"damaged result: {error}") from None
-
-    @property
-    def result(self) -> str:
-        """The encoded result as it was stored, ``""`` when there is none."""
-        if self.decoded_result is None:
-            return ""
-        return self.text if self.config is None else find_member(self.text, "result")
-
-    def attachment(self) -> NetworkAttachment:
-        """Return it in its public form.
-
-        :raises ResultError: if the stored result is not one.
-        """
-        return NetworkAttachment(
-            container_id=self.key.container_id,
-            network=self.key.network,
-            ifname=self.key.ifname,
-            config=self.config or b"",
-            netns=self.netns,
-            cni_args=self.args,
-            capability_args=self.capability_args or {},
-            result=None if self.decoded_result is None else Result.from_dict(self.decoded_result),
-        )
-
-    def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
-        """Return what the ADD was called with; what is not stored is taken from ``given``."""
-        if self.config is None:
-            return given
-        key = self.key
-        return RuntimeConf(key.container_id, self.netns, key.ifname, self.args, self.capability_args or {})
 
 
 class Listed(NamedTuple):
@@ -126,6 +65,7 @@ class ResultCache:
         self.folder = folder
         self.damaged = damaged
         self._listing: Listing[Listed] = Listing()
+        self._recent: Recent[CacheEntry] = Recent()
 
     def check_name(self, key: AttachmentKey) -> None:
         """Refuse names that together do not fit into a file name, before anything runs.
@@ -154,13 +94,16 @@ class ResultCache:
         except DamagedFileError:
             return True
 
-    def _find(self, key: AttachmentKey, before: CacheEntry | None = None) -> tuple[str, CacheEntry] | None:
+    def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
         for name in (_plain_name(key), _unambiguous_name(key)):
             data = self._read(name)
             if data is None:
                 continue
-            is_same = before is not None and data == before.text.encode()
-            entry = before if before is not None and is_same else self._decode(name, data, key)
+            entry = self._recent.get(name, data)
+            if entry is None:
+                entry = self._decode(name, data, key)
+                if entry.config is not None:  # the names of a legacy file are those of who asks
+                    self._recent.keep(name, data, entry)
             if entry.key == key:
                 return name, entry
         return None
@@ -171,27 +114,23 @@ class ResultCache:
         except OSError as error:
             raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
 
+    def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
+        """Return an entry that is about to be stored, to be used in a ``with`` block."""
+        return NewEntry(members_of(key, rt, config), self.folder.draft, functools.partial(self._write, key))
+
     def store(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> None:
         """Write the entry of an attachment, durably when the cache is.
 
         :raises CacheError: if it cannot be written.
         """
-        members = [
-            ("kind", dump(CACHE_KIND)),
-            ("containerId", dump(key.container_id)),
-            ("config", f'"{base64.b64encode(config).decode()}"'),
-            ("ifName", dump(key.ifname)),
-            ("networkName", dump(key.network)),
-        ]
-        members += [("netns", dump(rt.netns))] if rt.netns else []
-        members += [("cniArgs", dump(rt.args))] if rt.args else []
-        members += [("capabilityArgs", dump(rt.capability_args))] if rt.capability_args else []
-        members += [("result", result)] if result else []
-        data = join_object(members).encode()
+        with self.new_entry(key, rt, config) as entry:
+            entry.store(result)
+
+    def _write(self, key: AttachmentKey, data: bytes, draft: Draft | None) -> None:
         name = _plain_name(key)
         try:
             try:
-                self.folder.create(name, data)
+                self.folder.create(name, data, draft)
             except FileExistsError:
                 # The file of another attachment, or one that another program has just written for this one.
                 name = _unambiguous_name(key) if self._is_taken(key) else name
@@ -208,14 +147,13 @@ class ResultCache:
         except DamagedFileError:
             return False
 
-    def remove(self, key: AttachmentKey, entry: CacheEntry | None = None) -> None:
+    def remove(self, key: AttachmentKey) -> None:
         """Remove the entry of an attachment, whatever state it is in; that of another one stays.
 
-        :param entry: what it was when it was last read, which as a rule it still is.
         :raises CacheError: if it cannot be removed.
         """
         try:
-            found = self._find(key, entry)
+            found = self._find(key)
             name = None if found is None else found[0]
         except DamagedFileError as error:
             name = PurePath(error.path).name  # the other name may be that of another attachment

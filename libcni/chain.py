@@ -20,7 +20,7 @@ from libcni.invoke.environment import (
     network_environment,
     probe_environment,
 )
-from libcni.invoke.plugin import PluginCall, run_in_turn
+from libcni.invoke.plugin import PluginCall, may_block, run_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,10 +80,18 @@ class Request(NamedTuple):
     stdin: bytes
     environment: Mapping[str, str]
 
+    meanwhile: Callable[[], object] | None = None
+    """What can be done while it runs."""
+
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
         path = self.invocation.path
-        return PluginCall(path, self.stdin, self.environment, timeout, self._log_line, on_slow=on_slow)
+        on_start = None if self.meanwhile is None else self._do_meanwhile
+        return PluginCall(path, self.stdin, self.environment, timeout, self._log_line, on_start, on_slow)
+
+    def _do_meanwhile(self, _: int) -> None:
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
@@ -116,13 +124,21 @@ class Caller(NamedTuple):
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
         return Invocation(plugin, path, command, network, container_id, ifname)
 
-    async def add(self, job: Job, invocations: Sequence[Invocation]) -> Answer:
-        """Run ADD along the chain, each plugin with the result of the one before, and return the last answer."""
+    async def add(
+        self, job: Job, invocations: Sequence[Invocation], *, meanwhile: Callable[[], object] | None = None
+    ) -> Answer:
+        """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
+
+        :param meanwhile: file work for which there is time while the last plugin runs; a runner that must not block
+            leaves it out.
+        """
         answer = Answer("")
         environment = self._environment("ADD", job)
+        last = invocations[-1]
         for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
             stdin = attachment_request(plugin, job, answer.text)
-            output = await self._call(Request(invocation, stdin, environment), job)
+            work = meanwhile if invocation is last and may_block(self.runner) else None
+            output = await self._call(Request(invocation, stdin, environment, work), job)
             answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 

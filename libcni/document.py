@@ -8,6 +8,8 @@ section 1.
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
 import math
 import re
@@ -27,6 +29,7 @@ __all__ = [
     "canonical",
     "decode_text",
     "dump",
+    "encode_base64",
     "error_at",
     "find_member",
     "format_path",
@@ -210,6 +213,12 @@ def dump(value: Any) -> str:
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _encode_text = json.encoder.encode_basestring_ascii
+
+
+@functools.lru_cache(64)
+def encode_base64(data: bytes) -> str:
+    """Encode bytes as text: the configuration of a network, which is stored with each of its attachments."""
+    return base64.b64encode(data).decode()
 
 
 def canonical(value: Any) -> str:

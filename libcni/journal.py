@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CacheError, DamagedFileError
 from libcni.files import write_error
+from libcni.recent import Recent
 from libcni.record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
@@ -20,7 +21,9 @@ from libcni.record import (
     decode_record,
     encode_record,
     plugin_field,
+    record_in_state_of,
     record_name,
+    settled_part,
     state_field,
 )
 
@@ -46,8 +49,9 @@ class OpenRecord:
     Who uses it holds the lock of the container.
     """
 
-    def __init__(self, folder: Folder, key: AttachmentKey) -> None:
+    def __init__(self, folder: Folder, key: AttachmentKey, recent: Recent[Record]) -> None:
         self._folder = folder
+        self._recent = recent
         self._name = record_name(key)
         self._opened: OpenFile | None = None
 
@@ -85,12 +89,14 @@ class OpenRecord:
         return self._create(record)
 
     def _create(self, record: Record) -> bool:
+        text = encode_record(record)
         try:
-            self._opened = self._folder.create_opened(self._name, encode_record(record))
+            self._opened = self._folder.create_opened(self._name, text)
         except FileExistsError:
             return False
         except OSError as error:
             raise write_error(error, self._path, "written") from error
+        self._recent.keep(self._name, settled_part(text), record)
         return True
 
     def _is_in(self, state: State) -> bool:
@@ -107,11 +113,15 @@ class OpenRecord:
         """
         try:
             file = self._file()
-            return None if file is None else decode_record(file.read(), self._name)
+            return None if file is None else self._decoded(file.read())
         except OSError as error:
             raise CacheError(self._path, f"cannot be read: {error.strerror or error}") from error
         except _DAMAGE as error:
             raise DamagedFileError(self._path, f"damaged record: {error}") from None
+
+    def _decoded(self, data: bytes) -> Record:
+        known = self._recent.get(self._name, settled_part(data))
+        return decode_record(data, self._name) if known is None else record_in_state_of(data, known)
 
     def mark(self, state: State) -> bool:
         """Change its state on the disk, and say whether there is a record.
@@ -175,10 +185,11 @@ class Journal:
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
+        self._recent: Recent[Record] = Recent()
 
     def open(self, key: AttachmentKey) -> OpenRecord:
         """Return the record of an attachment, to be used in a ``with`` block, be there one or not."""
-        return OpenRecord(self.folder, key)
+        return OpenRecord(self.folder, key, self._recent)
 
     def find(self, key: AttachmentKey) -> Record | None:
         """Return the record of an attachment, or ``None``, as :meth:`OpenRecord.find`; no lock need be held.

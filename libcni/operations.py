@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-    from libcni.cache import CacheEntry
     from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.entry import NewEntry
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
     from libcni.record import Record
@@ -92,8 +92,9 @@ class Operations:
         begun: list[Record] = []
         try:
             await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
-            answer = await self.caller.add(job, invocations)
-            await self.runner.call(functools.partial(self._store_result, job, opened, answer))
+            with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
+                answer = await self.caller.add(job, invocations, meanwhile=entry.prepare)
+                await self.runner.call(functools.partial(self._store_result, opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
@@ -142,8 +143,8 @@ class Operations:
             return True
         return False
 
-    def _store_result(self, job: Job, opened: OpenRecord, answer: Answer) -> None:
-        self.store.cache.store(job.key, job.rt, config=job.network.raw, result=answer.text)
+    def _store_result(self, opened: OpenRecord, entry: NewEntry, answer: Answer) -> None:
+        entry.store(answer.text)
         opened.note_added()
 
     async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException) -> None:
@@ -171,9 +172,9 @@ class Operations:
         except CacheError as problem:
             error.add_note(str(problem))
 
-    def _forget(self, key: AttachmentKey, opened: OpenRecord, entry: CacheEntry | None = None) -> None:
+    def _forget(self, key: AttachmentKey, opened: OpenRecord) -> None:
         """Remove what is stored about an attachment: the record last, so that a crash between is finished later."""
-        self.store.cache.remove(key, entry)
+        self.store.cache.remove(key)
         opened.remove()
 
     # CHECK
@@ -228,7 +229,7 @@ class Operations:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
                 opened.remove()
             raise
-        await self.runner.call(functools.partial(self._forget_deleted, key, opened, deletion.known))
+        await self.runner.call(functools.partial(self._forget_deleted, key, opened))
         return deletion
 
     def _begin_delete(
@@ -265,10 +266,10 @@ class Operations:
         else:
             end_noted(record)
 
-    def _forget_deleted(self, key: AttachmentKey, opened: OpenRecord, known: Known) -> None:
+    def _forget_deleted(self, key: AttachmentKey, opened: OpenRecord) -> None:
         """Forget what every plugin has deleted. A disk that is full or read-only keeps it, for a later DEL or GC."""
         try:
-            self._forget(key, opened, known.entry)
+            self._forget(key, opened)
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 

@@ -12,14 +12,14 @@ import functools
 import os
 import time
 from binascii import crc32
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import dump, kind_of, parse_object
+from libcni.document import dump, encode_base64, join_object, kind_of, parse_object
 from libcni.frozen import FrozenDict
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ __all__ = [
     "encode_record",
     "netns_identity",
     "plugin_field",
+    "record_in_state_of",
     "record_name",
     "record_of",
+    "settled_part",
     "state_field",
 ]
 
@@ -52,7 +54,9 @@ STATE_OFFSET = len('{"state":"')
 PLUGIN_OFFSET = STATE_OFFSET + _STATE_WIDTH + len('","plugin":"')
 """Bytes from the start of the text to the plugin."""
 
-_BODY_OFFSET = PLUGIN_OFFSET + _PLUGIN_WIDTH + len('","check":"01234567",')
+_STATE_END = STATE_OFFSET + _STATE_WIDTH
+_PLUGIN_END = PLUGIN_OFFSET + _PLUGIN_WIDTH
+_BODY_OFFSET = _PLUGIN_END + len('","check":"01234567",')
 
 
 class State(StrEnum):
@@ -191,25 +195,40 @@ def plugin_field(pid: int, started: float) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """Return the text of a record whose plugins have not run yet."""
-    document: dict[str, Any] = {
-        "kind": _KIND,
-        "networkName": record.key.network,
-        "containerId": record.key.container_id,
-        "ifName": record.key.ifname,
-        "config": base64.b64encode(record.config).decode(),
-        "isSingle": record.is_single,
-        "netns": record.netns,
-        "netnsIdentity": record.identity and record.identity[:2],
-        "cniArgs": record.args,
-        "capabilityArgs": record.capability_args,
-        "owner": record.owner,
-        "bootId": record.boot_id,
-        "time": record.time,
-    }
-    body = dump(document)[1:].encode()
+    members = [
+        ("kind", dump(_KIND)),
+        ("networkName", dump(record.key.network)),
+        ("containerId", dump(record.key.container_id)),
+        ("ifName", dump(record.key.ifname)),
+        ("config", f'"{encode_base64(record.config)}"'),
+        ("isSingle", "true" if record.is_single else "false"),
+        ("netns", dump(record.netns)),
+        ("netnsIdentity", dump(record.identity and record.identity[:2])),
+        ("cniArgs", dump(record.args) if record.args else "[]"),
+        ("capabilityArgs", dump(record.capability_args) if record.capability_args else "{}"),
+        ("owner", "null" if record.owner is None else dump(record.owner)),
+        ("bootId", dump(record.boot_id)),
+        ("time", repr(record.time)),
+    ]
+    body = join_object(members)[1:].encode()
     # In front of it what changes, and a check sum of what does not: a power loss may tear a record.
     plugin = b" " * _PLUGIN_WIDTH
     return b'{"state":"%b","plugin":"%b","check":"%08x",%b' % (state_field(record.state), plugin, crc32(body), body)
+
+
+def settled_part(data: bytes) -> bytes:
+    """Return the text of a record without what is overwritten in place."""
+    return data[:STATE_OFFSET] + data[_STATE_END:PLUGIN_OFFSET] + data[_PLUGIN_END:]
+
+
+def record_in_state_of(data: bytes, record: Record) -> Record:
+    """Read the text of a record that is known but for its state and its plugin.
+
+    :raises ValueError: if one of these is damaged.
+    """
+    state = State(data[STATE_OFFSET:_STATE_END].decode().strip())
+    plugin = _decode_plugin(data[PLUGIN_OFFSET:_PLUGIN_END].decode())
+    return record if (state, plugin) == (record.state, record.plugin) else replace(record, state=state, plugin=plugin)
 
 
 def decode_record(data: bytes, name: str) -> Record:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.disk import OpenFolder
+    from libcni.storage import Draft
 
 __all__ = ["SLOT_SIZE", "SlotFolder"]
 
@@ -82,27 +83,29 @@ class _SlotFile:
         """Close it."""
         os.close(self.descriptor)
 
-    def look(self, name: str) -> tuple[_Slot | None, list[int]]:
-        """Return the slot that has the name, or ``None`` and the numbers of those that it may take."""
+    def look(self, name: str) -> tuple[int | None, list[int]]:
+        """Return the number of the slot that has the name, or ``None`` and the numbers of those that it may take."""
         start = _start(name)
         free: list[int] = []
         for first in _first_slots(name):
-            data = os.pread(self.descriptor, _PROBES * SLOT_SIZE, first * SLOT_SIZE)
-            for probe in range(_PROBES):
-                at = probe * SLOT_SIZE
-                if data.startswith(start, at):
-                    return _Slot(first + probe, data[at : at + SLOT_SIZE]), []
-                if data[at : at + 1] in _EMPTY:
-                    free.append(first + probe)
+            for number in range(first, first + _PROBES):
+                begin = os.pread(self.descriptor, len(start), number * SLOT_SIZE)
+                if begin == start:
+                    return number, []
+                if begin[:1] in _EMPTY:
+                    free.append(number)
         return self._by_number(name), free
 
-    def _by_number(self, name: str) -> _Slot | None:
+    def read(self, number: int) -> _Slot:
+        """Return what stands in a slot."""
+        return _Slot(number, os.pread(self.descriptor, SLOT_SIZE, number * SLOT_SIZE))
+
+    def _by_number(self, name: str) -> int | None:
         match = _BY_NUMBER.fullmatch(name)
         if match is None:
             return None
-        number = int(match[1])
-        slot = _Slot(number, os.pread(self.descriptor, SLOT_SIZE, number * SLOT_SIZE))
-        return slot if slot.data[:1] not in _EMPTY and slot.name == name else None
+        slot = self.read(int(match[1]))
+        return slot.number if slot.data[:1] not in _EMPTY and slot.name == name else None
 
     def slots(self) -> Iterator[_Slot]:
         """Go through the slots that are not free, and not through the holes between."""
@@ -124,10 +127,10 @@ class _SlotFile:
 class _OpenSlot(OpenFile):
     """A slot that is open."""
 
-    def __init__(self, folder: SlotFolder, name: str, *, place: OpenFolder, descriptor: int, slot: _Slot) -> None:
+    def __init__(self, folder: SlotFolder, name: str, *, place: OpenFolder, descriptor: int, number: int) -> None:
         super().__init__(folder, name, place=place, descriptor=descriptor)
         self._slots = folder
-        self._start = slot.number * SLOT_SIZE
+        self._start = number * SLOT_SIZE
         self._content_start = self._start + len(_start(name))
 
     def read(self) -> bytes:
@@ -155,11 +158,14 @@ class SlotFolder(Folder):
     _synced: OpenFolder | None = None
     """Where the name of the file is known to be on the disk."""
 
-    def create(self, name: str, data: bytes) -> None:
+    def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
         """Write a whole new file, as :meth:`Folder.create`: into a slot where one is free, with one sync and not two.
 
         A power loss meanwhile may leave a part of it, which the content must tell.
         """
+        if draft is not None:
+            super().create(name, data, draft)
+            return
         opened = self.create_opened(name, data)
         if opened is not None:
             opened.close()
@@ -189,8 +195,7 @@ class SlotFolder(Folder):
             number = next((each for each in free if self._fill_slot(file.descriptor, each * SLOT_SIZE, block)), None)
             if number is not None:
                 self.sync_slots(folder, file.descriptor)
-                slot = _Slot(number, block)
-                opened = _OpenSlot(self, name, place=folder, descriptor=file.descriptor, slot=slot)
+                opened = _OpenSlot(self, name, place=folder, descriptor=file.descriptor, number=number)
         finally:
             if opened is None:
                 file.close()
@@ -236,7 +241,7 @@ class SlotFolder(Folder):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _FILE)
         return file
 
-    def _find(self, name: str) -> tuple[OpenFolder, _SlotFile, _Slot] | None:
+    def _find(self, name: str) -> tuple[OpenFolder, _SlotFile, int] | None:
         """Return where a file is, if it is in a slot; the caller closes it."""
         try:
             folder = self.open()
@@ -245,30 +250,31 @@ class SlotFolder(Folder):
         file = self._open_slots(folder)
         if file is None:
             return None
-        slot: _Slot | None = None
+        number: int | None = None
         try:
-            slot = file.look(name)[0]
+            number = file.look(name)[0]
         finally:
-            if slot is None:
+            if number is None:
                 file.close()
-        return None if slot is None else (folder, file, slot)
+        return None if number is None else (folder, file, number)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, or ``None``, as :meth:`Folder.read`."""
         found = self._find(name)
         if found is None:
             return super().read(name)
-        _, file, slot = found
+        _, file, number = found
         with file:
-            return slot.content
+            slot = file.read(number)
+        return slot.content if slot.name == name else None  # else it was removed meanwhile
 
     def open_file(self, name: str) -> OpenFile | None:
         """Open a file to be changed in place, or return ``None``, as :meth:`Folder.open_file`."""
         found = self._find(name)
         if found is None:
             return super().open_file(name)
-        folder, file, slot = found
-        return _OpenSlot(self, name, place=folder, descriptor=file.descriptor, slot=slot)
+        folder, file, number = found
+        return _OpenSlot(self, name, place=folder, descriptor=file.descriptor, number=number)
 
     def sync_slots(self, folder: OpenFolder, descriptor: int) -> None:
         """Bring the slots to the disk, when the folder is durable.
@@ -283,9 +289,9 @@ class SlotFolder(Folder):
         found = self._find(name)
         if found is None:
             return super().remove(name, durable=durable)
-        folder, file, slot = found
+        folder, file, number = found
         with file:
-            self.operations.overwrite(file.descriptor, _FREE, slot.number * SLOT_SIZE)
+            self.operations.overwrite(file.descriptor, _FREE, number * SLOT_SIZE)
             if durable:
                 self.sync_slots(folder, file.descriptor)
         return True
@@ -296,9 +302,9 @@ class SlotFolder(Folder):
         if found is None:
             super().move_to(other, name, new_name)
             return
-        _, file, slot = found
+        _, file, number = found
         with file:
-            other.create(new_name, slot.content)
+            other.create(new_name, file.read(number).content)
         self.remove(name, durable=True)
 
     def items(self) -> Iterator[tuple[str, bytes]]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from libcni.disk import FileOperations
 
-__all__ = ["Folder"]
+__all__ = ["Draft", "Folder"]
 
 FOLDER_MODE = 0o700
 PARENT_MODE = 0o755
@@ -45,7 +45,25 @@ _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
+_CLOSED = -1
+
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Draft:
+    """A file that has no name yet, and is gone unless :meth:`Folder.create` gives it one; to be closed."""
+
+    def __init__(self, descriptor: int, folder: OpenFolder) -> None:
+        self.descriptor = descriptor
+        self.folder = folder
+
+    def close(self) -> None:
+        """Close it."""
+        descriptor, self.descriptor = self.descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            os.close(descriptor)
+
+    __del__ = close  # a KeyboardInterrupt between making it and the block that closes it
 
 
 class Folder:
@@ -153,21 +171,46 @@ class Folder:
             if data is not None:
                 yield name, data
 
-    def create(self, name: str, data: bytes) -> None:
+    def draft(self) -> Draft | None:
+        """Make a file for :meth:`create` in advance, which takes most of its time; ``None`` where that cannot be done.
+
+        :raises OSError: if it fails.
+        """
+        folder = self.open(create=True)
+        if self._has_unnamed:
+            try:
+                return Draft(self.operations.create_unnamed(folder.descriptor), folder)
+            except OSError as error:
+                self._note_no_unnamed(error)
+        return None
+
+    def _note_no_unnamed(self, error: OSError) -> None:
+        if error.errno not in _NO_UNNAMED:
+            raise error
+        self._has_unnamed = False
+
+    def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
         """Write a whole new file: synced before it has its name, and the folder synced.
 
+        :param draft: a file that was made for it.
         :raises FileExistsError: if something has the name already.
         :raises OSError: if it fails; there is then no file, or a complete one that is perhaps not on the disk.
         """
         folder = self.open(create=True)
+        if draft is not None and draft.folder is folder:
+            is_created = self._name_draft(draft, name, data)
+        else:
+            is_created = self._create_unnamed(name, data)
+        if not is_created:
+            self._create_beside(folder, name, data)
+        self.sync_names(folder)
 
+    def _create_beside(self, folder: OpenFolder, name: str, data: bytes) -> None:
         def give_name(beside: str) -> None:
             self.operations.link(beside, name, folder.descriptor)
             self.operations.unlink(beside, folder.descriptor)
 
-        if not (self._has_unnamed and self._create_unnamed(folder, name, data)):
-            self._write_beside(folder, name, data, give_name=give_name)
-        self.sync_names(folder)
+        self._write_beside(folder, name, data, give_name=give_name)
 
     def create_opened(self, name: str, data: bytes) -> OpenFile | None:
         """Write a whole new file, as :meth:`create`, and return it opened, unless somebody has removed it meanwhile."""
@@ -195,23 +238,25 @@ class Folder:
         if self.durable:
             folder.names.sync(lambda: self.operations.sync_folder(folder.descriptor))
 
-    def _create_unnamed(self, folder: OpenFolder, name: str, data: bytes) -> bool:
+    def _create_unnamed(self, name: str, data: bytes) -> bool:
         """Write a file that gets its only name at the end: one change of the folder instead of three.
 
         :returns: whether that can be done here.
         """
-        opened: list[int] = []
+        draft = self.draft()
+        if draft is None:
+            return False
         try:
-            opened.append(self.operations.create_unnamed(folder.descriptor))
-            self._fill(opened[0], data)
-            self.operations.link_unnamed(opened[0], name, folder.descriptor)
-        except OSError as error:
-            if error.errno not in _NO_UNNAMED:
-                raise
-            self._has_unnamed = False
+            return self._name_draft(draft, name, data)
         finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            draft.close()
+
+    def _name_draft(self, draft: Draft, name: str, data: bytes) -> bool:
+        self._fill(draft.descriptor, data)
+        try:
+            self.operations.link_unnamed(draft.descriptor, name, draft.folder.descriptor)
+        except OSError as error:
+            self._note_no_unnamed(error)
         return self._has_unnamed
 
     def _write_beside(self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]) -> None:

@@ -24,8 +24,8 @@ from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
 
 if TYPE_CHECKING:
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-    from libcni.cache import CacheEntry
     from libcni.config import PluginConfig
+    from libcni.entry import CacheEntry
     from libcni.journal import OpenRecord
     from libcni.record import Record
 

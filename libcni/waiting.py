@@ -5,7 +5,6 @@ Go counterpart: none. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no 
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,10 @@ from libcni.errors import LockTimeoutError
 from libcni.locks import container_lock, network_lock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from libcni.invoke.plugin import Runner
     from libcni.locks import HeldLock, Locks
 
-__all__ = ["LockWaiter"]
+__all__ = ["LockWaiter", "Locked"]
 
 _POLL = (0.001, 0.05)
 """Seconds between two tries: the first, doubled up to the last."""
@@ -38,19 +35,12 @@ class LockWaiter:
         self.locks = locks
         self.timeout = timeout
 
-    @contextlib.asynccontextmanager
-    async def locked(self, network: str, container_id: str) -> AsyncGenerator[None]:
-        """Hold off garbage collection of the network and everything else on the container.
+    def locked(self, network: str, container_id: str) -> Locked:
+        """Hold off garbage collection of the network and everything else on the container, in an ``async with`` block.
 
-        :raises LockTimeoutError: if that is not possible in time.
+        :raises LockTimeoutError: on entering it, if that is not possible in time.
         """
-        # Always in this order, which garbage collection follows too.
-        held = await self.lock(network_lock(network), container_id, shared=True)
-        try:
-            await self.lock(container_lock(container_id), container_id, beside=held)
-            yield
-        finally:
-            held.release()
+        return Locked(self, network, container_id)
 
     async def lock(
         self,
@@ -95,3 +85,26 @@ class LockWaiter:
                 wanted.release()
             return None
         return wanted or self.locks.announce(name)
+
+
+class Locked:
+    """The locks of one container and, shared, of its network, for an ``async with`` block."""
+
+    def __init__(self, waiter: LockWaiter, network: str, container_id: str) -> None:
+        self._waiter = waiter
+        self._network = network
+        self._container_id = container_id
+        self._held: HeldLock | None = None
+
+    async def __aenter__(self) -> None:
+        # Always in this order, which garbage collection follows too.
+        self._held = await self._waiter.lock(network_lock(self._network), self._container_id, shared=True)
+        try:
+            await self._waiter.lock(container_lock(self._container_id), self._container_id, beside=self._held)
+        except BaseException:
+            self._held.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._held is not None:
+            self._held.release()

@@ -73,6 +73,11 @@ class BlockingRunner:
         self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._here = _ThreadState()
 
+    @property
+    def may_block(self) -> bool:
+        """Whether the hooks of a call may do file work; see :func:`libcni.invoke.plugin.may_block`."""
+        return type(self).run is BlockingRunner.run
+
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
         return find_in_path(plugin, paths)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "RunsInTurn", "run_in_turn"]
+__all__ = ["PluginCall", "PluginOutput", "Runner", "RunsInTurn", "may_block", "run_in_turn"]
 
 T = TypeVar("T")
 
@@ -127,3 +127,8 @@ async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[Plugi
     in_turn: Callable[[Sequence[PluginCall]], Coroutine[Any, Any, list[PluginOutput]]] | None
     in_turn = getattr(runner, "run_in_turn", None)
     return [await runner.run(calls[0])] if in_turn is None or len(calls) == 1 else await in_turn(calls)
+
+
+def may_block(runner: Runner) -> bool:
+    """Say whether the hooks of a call may do file work: where the caller of the runner waits for it anyway."""
+    return getattr(runner, "may_block", False) is True

@@ -78,20 +78,8 @@ class Execution(Generic[P]):
     """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
 
     Nothing blocks but :meth:`signal`, which looks at the processes of the machine, and :meth:`release` when there is
-    still something to kill. What a runner does::
-
-        while pause := execution.start():
-            sleep(pause)
-        execution.announce()
-        if (seconds := execution.quiet()) is not None and execution.finish(seconds):
-            return execution.output()
-        execution.announce_slow()
-        while (decision := execution.step())[0] is not Step.FINISH:
-            if decision[0] is Step.WAIT:
-                execution.handle(poller.poll(decision[1]))
-            else:
-                execution.signal(decision[0])
-        return execution.output()
+    still something to kill. Once it is started, by :meth:`start` or in a series, a runner does what :meth:`step` says
+    until that is to finish.
 
     :param make_poller: returns the ``poller`` that gets the descriptors to wait for; called when there is more than an
         exit to wait for. The poller belongs to the caller.

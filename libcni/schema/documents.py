@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni import abbreviated, conventions, protocol
-from libcni.cache import CACHE_KIND
+from libcni.entry import CACHE_KIND
 from libcni.errors import InvalidParameterError
 from libcni.frozen import is_array, is_object
 from libcni.protocol import answers, base, configuration, results01, results03, results10, results11, stored

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS: list[list[str]] = [
     ["errors"],
-    ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn"],
+    ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn", "recent"],
     [
         *("scalars", "abbreviated", "conventions", "attachment", "results", "config", "effective"),
         *(f"protocol.{name}" for name in ("base", "configuration", "answers", "stored")),
@@ -34,6 +34,7 @@ LAYERS: list[list[str]] = [
         "slots",
         "bytelocks",
         "locks",
+        "entry",
         "cache",
         "record",
         "journal",

@@ -20,6 +20,8 @@ from tests.records import begin_record, with_check_sum
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from libcni.storage import Draft
+
 KEY = AttachmentKey("net", "c", "eth0")
 RT = RuntimeConf("c", "/run/netns/c", "eth0", [("K", "V")], {"mac": "x"})
 NOWHERE = "/nonexistent/cache"
@@ -72,8 +74,8 @@ def _record() -> bytes:
     written: list[bytes] = []
 
     class Writing(Held):
-        def create(self, name: str, data: bytes) -> None:
-            del name
+        def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
+            del name, draft
             written.append(data)
 
     folder = Writing(b"")
