@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from libcni.invoke.find import find_in_path
-from libcni.invoke.plugin import STDOUT_LIMIT
+from libcni.invoke.plugin import STDOUT_LIMIT, is_own
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
 
@@ -78,7 +78,7 @@ class AnyioRunner:
 
         :raises OSError: if the first process cannot be started.
         """
-        if type(self).run is not AnyioRunner.run:  # which knows of one plugin only, and is not to be passed by
+        if not is_own(self.run, AnyioRunner.run):  # which knows of one plugin only, and is not to be passed by
             return [await self.run(calls[0])]
         return await self._run(calls)
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libcni.invoke.find import find_in_path
-from libcni.invoke.plugin import STDOUT_LIMIT
+from libcni.invoke.plugin import STDOUT_LIMIT, is_own
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
 
@@ -76,7 +76,7 @@ class BlockingRunner:
     @property
     def may_block(self) -> bool:
         """Whether the hooks of a call may do file work; see :func:`libcni.invoke.plugin.may_block`."""
-        return type(self).run is BlockingRunner.run
+        return is_own(self.run, BlockingRunner.run)
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
@@ -97,7 +97,7 @@ class BlockingRunner:
 
         :raises OSError: if the first process cannot be started.
         """
-        if type(self).run is not BlockingRunner.run:  # which knows of one plugin only, and is not to be passed by
+        if not is_own(self.run, BlockingRunner.run):  # which knows of one plugin only, and is not to be passed by
             return [await self.run(calls[0])]
         return self._run(calls)
 

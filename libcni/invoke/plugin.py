@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "RunsInTurn", "may_block", "run_in_turn"]
+__all__ = ["PluginCall", "PluginOutput", "Runner", "RunsInTurn", "is_own", "may_block", "run_in_turn"]
 
 T = TypeVar("T")
 
@@ -132,3 +132,8 @@ async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[Plugi
 def may_block(runner: Runner) -> bool:
     """Say whether the hooks of a call may do file work: where the caller of the runner waits for it anyway."""
     return getattr(runner, "may_block", False) is True
+
+
+def is_own(method: object, function: object) -> bool:
+    """Say whether a bound method is this function, and not what a subclass or a test has put in its place."""
+    return getattr(method, "__func__", None) is function

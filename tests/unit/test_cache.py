@@ -58,6 +58,47 @@ def put(tmp_path: Path, data: str | bytes, name: str = "net-box-eth0") -> Path:
     return path
 
 
+def test_entry_that_was_read_is_read_anew_when_the_file_is_another(cache: ResultCache, tmp_path: Path) -> None:
+    cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    first = cache.find(KEY)
+    assert cache.find(KEY) is first
+    path = result_file(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"10.0.0.2", b"10.0.0.3"))
+    second = cache.find(KEY)
+    assert second is not None
+    assert "10.0.0.3" in second.result
+    path.write_bytes(b"")
+    with pytest.raises(DamagedFileError):
+        cache.find(KEY)
+    path.unlink()
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_new_entry_is_stored_prepared_or_not(cache: ResultCache, tmp_path: Path, *, is_prepared: bool) -> None:
+    with cache.new_entry(KEY, RT, CONFIG) as entry:
+        if is_prepared:
+            entry.prepare()
+        assert cache.find(KEY) is None
+        entry.store(RESULT)
+    found = cache.find(KEY)
+    assert found is not None
+    assert (found.config, found.result, found.runtime_conf(RT)) == (CONFIG, RESULT, RT)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-box-eth0"]
+
+
+def test_new_entry_that_cannot_be_prepared_says_so_when_it_is_stored(tmp_path: Path) -> None:
+    class Full(FileOperations):
+        def create_unnamed(self, folder: int) -> int:
+            raise OSError(errno.ENOSPC, f"No space left on device in {folder}")
+
+    cache = Store(str(tmp_path), durable=False, operations=Full()).cache
+    with cache.new_entry(KEY, RT, CONFIG) as entry:
+        entry.prepare()
+        with pytest.raises(CacheError, match="No space left"):
+            entry.store(RESULT)
+
+
 def document(**members: Any) -> str:
     """Return a file as Go libcni writes it; a member that is ``...`` is left out."""
     whole = {

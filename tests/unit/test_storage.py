@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -252,6 +253,44 @@ def test_created_file_is_whole_private_and_never_takes_a_name(tmp_path: Path, ki
         place.create("name", b"two")
     assert (place.read("name"), place.names()) == (b"one", ["name"])
     assert mode(tmp_path / "results" / "name") == 0o600
+
+
+def test_file_that_was_made_in_advance_gets_name_and_content(tmp_path: Path) -> None:
+    place = folder(tmp_path, durable=True)
+    draft = place.draft()
+    assert draft is not None
+    assert place.names() == []
+    place.create("name", b"one", draft)
+    draft.close()
+    draft.close()
+    assert (place.read("name"), mode(tmp_path / "results" / "name")) == (b"one", 0o600)
+
+
+def test_file_that_was_made_in_advance_and_not_used_is_gone(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    draft = place.draft()
+    assert draft is not None
+    descriptor = draft.descriptor
+    del draft
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    assert place.names() == []
+
+
+def test_file_that_was_made_in_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    place = folder(tmp_path / "cache")
+    draft = place.draft()
+    shutil.rmtree(tmp_path / "cache")
+    place.create("name", b"one", draft)
+    assert place.read("name") == b"one"
+
+
+def test_no_file_is_made_in_advance_where_each_has_a_name(tmp_path: Path) -> None:
+    place = folder(tmp_path, operations=_WithoutUnnamed())
+    assert place.draft() is None
+    assert place.draft() is None
+    place.create("name", b"one", None)
+    assert place.names() == ["name"]
 
 
 def test_created_file_is_returned_opened(tmp_path: Path) -> None:
