@@ -20,7 +20,7 @@ from libcni.invoke.environment import (
     network_environment,
     probe_environment,
 )
-from libcni.invoke.plugin import PluginCall, may_block, run_in_turn
+from libcni.invoke.plugin import PluginCall, run_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,18 +80,18 @@ class Request(NamedTuple):
     stdin: bytes
     environment: Mapping[str, str]
 
-    meanwhile: Callable[[], object] | None = None
-    """What can be done while it runs."""
+    works: Sequence[Callable[[], object] | None] = ()
+    """What is done while the plugin starts, and before it gets its request."""
 
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
         path = self.invocation.path
-        on_start = None if self.meanwhile is None else self._do_meanwhile
+        on_start = self._work if any(self.works) else None
         return PluginCall(path, self.stdin, self.environment, timeout, self._log_line, on_start, on_slow)
 
-    def _do_meanwhile(self, _: int) -> None:
-        if self.meanwhile is not None:
-            self.meanwhile()
+    def _work(self, _: int) -> None:
+        for work in filter(None, self.works):
+            work()
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
@@ -125,20 +125,26 @@ class Caller(NamedTuple):
         return Invocation(plugin, path, command, network, container_id, ifname)
 
     async def add(
-        self, job: Job, invocations: Sequence[Invocation], *, meanwhile: Callable[[], object] | None = None
+        self,
+        job: Job,
+        invocations: Sequence[Invocation],
+        *,
+        before_first: Callable[[], object] | None = None,
+        during_last: Callable[[], object] | None = None,
     ) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
-        :param meanwhile: file work for which there is time while the last plugin runs; a runner that must not block
-            leaves it out.
+        :param before_first: file work that is done before the first plugin gets its request, while it starts.
+        :param during_last: file work for which there is time while the last plugin starts.
         """
         answer = Answer("")
         environment = self._environment("ADD", job)
-        last = invocations[-1]
-        for plugin, invocation in zip(job.network.plugins, invocations, strict=True):
+        for number, plugin in enumerate(job.network.plugins):
+            invocation = invocations[number]
+            is_last = number == len(invocations) - 1
+            works = [before_first if number == 0 else None, during_last if is_last else None]
             stdin = attachment_request(plugin, job, answer.text)
-            work = meanwhile if invocation is last and may_block(self.runner) else None
-            output = await self._call(Request(invocation, stdin, environment, work), job)
+            output = await self._call(Request(invocation, stdin, environment, works), job)
             answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 
@@ -146,8 +152,11 @@ class Caller(NamedTuple):
         """Run CHECK along the chain, and stop at the first error."""
         await self._call_in_turn("CHECK", job, self.locate("CHECK", job.network, job.rt))
 
-    async def delete(self, job: Job) -> None:
-        """Run DEL along the chain in reverse, and stop at the first error."""
+    async def delete(self, job: Job, *, before_first: Callable[[], object] | None = None) -> None:
+        """Run DEL along the chain in reverse, and stop at the first error.
+
+        :param before_first: as for :meth:`add`.
+        """
         invocations: list[Invocation] = []
         missing: CNIError | None = None
         for plugin in in_order("DEL", job.network):
@@ -157,11 +166,18 @@ class Caller(NamedTuple):
                 missing = error
                 break
         # A plugin that is gone must not keep the others, which come first, from being deleted.
-        await self._call_in_turn("DEL", job, invocations)
+        await self._call_in_turn("DEL", job, invocations, before_first=before_first)
         if missing is not None:
             raise missing
 
-    async def _call_in_turn(self, command: str, job: Job, invocations: Sequence[Invocation]) -> None:
+    async def _call_in_turn(
+        self,
+        command: str,
+        job: Job,
+        invocations: Sequence[Invocation],
+        *,
+        before_first: Callable[[], object] | None = None,
+    ) -> None:
         """Run plugins of the chain one after the other, all with the stored result, and stop at the first error."""
         environment = self._environment(command, job)
         plugins = in_order(command, job.network)
@@ -169,6 +185,8 @@ class Caller(NamedTuple):
             Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
             for invocation, plugin in zip(invocations, plugins, strict=False)
         ]
+        if before_first is not None:
+            left[:1] = [request._replace(works=[before_first]) for request in left[:1]]
         while left:
             outputs = await self._execute(left, job.limits, job.record)
             for request, output in zip(left, outputs, strict=False):

@@ -240,6 +240,7 @@ class Collector:
             record = opened.find()
             if record is not None and self._is_damaged(record):
                 opened.mark(State.RESULT_LOST)
+                opened.settle()
                 self.store.cache.set_aside_of(key)
 
     async def _delete_stale(

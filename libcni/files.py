@@ -71,14 +71,20 @@ class OpenFile:
         """
         return read_open_file(self._descriptor)
 
-    def patch(self, data: bytes, offset: int, *, durable: bool = False) -> None:
+    def patch(self, data: bytes, offset: int) -> None:
         """Overwrite a few bytes in place, within one disk sector.
 
         :param offset: in bytes, from the start of the content.
         :raises OSError: if that fails.
         """
         self._folder.operations.overwrite(self._descriptor, data, offset)
-        if durable and self._folder.durable:
+
+    def sync(self) -> None:
+        """Bring its content to the disk, when the folder is durable.
+
+        :raises OSError: if that fails.
+        """
+        if self._folder.durable:
             self._folder.operations.sync(self._descriptor)
 
     def remove(self) -> None:

@@ -54,6 +54,8 @@ class OpenRecord:
         self._recent = recent
         self._name = record_name(key)
         self._opened: OpenFile | None = None
+        self.is_settled = True
+        """Whether what was written last is on the disk, where that is asked for."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +78,7 @@ class OpenRecord:
         return self._opened
 
     def begin(self, record: Record, *, in_place_of: State | None = None) -> bool:
-        """Write it, durably when the journal is, and say whether there was none.
+        """Write it, and say whether there was none; it is on the disk when :meth:`settle` has returned.
 
         :param in_place_of: a state in which another record only waits to be replaced.
         :raises CacheError: if it cannot be written; then nothing may run.
@@ -97,6 +99,7 @@ class OpenRecord:
         except OSError as error:
             raise write_error(error, self._path, "written") from error
         self._recent.keep(self._name, settled_part(text), record)
+        self.is_settled = not self._folder.durable
         return True
 
     def _is_in(self, state: State) -> bool:
@@ -124,17 +127,31 @@ class OpenRecord:
         return decode_record(data, self._name) if known is None else record_in_state_of(data, known)
 
     def mark(self, state: State) -> bool:
-        """Change its state on the disk, and say whether there is a record.
+        """Change its state, and say whether there is a record; it is on the disk when :meth:`settle` has returned.
 
         :raises CacheError: if that fails.
         """
         try:
             file = self._file()
             if file is not None:
-                file.patch(state_field(state), STATE_OFFSET, durable=True)
+                file.patch(state_field(state), STATE_OFFSET)
+                self.is_settled = not self._folder.durable
         except OSError as error:
             raise write_error(error, self._path, "changed") from error
         return file is not None
+
+    def settle(self) -> None:
+        """Bring what was written last to the disk, when the journal is durable: nothing may come of it before.
+
+        :raises CacheError: if that fails.
+        """
+        if self.is_settled or self._opened is None:
+            return
+        try:
+            self._opened.sync()
+        except OSError as error:
+            raise write_error(error, self._path, "synced") from error
+        self.is_settled = True
 
     def note_added(self) -> None:
         """Note that the result is stored, which tells so too: a disk that fails now undoes no ADD."""

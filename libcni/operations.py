@@ -26,6 +26,7 @@ from libcni.errors import (
     NoRoomError,
 )
 from libcni.identifiers import check_container_id, check_network_name
+from libcni.invoke.plugin import may_block
 from libcni.leftover import end_left_behind, end_noted
 from libcni.record import State, record_of
 from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
@@ -33,7 +34,7 @@ from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_le
 from libcni.waiting import LockWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
@@ -93,7 +94,9 @@ class Operations:
         try:
             await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
             with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
-                answer = await self.caller.add(job, invocations, meanwhile=entry.prepare)
+                before = self._at_start(opened, functools.partial(self._settle_add, opened, begun))
+                during = entry.prepare if may_block(self.runner) else None
+                answer = await self.caller.add(job, invocations, before_first=before, during_last=during)
                 await self.runner.call(functools.partial(self._store_result, opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
@@ -119,8 +122,18 @@ class Operations:
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
         begun.append(record)
+        if damaged or not may_block(self.runner):
+            self._settle_add(opened, begun)
         if damaged:
             self.store.cache.set_aside_of(record.key)
+
+    def _settle_add(self, opened: OpenRecord, begun: list[Record]) -> None:
+        """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
+        try:
+            opened.settle()
+        except BaseException:
+            begun.clear()
+            raise
 
     def _withdraw(self, opened: OpenRecord, record: Record, error: BaseException) -> None:
         """Take the record of an ADD back that does not begin: one that a failing disk or an interrupt left in between.
@@ -169,6 +182,7 @@ class Operations:
     def _mark_unfinished(self, opened: OpenRecord, error: BaseException) -> None:
         try:
             opened.mark(State.NEEDS_DELETE)
+            opened.settle()
         except CacheError as problem:
             error.add_note(str(problem))
 
@@ -222,7 +236,8 @@ class Operations:
         begin = functools.partial(self._begin_delete, key, opened, given=given, rt=rt, limits=limits)
         job, deletion = await self.runner.call(begin)
         try:
-            await self.caller.delete(job)
+            before = self._at_start(opened, functools.partial(self._settle_delete, key, opened))
+            await self.caller.delete(job, before_first=before)
         except CNIError:
             known = deletion.known
             if known.entry is None and known.record is None:
@@ -257,7 +272,19 @@ class Operations:
                 opened.begin(self._record(key, network, job.rt, state=State.DELETING))
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
+        if not may_block(self.runner):
+            self._settle_delete(key, opened)
         return job, Deletion(known, problem)
+
+    def _at_start(self, opened: OpenRecord, settle: Callable[[], object]) -> Callable[[], object] | None:
+        """Return what settles the record while the first plugin starts, if that is to be done, and may be done then."""
+        return settle if may_block(self.runner) and not opened.is_settled else None
+
+    def _settle_delete(self, key: AttachmentKey, opened: OpenRecord) -> None:
+        try:
+            opened.settle()
+        except CacheError as error:
+            _log.warning("deleting %s without a record: %s", "/".join(key), error)
 
     def _end_left_behind(self, known: Known, record: Record) -> None:
         """End what a dead process left behind; after an operation that did not finish it may not be noted."""

@@ -138,11 +138,13 @@ class _OpenSlot(OpenFile):
         size = self._start + SLOT_SIZE - self._content_start
         return os.pread(self._descriptor, size, self._content_start).rstrip(_FREE)
 
-    def patch(self, data: bytes, offset: int, *, durable: bool = False) -> None:
+    def patch(self, data: bytes, offset: int) -> None:
         """Overwrite a few bytes in place, as :meth:`OpenFile.patch`."""
         self._folder.operations.overwrite(self._descriptor, data, self._content_start + offset)
-        if durable:
-            self._slots.sync_slots(self._place, self._descriptor)
+
+    def sync(self) -> None:
+        """Bring its content to the disk, as :meth:`OpenFile.sync`."""
+        self._slots.sync_slots(self._place, self._descriptor)
 
     def remove(self) -> None:
         """Remove it, as :meth:`OpenFile.remove`."""
@@ -168,10 +170,13 @@ class SlotFolder(Folder):
             return
         opened = self.create_opened(name, data)
         if opened is not None:
-            opened.close()
+            try:
+                opened.sync()
+            finally:
+                opened.close()
 
     def create_opened(self, name: str, data: bytes) -> OpenFile | None:
-        """Write a whole new file, as :meth:`create`, and return it opened."""
+        """Write a whole new file, and return it opened, as :meth:`Folder.create_opened`."""
         block = (_start(name) + data).ljust(SLOT_SIZE, _FREE)
         if len(block) <= SLOT_SIZE:
             slot = self._create_in_slot(name, block)
@@ -194,7 +199,6 @@ class SlotFolder(Folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
             number = next((each for each in free if self._fill_slot(file.descriptor, each * SLOT_SIZE, block)), None)
             if number is not None:
-                self.sync_slots(folder, file.descriptor)
                 opened = _OpenSlot(self, name, place=folder, descriptor=file.descriptor, number=number)
         finally:
             if opened is None:

@@ -213,7 +213,10 @@ class Folder:
         self._write_beside(folder, name, data, give_name=give_name)
 
     def create_opened(self, name: str, data: bytes) -> OpenFile | None:
-        """Write a whole new file, as :meth:`create`, and return it opened, unless somebody has removed it meanwhile."""
+        """Write a whole new file, as :meth:`create`, and return it opened, unless somebody has removed it meanwhile.
+
+        It is sure to be on the disk when :meth:`OpenFile.sync` has returned.
+        """
         self.create(name, data)
         return self.open_file(name)
 

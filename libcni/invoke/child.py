@@ -42,7 +42,8 @@ class Processes(NamedTuple):
     """The functions, in one of their two forms. All of them keep the arrays true whatever is raised.
 
     ``start(cells, program, environment, request)`` opens the pipes, writes as much of the request as they take, and
-    starts the program, which gets no arguments. It may be called again after an error.
+    starts the program, which gets no arguments. With ``None`` the caller writes the request. It may be called again
+    after an error.
 
     ``finish(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor ``interrupt`` is
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
@@ -60,7 +61,7 @@ class Processes(NamedTuple):
     :raises OSError: if the process cannot be started; then there is none.
     """
 
-    start: Callable[[Cells, bytes, bytes, bytes], None]
+    start: Callable[[Cells, bytes, bytes, bytes | None], None]
     finish: Callable[[Cells, int, int], Taken | None]
     run: Callable[[Sequence[Start], int, int], list[Taken | None]]
     drain: Callable[[Cells], Taken]

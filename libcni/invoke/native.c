@@ -157,11 +157,11 @@ static int spawn(cell *cells, const char *program, char **environment) {
     return error;
 }
 
-/* Another try begins with the pipes of the one before. */
+/* Another try begins with the pipes of the one before. Without a request, that is written later. */
 static int begin(cell *cells, const char *program, char **environment, const char *request, Py_ssize_t size) {
     int error = cells[STDOUT_READ] == CLOSED ? open_pipes(cells) : 0;
     cells[STARTED] = cells[STARTED] ? cells[STARTED] : now(); /* that of the first try */
-    if (error == 0 && cells[STDIN_WRITE] != CLOSED) {
+    if (error == 0 && request != NULL && cells[STDIN_WRITE] != CLOSED) {
         error = feed(cells, request, size);
     }
     if (error == 0) {
@@ -312,7 +312,7 @@ static PyObject *start(PyObject *Py_UNUSED(module), PyObject *arguments) {
     const char *program, *block, *request;
     Py_ssize_t block_size, size;
     int error;
-    if (!PyArg_ParseTuple(arguments, "Oyy#y#", &array, &program, &block, &block_size, &request, &size) ||
+    if (!PyArg_ParseTuple(arguments, "Oyy#z#", &array, &program, &block, &block_size, &request, &size) ||
         get_cells(array, &cells) != 0) {
         return NULL;
     }

@@ -29,7 +29,8 @@ class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
-    comes and without its line end. ``on_start`` gets the process id as soon as there is one, ``on_slow`` only when the
+    comes and without its line end. ``on_start`` gets the process id as soon as there is one; when it has returned the
+    plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
     plugin still runs after some milliseconds. Request and environment may hold secrets and stay out of ``repr()``.
     """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable, Sequence
 
-__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "run", "start"]
+__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "run", "start"]
 
 Cells: TypeAlias = "array[int]"
 Start: TypeAlias = tuple[Cells, bytes, bytes, bytes]
@@ -48,17 +48,14 @@ _FIRST_FREE = 3
 _SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
 
-def start(cells: Cells, program: bytes, environment: bytes, request: bytes) -> None:  # noqa: PLR0917 -- as in C
+def start(cells: Cells, program: bytes, environment: bytes, request: bytes | None) -> None:  # noqa: PLR0917 -- as in C
     """Start a program, as :class:`libcni.invoke.child.Processes` says."""
     if cells[STDOUT_READ] == CLOSED:
         ends = range(STDIN_READ, STDERR_WRITE + 1)
         _store(cells, ends, chain.from_iterable(map(os.pipe2, (os.O_CLOEXEC,) * 3)))
     cells[STARTED] = cells[STARTED] or time.monotonic_ns()  # that of the first try
-    if cells[STDIN_WRITE] != CLOSED:
-        if len(request) > _SURE_TO_FIT:
-            os.set_blocking(cells[STDIN_WRITE], False)
-        if feed(cells, request):
-            close_end(cells, STDIN_WRITE)
+    if request is not None and cells[STDIN_WRITE] != CLOSED:
+        give(cells, request)
     _spawn(cells, program, environment)
     close_end(cells, STDOUT_WRITE)
     close_end(cells, STDERR_WRITE)
@@ -66,6 +63,14 @@ def start(cells: Cells, program: bytes, environment: bytes, request: bytes) -> N
         close_end(cells, STDIN_READ)
     with suppress(OSError, AttributeError):  # a kernel before 5.3, a sandbox, no descriptor left: look now and then
         _store(cells, (PIDFD,), starmap(os.pidfd_open, ((cells[PID],),)))
+
+
+def give(cells: Cells, request: bytes) -> None:
+    """Write as much of a request as the pipe takes at once, and close it when that was all."""
+    if len(request) > _SURE_TO_FIT:
+        os.set_blocking(cells[STDIN_WRITE], False)
+    if feed(cells, request):
+        close_end(cells, STDIN_WRITE)
 
 
 def feed(cells: Cells, request: bytes) -> bool:

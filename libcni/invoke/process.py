@@ -37,6 +37,7 @@ from libcni.invoke.portable import (
     STDOUT_READ,
     close_end,
     feed,
+    give,
 )
 from libcni.invoke.schedule import Schedule, Step
 from libcni.invoke.stderr import StderrLog
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Poller"]
 
-_BUSY_PAUSE = 0.01
-_EXIT_PAUSE = 0.01
+_BUSY_PAUSE = _EXIT_PAUSE = 0.01
 _QUIET = 0.02
 """Seconds: at first only the exit is waited for. A plugin that answers at once wakes its caller only once."""
 _LONGEST_WAIT = 86400.0
@@ -64,11 +64,9 @@ class Poller(Protocol):
 
     def register(self, fd: int, eventmask: int = ..., /) -> object:
         """Watch a descriptor."""
-        ...
 
     def unregister(self, fd: int, /) -> object:
         """Watch it no more."""
-        ...
 
 
 P = TypeVar("P", bound=Poller)
@@ -108,8 +106,9 @@ class Execution(Generic[P]):
         :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
         :raises ValueError: if its path or environment cannot be expressed in C.
         """
+        cells, path, environment, request = self.encoded()
         try:
-            child.processes.start(*self.encoded())
+            child.processes.start(cells, path, environment, None if self.is_announced else request)
         except OSError as error:
             return self.pause_after(error)
         return 0
@@ -151,9 +150,13 @@ class Execution(Generic[P]):
         return self._cells[STATUS] != CLOSED
 
     def announce(self) -> None:
-        """Tell the call's ``on_start`` which process runs. What it raises passes through."""
+        """Tell the call's ``on_start`` which process runs, and only then give that its request.
+
+        What ``on_start`` raises passes through.
+        """
         if self._call.on_start is not None:
             self._call.on_start(self._cells[PID])
+            give(self._cells, self._call.stdin)
 
     def announce_slow(self) -> None:
         """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
@@ -225,11 +228,10 @@ class Execution(Generic[P]):
             self._close(end)
 
     def _keep_both(self, taken: Taken) -> None:
-        stdout, stderr = taken
-        if stdout:
-            self._keep(stdout)
-        if stderr:
-            self._log.feed(stderr)
+        if taken[0]:
+            self._keep(taken[0])
+        if taken[1]:
+            self._log.feed(taken[1])
 
     @property
     def poller(self) -> P:

@@ -8,6 +8,7 @@ import pytest
 
 from tests import kernel
 from tests.faults.processes import Zygote
+from tests.faults.scripted import StartingRunner
 from tests.faults.trials import COUNTS, FULL, Trials
 from tests.faults.world import World
 
@@ -45,6 +46,12 @@ def trials_of() -> Iterator[Callable[[str], Trials]]:
     assert made, "nothing was counted"
     for trials in made:
         trials.finish()
+
+
+@pytest.fixture(params=[False, True], ids=["files-first", "files-at-start"])
+def moment_of_file_work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have scripted plugins start before, or while, file work for them is done."""
+    monkeypatch.setattr(StartingRunner, "overlaps", request.param)
 
 
 @pytest.fixture

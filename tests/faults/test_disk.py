@@ -195,6 +195,7 @@ for _name in [name for name in vars(FileOperations) if not name.startswith("_")]
     setattr(_Failing, _name, _before(_name))
 
 
+@pytest.mark.usefixtures("moment_of_file_work")
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES], ids=errno.errorcode.get)
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "for-good"])
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -15,8 +15,9 @@ import libcni.record
 from libcni import CNIConfig, CNIError, GCAttachment, Recovery
 from libcni.errors import DamagedFileError
 from libcni.record import Record
-from libcni.testing import ScriptedRunner, failure, success
+from libcni.testing import failure, success
 from tests.faults.disk import Disk, Fate, restore
+from tests.faults.scripted import StartingRunner
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, attachment, network
 from tests.records import record_names
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from libcni.testing import ScriptedCall
     from tests.faults.trials import Trials
 
+pytestmark = pytest.mark.usefixtures("moment_of_file_work")
+
 NET = network(*CHAIN)
 
 
@@ -40,7 +43,7 @@ class Allocations:
         self.after: Callable[[str], object] = lambda _: None
         self.refusing: set[str] = set()
         self._lock = threading.Lock()
-        self.runner = ScriptedRunner({(name, verb): self._answer for name in CHAIN for verb in ("ADD", "DEL", "GC")})
+        self.runner = StartingRunner({(name, verb): self._answer for name in CHAIN for verb in ("ADD", "DEL", "GC")})
 
     def _answer(self, call: ScriptedCall) -> PluginOutput:
         with self._lock:

@@ -86,6 +86,32 @@ def test_run_on_start_gets_the_process_id(flavour: Flavour, plugins: Plugins) ->
     assert started == [int(output.stdout)]
 
 
+@pytest.mark.parametrize("size", [2, 500_000])
+def test_run_request_is_held_back_until_on_start_has_returned(flavour: Flavour, plugins: Plugins, size: int) -> None:
+    seen: list[bool] = []
+
+    def look(_: int) -> None:
+        time.sleep(0.1)
+        seen.append((plugins.folder / "asked").exists())
+
+    request = b"x" * size
+    output = flavour.run(plugins.call('head -c 1 >"$HERE/asked"; cat', stdin=request, on_start=look))
+    assert output.stdout == request[1:]
+    assert seen == [True]
+    assert (plugins.folder / "asked").read_bytes() == b"x"
+    assert seen == [(plugins.folder / "asked").stat().st_size > 0]
+
+
+def test_run_plugin_gets_no_request_when_on_start_raises(flavour: Flavour, plugins: Plugins) -> None:
+    def fail(_: int) -> NoReturn:
+        time.sleep(0.1)
+        raise LookupError("from the callback")
+
+    with pytest.raises(LookupError):
+        flavour.run(plugins.call('cat >"$HERE/asked"', on_start=fail))
+    assert (plugins.folder / "asked").read_bytes() == b""
+
+
 # What the plugin finds.
 
 

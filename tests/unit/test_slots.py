@@ -501,7 +501,8 @@ def test_new_file_of_slots_has_its_name_on_the_disk_before_its_first_slot(tmp_pa
     assert operations.steps == ["overwrite", "sync"]
     operations.steps.clear()
     file = opened(place, NAME)
-    file.patch(b"X", 0, durable=True)
+    file.patch(b"X", 0)
+    file.sync()
     file.patch(b"Y", 0)
     file.remove()
     file.close()
@@ -535,7 +536,8 @@ def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
     place = slots(tmp_path, operations=operations)
     place.create(NAME, b"data")
     file = opened(place, NAME)
-    file.patch(b"X", 0, durable=True)
+    file.patch(b"X", 0)
+    file.sync()
     file.close()
     place.remove(NAME, durable=True)
     assert operations.steps == ["create slots", "overwrite", "overwrite", "overwrite"]

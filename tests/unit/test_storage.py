@@ -39,7 +39,8 @@ def folder(cache_dir: Path, *, durable: bool = False, operations: FileOperations
 def patch(place: Folder, name: str, data: bytes, offset: int) -> None:
     opened = place.open_file(name)
     assert opened is not None
-    opened.patch(data, offset, durable=True)
+    opened.patch(data, offset)
+    opened.sync()
     assert opened.read() == place.read(name)
     opened.close()
 
