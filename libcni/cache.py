@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, format_path, parse_object
@@ -25,7 +25,8 @@ from libcni.entry import CacheEntry, NewEntry, members_of
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, read_file, write_error
 from libcni.listing import Listing, stamp_of
-from libcni.protocol.base import first_problem
+from libcni.protocol.problems import first_problem
+from libcni.protocol.validation import validated
 from libcni.recent import Recent
 from libcni.results import Result
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.disk import OpenFolder
+    from libcni.protocol.stored import CacheDocument
     from libcni.storage import Draft, Folder
 
 __all__ = ["Listed", "ResultCache"]
@@ -262,10 +264,8 @@ class ResultCache:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None
         if "kind" not in document:
             return self._legacy_entry(name, text, legacy_key)
-        from libcni.protocol.stored import CacheDocument  # noqa: PLC0415 -- the first ADD reads no file
-
         try:
-            model = CacheDocument.model_validate(document)
+            model: CacheDocument = validated("CacheDocument", document)
         except ValidationError as error:
             problem = first_problem(error)
             reason = f"damaged: {format_path(problem.path)}: {problem.message}"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from libcni.document import (
     DocumentError,
@@ -29,9 +29,9 @@ from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersion
 from libcni.frozen import freeze
 from libcni.identifiers import network_name_problem
 from libcni.positions import locate
-from libcni.protocol.base import first_problem
-from libcni.protocol.configuration import NetworkDocument, PluginDocument
-from libcni.scalars import MALFORMED_VERSION
+from libcni.protocol.problems import first_problem
+from libcni.protocol.validation import validated
+from libcni.values import MALFORMED_VERSION
 from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from libcni.attachment import GCAttachment
     from libcni.document import JSONObject, Path
+    from libcni.protocol.configuration import NetworkDocument, PluginDocument
 
 __all__ = [
     "NetworkConfigList",
@@ -52,8 +53,6 @@ __all__ = [
     "parse_network",
     "parse_plugin",
 ]
-
-D = TypeVar("D", NetworkDocument, PluginDocument)
 
 RESERVED_PREFIX = "cni.dev/"
 """Keys that begin so are the runtime's (SPEC 1.1.0, section 1, "Reserved keys")."""
@@ -219,7 +218,7 @@ def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkC
     :raises IncompatibleVersionError: if no version that it names is supported.
     """
     text, document = _decode(data, source)
-    model = _validated(NetworkDocument, text, document, source=source)
+    model: NetworkDocument = _validated("NetworkDocument", text, document, source=source)
     raw_plugins = split_array(split_object(text)["plugins"]) if model.plugins else []
     return NetworkConfigList(
         name=model.name,
@@ -252,7 +251,7 @@ def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginCon
         raise _error_at(
             text, ("plugins",), "is a list of plugins, where the configuration of one is expected", source=source
         )
-    model = _validated(PluginDocument, text, document, source=source)
+    model: PluginDocument = _validated("PluginDocument", text, document, source=source)
     if model.name:
         problem = network_name_problem(model.name)
         if problem is not None:
@@ -337,9 +336,9 @@ def _decode(data: bytes | str, source: FilePath | None) -> tuple[str, JSONObject
         raise ConfigError(error.msg, source=source, field=field_path, line=error.line, column=error.column) from None
 
 
-def _validated(model: type[D], text: str, document: JSONObject, *, source: FilePath | None) -> D:
+def _validated(model: str, text: str, document: JSONObject, *, source: FilePath | None) -> Any:  # noqa: ANN401 -- the model
     try:
-        return model.model_validate(document)
+        return validated(model, document)
     except ValidationError as error:
         problem = first_problem(error)
         kind = MalformedVersionError if problem.kind == MALFORMED_VERSION else ConfigError

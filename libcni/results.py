@@ -8,17 +8,16 @@ versions.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from libcni.document import DocumentError, dump, format_path, kind_of, parse_object
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
 from libcni.frozen import FrozenDict, freeze, is_object, thaw
-from libcni.protocol.base import first_problem
+from libcni.protocol.problems import first_problem
+from libcni.protocol.validation import validated
 from libcni.versions import (
     CURRENT_VERSION,
     FIRST_VERSION,
@@ -193,7 +192,7 @@ class CheckedResult(NamedTuple):
         return _from_families(self.document, self.version)
 
 
-_MODELS = {
+_WIRE_FORMATS = {
     "0.1.0": "01",
     "0.2.0": "01",
     "0.3.0": "03",
@@ -202,19 +201,7 @@ _MODELS = {
     "1.0.0": "10",
     "1.1.0": "11",
 }
-"""The wire format of each version, as modules and models have it in their names."""
-
-
-@functools.cache
-def _model_of(version: str) -> type[ResultDocument]:
-    """Load the model for a version: the others take 1.5 ms, and most programs meet results of one."""
-    wire_format = _MODELS[version]
-    module = import_module(f"libcni.protocol.results{wire_format}")
-    model: type[ResultDocument] = getattr(module, f"ResultDocument{wire_format}")
-    return model
-
-
-# To ask for the class itself would load the models of versions that do not occur.
+"""The wire format of each version, as models have it in their names."""
 
 
 def _has_lists(document: ResultDocument) -> TypeIs[ListResultDocument]:
@@ -237,7 +224,7 @@ def check_result(obj: object, default_version: str = "") -> CheckedResult:
     if not is_object(obj):
         raise ResultError(f"expected a JSON object, found {kind_of(obj)}")
     version = _version_of(obj, default_version)
-    return CheckedResult(version, _validated(_model_of(version), obj))
+    return CheckedResult(version, _validated(f"ResultDocument{_WIRE_FORMATS[version]}", obj))
 
 
 def _version_of(obj: JSONObject, default_version: str) -> str:
@@ -261,12 +248,13 @@ def _version_of(obj: JSONObject, default_version: str) -> str:
     return version
 
 
-def _validated(model: type[D], obj: JSONObject) -> D:
+def _validated(model: str, obj: JSONObject) -> ResultDocument:
     try:
-        return model.model_validate(obj)
+        document: ResultDocument = validated(model, obj)
     except ValidationError as error:
         problem = first_problem(error)
         raise ResultError(problem.message, field=format_path(problem.path)) from None
+    return document
 
 
 def _extra(document: Document) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ import errno
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from libcni.document import DocumentError, decode_text, dump, format_path, join_object, parse_object, split_object
 from libcni.errors import (
@@ -21,7 +21,8 @@ from libcni.errors import (
     PluginTimeoutError,
     ResultError,
 )
-from libcni.protocol.base import first_problem
+from libcni.protocol.problems import first_problem
+from libcni.protocol.validation import validated
 from libcni.results import Result, check_result
 from libcni.versions import FIRST_VERSION, PluginInfo
 
@@ -124,12 +125,11 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
-    from libcni.protocol.answers import ErrorDocument  # noqa: PLC0415 -- 0.3 ms that plugins without errors do not cost
-
     try:
-        return ErrorDocument.model_validate(parse_object(stdout))
+        document: ErrorDocument = validated("ErrorDocument", parse_object(stdout))
     except (DocumentError, ValidationError):
         return None
+    return document
 
 
 def _unexplained(output: PluginOutput) -> str:
@@ -213,11 +213,9 @@ def read_version(invocation: Invocation, output: PluginOutput, timeout: float | 
         if error.msg == _VERSION_IS_UNKNOWN:
             return PluginInfo(FIRST_VERSION, (FIRST_VERSION,))
         raise
-    from libcni.protocol.answers import VersionDocument  # noqa: PLC0415 -- an ADD does not ask for versions
-
     _, document = _read_object(invocation, output, "version document")
     try:
-        model = VersionDocument.model_validate(document)
+        model: VersionDocument = validated("VersionDocument", document)
     except ValidationError as error:
         problem = first_problem(error)
         message = f"printed invalid version information: {format_path(problem.path)}: {problem.message}"

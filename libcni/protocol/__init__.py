@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from libcni.protocol.answers import ErrorDocument, VersionDocument
-    from libcni.protocol.base import DNSDocument, Document, Problem, first_problem
+    from libcni.protocol.base import DNSDocument, Document
     from libcni.protocol.configuration import IPAMDocument, NetworkDocument, PluginDocument
+    from libcni.protocol.problems import Problem, first_problem
     from libcni.protocol.results01 import IPDocument01, ResultDocument01
     from libcni.protocol.results03 import IPDocument03, ResultDocument03
     from libcni.protocol.results10 import InterfaceDocument, IPDocument, ResultDocument10, RouteDocument
@@ -48,6 +49,7 @@ __all__ = [
 
 _MODULES = {
     "answers": {"ErrorDocument", "VersionDocument"},
+    "problems": {"Problem", "first_problem"},
     "configuration": {"IPAMDocument", "NetworkDocument", "PluginDocument"},
     "results01": {"IPDocument01", "ResultDocument01"},
     "results03": {"IPDocument03", "ResultDocument03"},

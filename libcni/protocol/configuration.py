@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from libcni.protocol.base import NO_PLUGINS, DNSDocument, Document
+from libcni.protocol.base import DNSDocument, Document
 from libcni.scalars import TRUE_PATTERN, Name, PluginType, Switch, Version
+from libcni.values import inlined_plugins
 
 __all__ = ["IPAMDocument", "NetworkDocument", "PluginDocument"]
 
@@ -73,6 +73,4 @@ class NetworkDocument(Document):
 
     @model_validator(mode="after")
     def _inlined_plugins_are_there(self) -> Self:
-        if self.loadOnlyInlinedPlugins and not self.plugins:
-            raise PydanticCustomError(NO_PLUGINS, "loadOnlyInlinedPlugins needs inlined plugins, and there are none")
-        return self
+        return inlined_plugins(self)

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from libcni.addresses import parse_address, parse_cidr
-from libcni.scalars import decode_base64
+from libcni.values import decode_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable

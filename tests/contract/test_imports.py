@@ -11,6 +11,8 @@ import pytest
 import libcni
 from tests.contract.modules import ROOT
 
+VERSIONS = ("0.2.0", "0.4.0", "1.0.0", "1.1.0")
+NETWORK = '{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge"}]}'
 HEAVY = ("anyio", "jsonschema", "psutil", "click", "rich", "pydantic", "asyncio", "trio")
 
 
@@ -40,25 +42,28 @@ def modules_after(statement: str) -> set[str]:
         ("import libcni; dir(libcni); libcni.__version__; libcni.__all__", set[str]()),
         ("from libcni import CNIError, PluginInfo, SUPPORTED_VERSIONS", set[str]()),
         ("from libcni import RuntimeConf, GCAttachment", set[str]()),
-        ("from libcni import Result, load_network_conf", {"pydantic"}),
-        ("from libcni import CNIConfig; CNIConfig(['/opt/cni/bin'])", {"pydantic"}),
-        ("from libcni.invoke import BlockingRunner, find_in_path; BlockingRunner()", {"pydantic"}),
+        ("from libcni import Result, load_network_conf", set[str]()),
+        ("from libcni import CNIConfig; CNIConfig(['/opt/cni/bin'])", set[str]()),
+        ("from libcni.invoke import BlockingRunner, find_in_path; BlockingRunner()", set[str]()),
+        (f"import libcni; libcni.network_conf_from_bytes({NETWORK!r})", set[str]()),
+        *((f"import libcni; libcni.Result.from_dict({{'cniVersion': {each!r}}})", set[str]()) for each in VERSIONS),
         ("import libcni.cli", set[str]()),
     ],
-    ids=["package", "names", "errors", "data", "documents", "synchronous", "runner", "command-line"],
+    ids=[
+        "package",
+        "names",
+        "errors",
+        "data",
+        "documents",
+        "synchronous",
+        "runner",
+        "network",
+        *VERSIONS,
+        "command-line",
+    ],
 )
 def test_import_loads_no_more_than_it_needs(statement: str, allowed: set[str]) -> None:
     assert loaded_after(statement) <= allowed
-
-
-@pytest.mark.parametrize(
-    ("version", "formats"),
-    [("0.2.0", {"01", "10"}), ("0.4.0", {"03", "10"}), ("1.0.0", {"10"}), ("1.1.0", {"10", "11"})],
-)
-def test_result_loads_the_models_of_its_version_only(version: str, formats: set[str]) -> None:
-    prefix = "libcni.protocol.results"
-    loaded = modules_after(f"from libcni import Result; Result.from_dict({{'cniVersion': {version!r}}}).to_json()")
-    assert {name.removeprefix(prefix) for name in loaded if name.startswith(prefix)} == formats
 
 
 def test_configuration_loads_garbage_collection_when_it_is_asked_for() -> None:

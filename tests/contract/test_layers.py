@@ -16,8 +16,9 @@ LAYERS: list[list[str]] = [
     ["errors"],
     ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn", "recent"],
     [
-        *("scalars", "abbreviated", "conventions", "attachment", "results", "config", "effective"),
-        *(f"protocol.{name}" for name in ("base", "configuration", "answers", "stored")),
+        *("values", "scalars", "abbreviated", "conventions", "attachment", "results", "config", "effective"),
+        *(f"protocol.{name}" for name in ("base", "problems", "validation")),
+        *(f"protocol.{name}" for name in ("configuration", "answers", "stored")),
         *(f"protocol.{name}" for name in ("results01", "results03", "results10", "results11")),
     ],
     [
@@ -25,6 +26,7 @@ LAYERS: list[list[str]] = [
         "schema.files",
         "schema.formats",
         "schema.documents",
+        "schema.validators",
         "schema.check",
         "schema",
         "disk",
@@ -78,9 +80,7 @@ ONLY_HERE = {
     "psutil": set[str](),
     "rich": set[str](),
     "pydantic": {"libcni.scalars", "libcni.abbreviated", "libcni.conventions"}
-    | {"libcni.results", "libcni.config", "libcni.cache"}
-    | {"libcni.protocol.base", "libcni.protocol.configuration", "libcni.protocol.stored"}
-    | {"libcni.invoke.answer", "libcni.lint.head"},
+    | {"libcni.protocol.base", "libcni.protocol.configuration", "libcni.protocol.stored"},
 }
 """Who may import a package when it loads; all others do so inside a function, if at all."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import AfterValidator, ConfigDict
 
-from libcni import InvalidParameterError
-from libcni.schema import generate, generated_names, load, names, validate
+from libcni import InvalidParameterError, protocol
+from libcni.protocol import validation
+from libcni.schema import generate, generated_names, load, names, validate, validators
 from libcni.schema.documents import write
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -28,6 +30,37 @@ def test_names_are_the_files() -> None:
 def test_file_is_what_the_model_says(name: str) -> None:
     text = json.dumps(generate(name), indent=2, ensure_ascii=False) + "\n"
     assert (SCHEMAS / f"{name}.json").read_text() == text, "run: python -m libcni.schema schemas"
+
+
+def test_validators_are_what_the_models_say(tmp_path: Path) -> None:
+    validators.write(str(tmp_path / "written.json"))
+    kept = Path(validation.__file__).with_name("validators.json")
+    command = "run: python -m libcni.schema.validators libcni/protocol/validators.json"
+    assert kept.read_text() == (tmp_path / "written.json").read_text(), command
+
+
+def test_validated_document_has_the_members_of_its_model_and_is_not_changed() -> None:
+    document = validation.validated("PluginDocument", {"type": "bridge", "mtu": 1500})
+    assert type(document).model_fields == set(protocol.PluginDocument.model_fields)
+    assert (document.type, document.dns, document.model_extra) == ("bridge", None, {"mtu": 1500})
+    with pytest.raises(AttributeError, match="PluginDocument is not to be changed: type"):
+        document.type = "ptp"
+
+
+def test_model_that_cannot_be_expressed_is_refused() -> None:
+    def check(value: str) -> str:
+        return value
+
+    class Own(protocol.Document):
+        model_config = ConfigDict(strict=False)
+
+    class Other(protocol.Document):
+        name: Annotated[str, AfterValidator(check)]
+
+    for model, message in ((Own, "configuration of its own"), (Other, "check is not one of libcni.values")):
+        model.model_rebuild(force=True)
+        with pytest.raises(ValueError, match=message):
+            validators._Collection().add(dict(model.__pydantic_core_schema__))
 
 
 def test_write_writes_the_generated_files(tmp_path: Path) -> None:

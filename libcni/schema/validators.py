@@ -1,0 +1,90 @@
+"""What ``libcni.protocol.validation`` reads, made from the models.
+
+``python -m libcni.schema.validators FILE`` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from libcni import protocol, values
+
+if TYPE_CHECKING:
+    from libcni.schema.files import Schema
+
+__all__ = ["validators", "write"]
+
+_MODELS = (
+    *(protocol.NetworkDocument, protocol.PluginDocument, protocol.ErrorDocument, protocol.VersionDocument),
+    *(protocol.ResultDocument01, protocol.ResultDocument03, protocol.ResultDocument10, protocol.ResultDocument11),
+    protocol.CacheDocument,
+)
+_CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
+_SAYS_NOTHING = {"metadata", "serialization", "json_schema_input_schema", "ref"}
+
+
+class _Collection:
+    """The models that occur, by name."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Schema] = {}
+        self._definitions: dict[str, Schema] = {}
+
+    def add(self, schema: Schema) -> Schema:
+        """Take a model from what pydantic makes of it, and return the reference to it."""
+        if schema["type"] == "definitions":
+            self._definitions |= {each["ref"]: each for each in schema["definitions"]}
+            return self.add(schema["schema"])
+        if schema["type"] == "definition-ref":
+            return self.add(self._definitions[schema["schema_ref"]])
+        if schema["type"] == "function-after" and schema["schema"]["type"] == "model":
+            reference = self.add(schema["schema"])
+            self.models[reference["name"]]["after"] = "inlined_plugins"
+            return reference
+        if schema["type"] == "model":
+            return self._add_model(schema)
+        return {key: self._part(key, value) for key, value in schema.items() if key not in _SAYS_NOTHING}
+
+    def _add_model(self, schema: Schema) -> Schema:
+        name: str = schema["cls"].__name__
+        config = {key: value for key, value in schema["config"].items() if key != "title"}
+        if config != _CONFIG or schema["config"]["title"] != name:
+            raise ValueError(f"{name} has a configuration of its own: {config}")
+        fields = schema["schema"]["fields"]
+        self.models[name] = {"fields": {field: self.add(each["schema"]) for field, each in fields.items()}}
+        return {"type": "model", "name": name}
+
+    def _part(self, key: str, value: Any) -> Any:
+        if key.endswith("schema"):
+            return self.add(value)
+        if key == "function":
+            return _name_of(value["function"])
+        return value
+
+
+def _name_of(function: Any) -> str:
+    name: str = function.__name__
+    if getattr(values, name, None) is not function:
+        raise ValueError(f"{name} is not one of libcni.values")
+    return name
+
+
+def validators() -> Schema:
+    """Return the models that documents are checked with, by name."""
+    collection = _Collection()
+    for model in _MODELS:
+        model.model_rebuild(force=True)
+        collection.add(dict(model.__pydantic_core_schema__))
+    return collection.models
+
+
+def write(path: str) -> None:
+    """Write the file."""
+    Path(path).write_text(json.dumps(validators(), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
