@@ -97,8 +97,14 @@ class ResultCache:
             return True
 
     def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
+        try:
+            folder = self.folder.open()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(_plain_name(key), error) from error
         for name in (_plain_name(key), _unambiguous_name(key)):
-            data = self._read(name)
+            data = self._read(name, folder)
             if data is None:
                 continue
             entry = self._recent.get(name, data)
@@ -110,11 +116,16 @@ class ResultCache:
                 return name, entry
         return None
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str, folder: OpenFolder) -> bytes | None:
         try:
-            return self.folder.read(name)
+            return read_file(name, folder.descriptor)
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: OSError) -> CacheError:
+        return CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}")
 
     def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
         """Return an entry that is about to be stored, to be used in a ``with`` block."""
@@ -143,7 +154,7 @@ class ResultCache:
     def _is_taken(self, key: AttachmentKey) -> bool:
         """Say whether the file of another attachment has the plain name."""
         name = _plain_name(key)
-        data = self._read(name)
+        data = self._read(name, self.folder.open())
         try:
             return data is not None and self._decode(name, data, key).key != key
         except DamagedFileError:
@@ -192,7 +203,7 @@ class ResultCache:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
+            raise self._unreadable("", error) from error
         # Most files of a large cache need not be looked at to say that they are of another container.
         parts = ("",) if container_id is None else (f"-{container_id}-", f"@{container_id}@")
         self._listing.forget_others(names)
@@ -212,8 +223,7 @@ class ResultCache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            problem = CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}")
-            return Listed(name, None, problem)
+            return Listed(name, None, self._unreadable(name, error))
         except CacheError as error:
             return Listed(name, None, error)
         if entry.config is None:

@@ -80,18 +80,21 @@ class Request(NamedTuple):
     stdin: bytes
     environment: Mapping[str, str]
 
-    works: Sequence[Callable[[], object] | None] = ()
+    before: Callable[[], None] | None = None
     """What is done while the plugin starts, and before it gets its request."""
+    meanwhile: Callable[[], None] | None = None
+    """What there is time for while the plugin runs."""
 
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
         path = self.invocation.path
-        on_start = self._work if any(self.works) else None
-        return PluginCall(path, self.stdin, self.environment, timeout, self._log_line, on_start, on_slow)
+        on_start = None if self.before is None else self._started
+        on_stderr = self._log_line
+        return PluginCall(path, self.stdin, self.environment, timeout, on_stderr, on_start, on_slow, self.meanwhile)
 
-    def _work(self, _: int) -> None:
-        for work in filter(None, self.works):
-            work()
+    def _started(self, _: int) -> None:
+        if self.before is not None:
+            self.before()
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
@@ -129,22 +132,26 @@ class Caller(NamedTuple):
         job: Job,
         invocations: Sequence[Invocation],
         *,
-        before_first: Callable[[], object] | None = None,
-        during_last: Callable[[], object] | None = None,
+        before_first: Callable[[], None] | None = None,
+        during_last: Callable[[], None] | None = None,
     ) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
         :param before_first: file work that is done before the first plugin gets its request, while it starts.
-        :param during_last: file work for which there is time while the last plugin starts.
+        :param during_last: file work for which there is time while the last plugin runs.
         """
         answer = Answer("")
         environment = self._environment("ADD", job)
         for number, plugin in enumerate(job.network.plugins):
             invocation = invocations[number]
-            is_last = number == len(invocations) - 1
-            works = [before_first if number == 0 else None, during_last if is_last else None]
+            is_first, is_last = number == 0, number == len(invocations) - 1
             stdin = attachment_request(plugin, job, answer.text)
-            output = await self._call(Request(invocation, stdin, environment, works), job)
+            request = Request(
+                *(invocation, stdin, environment),
+                before=before_first if is_first else None,
+                meanwhile=during_last if is_last else None,
+            )
+            output = await self._call(request, job)
             answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 
@@ -152,7 +159,7 @@ class Caller(NamedTuple):
         """Run CHECK along the chain, and stop at the first error."""
         await self._call_in_turn("CHECK", job, self.locate("CHECK", job.network, job.rt))
 
-    async def delete(self, job: Job, *, before_first: Callable[[], object] | None = None) -> None:
+    async def delete(self, job: Job, *, before_first: Callable[[], None] | None = None) -> None:
         """Run DEL along the chain in reverse, and stop at the first error.
 
         :param before_first: as for :meth:`add`.
@@ -176,7 +183,7 @@ class Caller(NamedTuple):
         job: Job,
         invocations: Sequence[Invocation],
         *,
-        before_first: Callable[[], object] | None = None,
+        before_first: Callable[[], None] | None = None,
     ) -> None:
         """Run plugins of the chain one after the other, all with the stored result, and stop at the first error."""
         environment = self._environment(command, job)
@@ -186,7 +193,7 @@ class Caller(NamedTuple):
             for invocation, plugin in zip(invocations, plugins, strict=False)
         ]
         if before_first is not None:
-            left[:1] = [request._replace(works=[before_first]) for request in left[:1]]
+            left[:1] = [request._replace(before=before_first) for request in left[:1]]
         while left:
             outputs = await self._execute(left, job.limits, job.record)
             for request, output in zip(left, outputs, strict=False):

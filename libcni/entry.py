@@ -44,6 +44,7 @@ class CacheEntry:
     _checked: dict[str, CheckedResult] = field(
         default_factory=dict[str, CheckedResult], init=False, repr=False, compare=False
     )
+    _result: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     def checked_result(self, version: str) -> CheckedResult:
         """Check the result, which there must be.
@@ -64,7 +65,9 @@ class CacheEntry:
         """The encoded result as it was stored, ``""`` when there is none."""
         if self.decoded_result is None:
             return ""
-        return self.text if self.config is None else find_member(self.text, "result")
+        if not self._result:
+            self._result.append(self.text if self.config is None else find_member(self.text, "result"))
+        return self._result[0]
 
     def attachment(self) -> NetworkAttachment:
         """Return it in its public form.

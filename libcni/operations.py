@@ -276,7 +276,7 @@ class Operations:
             self._settle_delete(key, opened)
         return job, Deletion(known, problem)
 
-    def _at_start(self, opened: OpenRecord, settle: Callable[[], object]) -> Callable[[], object] | None:
+    def _at_start(self, opened: OpenRecord, settle: Callable[[], None]) -> Callable[[], None] | None:
         """Return what settles the record while the first plugin starts, if that is to be done, and may be done then."""
         return settle if may_block(self.runner) and not opened.is_settled else None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 from array import array
-from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from libcni.invoke import portable
@@ -84,10 +83,6 @@ def encoded_path(text: str) -> bytes:
 
     :raises ValueError: if it has a NUL character, where C ends it.
     """
-    return _encoded(text)
-
-
-def _encoded(text: str) -> bytes:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
         raise ValueError("embedded null byte")
@@ -108,15 +103,13 @@ class _Environments:
         """
         known, block = self._last
         if environment != known:
-            block = b"".join(starmap(_variable, environment.items()))
+            if "" in environment or "=" in "".join(environment):
+                raise ValueError("illegal environment variable name")
+            block = os.fsencode("".join([f"{name}={value}\0" for name, value in environment.items()]))
+            if block.count(b"\0") != len(environment):
+                raise ValueError("embedded null byte")
             self._last = dict(environment), block
         return block
-
-
-def _variable(name: str, value: str) -> bytes:
-    if not name or "=" in name:
-        raise ValueError("illegal environment variable name")
-    return _encoded(f"{name}={value}") + b"\0"
 
 
 encoded_environment = _Environments()

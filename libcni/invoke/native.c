@@ -182,20 +182,20 @@ static int begin(cell *cells, const char *program, char **environment, const cha
 /* What one stream gave so far. */
 typedef struct {
     char *data;
-    size_t size, room;
+    size_t size;
 } output;
 
+/* Most plugins write some hundred bytes: what is read is copied, and no more is allocated than that. */
 static ssize_t take(output *out, int descriptor) {
-    if (out->room - out->size < CHUNK) {
-        char *larger = realloc(out->data, out->room + 2 * CHUNK);
+    char chunk[CHUNK];
+    ssize_t size = read(descriptor, chunk, CHUNK);
+    if (size > 0) {
+        char *larger = realloc(out->data, out->size + (size_t)size);
         if (larger == NULL) {
             return -1;
         }
         out->data = larger;
-        out->room += 2 * CHUNK;
-    }
-    ssize_t size = read(descriptor, out->data + out->size, CHUNK);
-    if (size > 0) {
+        memcpy(out->data + out->size, chunk, (size_t)size);
         out->size += (size_t)size;
     }
     return size;
@@ -272,7 +272,7 @@ static PyObject *outputs_of(output *outputs) {
                                    outputs[1].data ? outputs[1].data : "", (Py_ssize_t)outputs[1].size);
     for (int i = 0; i < 2; i++) {
         free(outputs[i].data);
-        outputs[i] = (output){NULL, 0, 0};
+        outputs[i] = (output){NULL, 0};
     }
     return both;
 }
@@ -337,7 +337,7 @@ static PyObject *finish(PyObject *Py_UNUSED(module), PyObject *arguments) {
     PyObject *array;
     Py_buffer cells;
     int patience, interrupt;
-    output outputs[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    output outputs[2] = {{NULL, 0}, {NULL, 0}};
     if (!PyArg_ParseTuple(arguments, "Oii", &array, &patience, &interrupt) || get_cells(array, &cells) != 0) {
         return NULL;
     }
@@ -359,7 +359,7 @@ static PyObject *finish(PyObject *Py_UNUSED(module), PyObject *arguments) {
 
 static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *array) {
     Py_buffer cells;
-    output outputs[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    output outputs[2] = {{NULL, 0}, {NULL, 0}};
     if (get_cells(array, &cells) != 0) {
         return NULL;
     }

@@ -31,7 +31,8 @@ class PluginCall:
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
     comes and without its line end. ``on_start`` gets the process id as soon as there is one; when it has returned the
     plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
-    plugin still runs after some milliseconds. Request and environment may hold secrets and stay out of ``repr()``.
+    plugin still runs after some milliseconds. ``meanwhile`` is called as soon as the plugin has its request. Request
+    and environment may hold secrets and stay out of ``repr()``.
     """
 
     path: str
@@ -41,6 +42,7 @@ class PluginCall:
     on_stderr: Callable[[str], None] | None = None
     on_start: Callable[[int], None] | None = None
     on_slow: Callable[[int], None] | None = None
+    meanwhile: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

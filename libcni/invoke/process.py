@@ -108,7 +108,7 @@ class Execution(Generic[P]):
         """
         cells, path, environment, request = self.encoded()
         try:
-            child.processes.start(cells, path, environment, None if self.is_announced else request)
+            child.processes.start(cells, path, environment, None if self._call.on_start else request)
         except OSError as error:
             return self.pause_after(error)
         return 0
@@ -150,13 +150,12 @@ class Execution(Generic[P]):
         return self._cells[STATUS] != CLOSED
 
     def announce(self) -> None:
-        """Tell the call's ``on_start`` which process runs, and only then give that its request.
-
-        What ``on_start`` raises passes through.
-        """
+        """Call ``on_start``, give the request, and call ``meanwhile``; what they raise passes through."""
         if self._call.on_start is not None:
             self._call.on_start(self._cells[PID])
             give(self._cells, self._call.stdin)
+        if self._call.meanwhile is not None:
+            self._call.meanwhile()
 
     def announce_slow(self) -> None:
         """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
@@ -170,8 +169,8 @@ class Execution(Generic[P]):
 
     @property
     def is_announced(self) -> bool:
-        """Whether the call wants to know the process at once."""
-        return self._call.on_start is not None
+        """Whether the call wants to know at once that the process runs."""
+        return self._call.on_start is not None or self._call.meanwhile is not None
 
     def quiet(self) -> float | None:
         """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class StartingRunner(ScriptedRunner):
-    """Calls ``on_start`` before it answers."""
+    """Calls ``on_start`` and ``meanwhile`` before it answers."""
 
     overlaps: ClassVar[bool] = False
 
@@ -20,7 +20,9 @@ class StartingRunner(ScriptedRunner):
         return self.overlaps
 
     async def run(self, call: PluginCall) -> PluginOutput:
-        assert self.overlaps or call.on_start is None
+        assert self.overlaps or (call.on_start, call.meanwhile) == (None, None)
         if call.on_start is not None:
             call.on_start(1)
+        if call.meanwhile is not None:
+            call.meanwhile()
         return await super().run(call)

@@ -19,7 +19,7 @@ import pytest
 
 from libcni.invoke.plugin import STDERR_LIMIT
 from libcni.invoke.stderr import LINE_LIMIT
-from tests.process.conftest import PATIENCE, SOON, Flavour, Plugins, wait_for
+from tests.process.conftest import PATIENCE, SOON, Flavour, Plugins, eventually, wait_for
 
 # What comes out.
 
@@ -288,11 +288,29 @@ def test_run_long_line_is_not_cut_inside_a_character(flavour: Flavour, plugins: 
     assert all(len(line.encode()) <= LINE_LIMIT for line in lines)
 
 
-@pytest.mark.parametrize("hook", ["on_stderr", "on_start"])
+def test_run_meanwhile_is_called_when_the_plugin_has_its_request(flavour: Flavour, plugins: Plugins) -> None:
+    seen: list[bytes] = []
+
+    def wait() -> None:
+        assert eventually((plugins.folder / "asked").exists)
+        assert eventually(lambda: (plugins.folder / "asked").stat().st_size > 0)
+        seen.append((plugins.folder / "asked").read_bytes())
+        (plugins.folder / "go").touch()
+
+    body = f'cat >"$HERE/asked"; {wait_for("go")}; echo answer'
+    for on_start in (None, lambda _: None):
+        output = flavour.run(plugins.call(body, stdin=b"request", on_start=on_start, meanwhile=wait))
+        assert output.stdout == b"answer\n"
+        for name in ("asked", "go"):
+            (plugins.folder / name).unlink()
+    assert seen == [b"request"] * 2
+
+
+@pytest.mark.parametrize("hook", ["on_stderr", "on_start", "meanwhile"])
 def test_run_callback_that_raises_ends_the_plugin(flavour: Flavour, plugins: Plugins, hook: str) -> None:
     started: list[float] = []
 
-    def fail(_: object) -> NoReturn:
+    def fail(*_: object) -> NoReturn:
         started.append(time.monotonic())
         raise LookupError("from the callback")
 
