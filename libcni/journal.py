@@ -1,8 +1,8 @@
 """Records of what was begun: the attachments that a crash, a kill or a power loss would otherwise leak.
 
-Before the first plugin of an ADD runs, a record is on the disk with all that a DEL needs. States: ``adding`` (added,
-once the result is stored too), ``deleting``, ``needs-delete``; a record goes when every plugin has succeeded in
-deleting. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
+Before the first plugin of an ADD gets its request, a record is on the disk with all that a DEL needs. States:
+``adding`` (added, once the result is stored too), ``deleting``, ``needs-delete``; a record goes when every plugin has
+succeeded in deleting. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
 """
 
 from __future__ import annotations

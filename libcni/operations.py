@@ -1,8 +1,8 @@
 """The verbs: ADD, CHECK, DEL, STATUS, VERSION and validation, written once over a runner.
 
 Each verb is an ordinary coroutine that waits for nothing but its runner. What happens to a container is under that
-container's lock, and an ADD or DEL is in the journal before its first plugin runs. Go counterpart: ``libcni/api.go``.
-Source: SPEC 1.1.0, section 3, "Execution of Network Configurations".
+container's lock, and an ADD or DEL is in the journal before its first plugin gets a request. Go counterpart:
+``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Execution of Network Configurations".
 """
 
 from __future__ import annotations
