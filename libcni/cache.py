@@ -97,14 +97,8 @@ class ResultCache:
             return True
 
     def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
-        try:
-            folder = self.folder.open()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unreadable(_plain_name(key), error) from error
         for name in (_plain_name(key), _unambiguous_name(key)):
-            data = self._read(name, folder)
+            data = self._read(name)
             if data is None:
                 continue
             entry = self._recent.get(name, data)
@@ -116,11 +110,9 @@ class ResultCache:
                 return name, entry
         return None
 
-    def _read(self, name: str, folder: OpenFolder) -> bytes | None:
+    def _read(self, name: str) -> bytes | None:
         try:
-            return read_file(name, folder.descriptor)
-        except FileNotFoundError:
-            return None
+            return self.folder.read(name)
         except OSError as error:
             raise self._unreadable(name, error) from error
 
@@ -154,7 +146,7 @@ class ResultCache:
     def _is_taken(self, key: AttachmentKey) -> bool:
         """Say whether the file of another attachment has the plain name."""
         name = _plain_name(key)
-        data = self._read(name, self.folder.open())
+        data = self._read(name)
         try:
             return data is not None and self._decode(name, data, key).key != key
         except DamagedFileError:
