@@ -21,6 +21,8 @@ __all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync"]
 
 FILE_MODE = 0o600
 
+_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
 
 class FileOperations:
     """The system calls that change something, one method each: a test can fail, record or stop at any of them."""
@@ -135,4 +137,5 @@ class OpenFolder:
 
 def _is_safe(status: os.stat_result) -> bool:
     """Say whether nobody but the owner, who is this user or root, can change what is in a folder."""
-    return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and status.st_uid in {os.geteuid(), 0}
+    is_ours = not status.st_uid or status.st_uid == os.geteuid()
+    return is_ours and not status.st_mode & _FOR_OTHERS
