@@ -79,7 +79,6 @@ class Request(NamedTuple):
     invocation: Invocation
     stdin: bytes
     environment: Mapping[str, str]
-
     before: Callable[[], None] | None = None
     """What is done while the plugin starts, and before it gets its request."""
     meanwhile: Callable[[], None] | None = None

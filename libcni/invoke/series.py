@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from libcni.invoke import child
@@ -46,7 +47,9 @@ class Series(Generic[P]):
     """
 
     def __init__(self, calls: Sequence[PluginCall], limits: Limits, make_poller: Callable[[], P]) -> None:
-        self._executions = [Execution(call, limits, make_poller) for call in calls]
+        # Of those that want to know their start, each is the first of a series.
+        alike = takewhile(lambda call: call.on_start is None and call.meanwhile is None, calls[1:])
+        self._executions = [Execution(call, limits, make_poller) for call in (calls[0], *alike)]
         self._started = self._executions[:1]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,17 @@ def test_process_is_announced_where_that_is_asked(flavour: Flavour, calls_of: An
     outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
     assert len(set(pids)) == 2
     assert int(outputs[1].stdout) == pids[1]
+
+
+@pytest.mark.parametrize("hook", ["on_start", "meanwhile"])
+def test_hook_of_a_later_one_is_called(flavour: Flavour, calls_of: Any, hook: str) -> None:
+    seen: list[object] = []
+    first, second, third = calls_of(QUIET, QUIET, QUIET)
+    hooks: dict[str, Any] = {hook: lambda *arguments: seen.append(arguments)}
+    calls = [first, replace(second, **hooks), third]
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert [output.exit_status for output in outputs] == [0, 0, 0]
+    assert len(seen) == 1
 
 
 def test_one_that_cannot_be_started_is_the_error_when_its_turn_comes(
