@@ -166,6 +166,7 @@ class ResultCache:
             return
         try:
             self.folder.remove(name, durable=True)
+            self._recent.forget(name)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
 

@@ -191,6 +191,7 @@ class OpenRecord:
             file = self._file()
             if file is not None:
                 file.remove()
+                self._recent.forget(self._name)
         except OSError as error:
             raise write_error(error, self._path, "removed") from error
         self._close()

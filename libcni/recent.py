@@ -26,6 +26,9 @@ class Recent(Generic[T]):
     >>> lengths.keep("a", b"text", 4)
     >>> lengths.get("a", b"text"), lengths.get("a", b"another"), lengths.get("b", b"text")
     (4, None, None)
+    >>> lengths.forget("a")
+    >>> lengths.get("a", b"text") is None
+    True
     """
 
     def __init__(self) -> None:
@@ -44,3 +47,8 @@ class Recent(Generic[T]):
             self._kept.move_to_end(name)
             if len(self._kept) > LIMIT:
                 self._kept.popitem(last=False)
+
+    def forget(self, name: str) -> None:
+        """Forget what was made of the text with this name."""
+        with self._turn.lock:
+            self._kept.pop(name, None)

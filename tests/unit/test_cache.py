@@ -74,6 +74,17 @@ def test_entry_that_was_read_is_read_anew_when_the_file_is_another(cache: Result
     assert cache.find(KEY) is None
 
 
+def test_nothing_stays_in_memory_of_what_was_removed(store: Store) -> None:
+    record = record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING)
+    begin_record(store.journal, record)
+    store.cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    assert store.cache.find(KEY) is not None
+    assert (len(store.cache._recent._kept), len(store.journal._recent._kept)) == (1, 1)
+    store.cache.remove(KEY)
+    remove_record(store.journal, KEY)
+    assert (len(store.cache._recent._kept), len(store.journal._recent._kept)) == (0, 0)
+
+
 @pytest.mark.parametrize("is_prepared", [False, True])
 def test_new_entry_is_stored_prepared_or_not(cache: ResultCache, tmp_path: Path, *, is_prepared: bool) -> None:
     with cache.new_entry(KEY, RT, CONFIG) as entry:
