@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.children import describe
 from tests.conformance import bench
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def test_interrupt_ends_the_check_that_runs(namespaces: None, tmp_path: Path) ->
     with subprocess.Popen(command, env=ENVIRONMENT, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         own = psutil.Process(process.pid)
         give_up = time.monotonic() + 30
-        while not any("sleep" in child.cmdline() for child in own.children()) and time.monotonic() < give_up:
+        while not any(" sleep 300" in describe(child.pid) for child in own.children()) and time.monotonic() < give_up:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=30)[0]
