@@ -15,6 +15,7 @@ import psutil
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
 from libcni.locks import container_lock, network_lock
+from tests.children import describe
 from tests.records import record_names
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class World:
             if is_now != should_be:
                 found.append(f"{what}: {is_now}, should be {should_be}")
 
-        same("plugin processes", [process.cmdline() for process in self.plugin_processes()], [])
+        same("plugin processes", [describe(process.pid) for process in self.plugin_processes()], [])
         same("held", self.held, {f"{plugin}@{name}@eth0" for plugin in plugins for name in containers})
         same("results", self.files("results"), sorted(f"{network}-{name}-eth0" for name in containers))
         same("records", record_names(self.cache), sorted(f"{network}@{name}@eth0" for name in containers))
