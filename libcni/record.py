@@ -19,7 +19,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import dump, encode_base64, join_object, kind_of, parse_object
+from libcni.document import dump, encode_base64, kind_of, parse_object
 from libcni.frozen import FrozenDict
 
 if TYPE_CHECKING:
@@ -195,22 +195,22 @@ def plugin_field(pid: int, started: float) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """Return the text of a record whose plugins have not run yet."""
-    members = [
-        ("kind", dump(_KIND)),
-        ("networkName", dump(record.key.network)),
-        ("containerId", dump(record.key.container_id)),
-        ("ifName", dump(record.key.ifname)),
-        ("config", f'"{encode_base64(record.config)}"'),
-        ("isSingle", "true" if record.is_single else "false"),
-        ("netns", dump(record.netns)),
-        ("netnsIdentity", dump(record.identity and record.identity[:2])),
-        ("cniArgs", dump(record.args) if record.args else "[]"),
-        ("capabilityArgs", dump(record.capability_args) if record.capability_args else "{}"),
-        ("owner", "null" if record.owner is None else dump(record.owner)),
-        ("bootId", dump(record.boot_id)),
-        ("time", repr(record.time)),
-    ]
-    body = join_object(members)[1:].encode()
+    document: dict[str, Any] = {
+        "kind": _KIND,
+        "networkName": record.key.network,
+        "containerId": record.key.container_id,
+        "ifName": record.key.ifname,
+        "config": encode_base64(record.config),
+        "isSingle": record.is_single,
+        "netns": record.netns,
+        "netnsIdentity": record.identity and record.identity[:2],
+        "cniArgs": record.args,
+        "capabilityArgs": record.capability_args,
+        "owner": record.owner,
+        "bootId": record.boot_id,
+        "time": record.time,
+    }
+    body = dump(document)[1:].encode()
     # In front of it what changes, and a check sum of what does not: a power loss may tear a record.
     plugin = b" " * _PLUGIN_WIDTH
     return b'{"state":"%b","plugin":"%b","check":"%08x",%b' % (state_field(record.state), plugin, crc32(body), body)

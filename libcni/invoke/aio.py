@@ -74,7 +74,7 @@ class AnyioRunner:
         return (await self._run([call]))[0]
 
     async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        """Execute plugins one after the other: see :class:`libcni.invoke.plugin.RunsInTurn`.
+        """Execute plugins one after the other: see :func:`libcni.invoke.plugin.run_in_turn`.
 
         :raises OSError: if the first process cannot be started.
         """

@@ -93,11 +93,11 @@ class BlockingRunner:
         return self._run([call])[0]
 
     async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        """Execute plugins one after the other: see :class:`libcni.invoke.plugin.RunsInTurn`.
+        """Execute plugins one after the other: see :func:`libcni.invoke.plugin.run_in_turn`.
 
         :raises OSError: if the first process cannot be started.
         """
-        if not is_own(self.run, BlockingRunner.run):  # which knows of one plugin only, and is not to be passed by
+        if not self.may_block:  # but has a run of its own, which knows of one plugin only, and is not to be passed by
             return [await self.run(calls[0])]
         return self._run(calls)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "RunsInTurn", "is_own", "may_block", "run_in_turn"]
+__all__ = ["PluginCall", "PluginOutput", "Runner", "is_own", "may_block", "run_in_turn"]
 
 T = TypeVar("T")
 
@@ -112,21 +112,16 @@ class Runner(Protocol):
         ...
 
 
-class RunsInTurn(Protocol):
-    """What a runner may do beside: several plugins at the price of one call."""
-
-    async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        """Execute plugins one after the other, the next only if the one before has succeeded and printed nothing.
-
-        :param calls: at least one.
-        :returns: the outputs of those that ran, at least of the first; of the last, whatever it was.
-        :raises OSError: if the first process cannot be started.
-        """
-        ...
-
-
 async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-    """Execute plugins as :class:`RunsInTurn` says; a runner that only runs one executes the first."""
+    """Execute plugins one after the other, the next only if the one before has succeeded and printed nothing.
+
+    A runner may have a method ``run_in_turn(calls)`` that does so at the price of one call; of any other one only the
+    first plugin is executed.
+
+    :param calls: at least one.
+    :returns: the outputs of those that ran, at least of the first; of the last, whatever it was.
+    :raises OSError: if the first process cannot be started.
+    """
     in_turn: Callable[[Sequence[PluginCall]], Coroutine[Any, Any, list[PluginOutput]]] | None
     in_turn = getattr(runner, "run_in_turn", None)
     return [await runner.run(calls[0])] if in_turn is None or len(calls) == 1 else await in_turn(calls)

@@ -186,15 +186,12 @@ class Execution(Generic[P]):
             return _QUIET
         return max(0.0, timeout)  # a poll takes less than nothing for as long as it takes
 
-    def finish(self, seconds: float, interrupt: int = CLOSED) -> bool:
+    def finish(self, seconds: float, interrupt: int = CLOSED) -> None:
         """Wait for nothing but the exit, at most so long and until the descriptor ``interrupt`` is readable.
 
         What the call's ``on_stderr`` raises passes through.
-
-        :returns: :attr:`is_over`.
         """
         self.take(child.processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
-        return self.is_over
 
     def take(self, taken: Taken | None) -> None:
         """Take what the plugin had written when it exited, if it has; what ``on_stderr`` raises passes through."""

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import CoreSchema
 
-__all__ = ["Validated", "validated"]
+__all__ = ["CONFIG", "Validated", "validated"]
 
-_CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
+CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
+"""What pydantic's core makes of the configuration that all models have."""
 
 
 class Validated:
@@ -71,7 +72,7 @@ def _model(name: str) -> dict[str, Any]:
     schema = {
         "type": "model",
         "cls": type(name, (Validated,), {"__slots__": (), "model_fields": frozenset(fields)}),
-        "config": _CONFIG | {"title": name},
+        "config": CONFIG | {"title": name},
         "schema": {"type": "model-fields", "model_name": name, "fields": fields},
     }
     after = described.get("after")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni import protocol, values
+from libcni.protocol.validation import CONFIG
 
 if TYPE_CHECKING:
     from libcni.schema.files import Schema
@@ -22,7 +23,6 @@ _MODELS = (
     *(protocol.ResultDocument01, protocol.ResultDocument03, protocol.ResultDocument10, protocol.ResultDocument11),
     protocol.CacheDocument,
 )
-_CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
 _SAYS_NOTHING = {"metadata", "serialization", "json_schema_input_schema", "ref"}
 
 
@@ -51,7 +51,7 @@ class _Collection:
     def _add_model(self, schema: Schema) -> Schema:
         name: str = schema["cls"].__name__
         config = {key: value for key, value in schema["config"].items() if key != "title"}
-        if config != _CONFIG or schema["config"]["title"] != name:
+        if config != CONFIG or schema["config"]["title"] != name:
             raise ValueError(f"{name} has a configuration of its own: {config}")
         fields = schema["schema"]["fields"]
         self.models[name] = {"fields": {field: self.add(each["schema"]) for field, each in fields.items()}}
