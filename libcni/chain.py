@@ -79,6 +79,8 @@ class Request(NamedTuple):
     invocation: Invocation
     stdin: bytes
     environment: Mapping[str, str]
+    expected: bytes = b""
+    """What it is to print for the requests after it to be right."""
     before: Callable[[], None] | None = None
     """What is done while the plugin starts, and before it gets its request."""
     meanwhile: Callable[[], None] | None = None
@@ -86,10 +88,14 @@ class Request(NamedTuple):
 
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
-        path = self.invocation.path
-        on_start = None if self.before is None else self._started
-        on_stderr = self._log_line
-        return PluginCall(path, self.stdin, self.environment, timeout, on_stderr, on_start, on_slow, self.meanwhile)
+        return PluginCall(
+            *(self.invocation.path, self.stdin, self.environment, timeout),
+            on_stderr=self._log_line,
+            on_start=None if self.before is None else self._started,
+            on_slow=on_slow,
+            meanwhile=self.meanwhile,
+            expected_stdout=self.expected,
+        )
 
     def _started(self, _: int) -> None:
         if self.before is not None:
@@ -132,26 +138,28 @@ class Caller(NamedTuple):
         invocations: Sequence[Invocation],
         *,
         before_first: Callable[[], None] | None = None,
-        during_last: Callable[[], None] | None = None,
+        during_first: Callable[[], None] | None = None,
     ) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
         :param before_first: file work that is done before the first plugin gets its request, while it starts.
-        :param during_last: file work for which there is time while the last plugin runs.
+        :param during_first: file work for which there is time while the first plugin runs.
         """
-        answer = Answer("")
         environment = self._environment("ADD", job)
-        for number, plugin in enumerate(job.network.plugins):
-            invocation = invocations[number]
-            is_first, is_last = number == 0, number == len(invocations) - 1
-            stdin = attachment_request(plugin, job, answer.text)
-            request = Request(
-                *(invocation, stdin, environment),
-                before=before_first if is_first else None,
-                meanwhile=during_last if is_last else None,
-            )
-            output = await self._call(request, job)
-            answer = read_result(invocation, output, job.network.cni_version, before=answer)
+
+        def request(invocation: Invocation, plugin: PluginConfig, before: Answer) -> Request:
+            return Request(invocation, attachment_request(plugin, job, before.text), environment, before.stdout)
+
+        first, *others = zip(invocations, job.network.plugins, strict=True)
+        begin = request(*first, Answer(""))._replace(before=before_first, meanwhile=during_first)
+        answer = read_result(first[0], await self._call(begin, job), job.network.cni_version)
+        while others:
+            # Many a plugin prints the result that it was given: then the request of the one after it is this one.
+            requests = [request(*each, answer) for each in others]
+            for output in await self._execute(requests, job.limits, job.record):
+                invocation, _ = others.pop(0)
+                check_success(invocation, output, job.limits.timeout)
+                answer = read_result(invocation, output, job.network.cni_version, before=answer)
         return answer
 
     async def check(self, job: Job) -> None:

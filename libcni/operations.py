@@ -96,7 +96,7 @@ class Operations:
             with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
                 before = self._at_start(opened, functools.partial(self._settle_add, opened, begun))
                 during = entry.prepare if may_block(self.runner) else None
-                answer = await self.caller.add(job, invocations, before_first=before, during_last=during)
+                answer = await self.caller.add(job, invocations, before_first=before, during_first=during)
                 await self.runner.call(functools.partial(self._store_result, opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 Cells: TypeAlias = array[int]
-Start: TypeAlias = tuple[Cells, bytes, bytes, bytes]
+Start: TypeAlias = tuple[Cells, bytes, bytes, bytes, bytes]
 Taken: TypeAlias = tuple[bytes, bytes]
 
 def start(cells: Cells, program: bytes, environment: bytes, request: bytes | None, /) -> None: ...

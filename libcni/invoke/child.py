@@ -50,8 +50,9 @@ class Processes(NamedTuple):
 
     ``run(starts, milliseconds, interrupt)`` does both for one program after the other, with that much time for all
     together, and returns what ``finish`` does for each that was started. It stops, at the latest in time, after one
-    that has not exited with status 0, was not reaped or wrote anything; in Python after the first. What keeps a later
-    one from being started is raised when that is the first of another call.
+    that has not exited with status 0, was not reaped, wrote to stderr, or wrote something else to stdout than what is
+    expected of it, the last of its parts; in Python after the first. What keeps a later one from being started is
+    raised when that is the first of another call.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 

@@ -373,8 +373,8 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *array) {
 /* One plugin of several that run one after the other. */
 typedef struct {
     Py_buffer cells;
-    const char *program, *request;
-    Py_ssize_t size;
+    const char *program, *request, *expected;
+    Py_ssize_t size, expected_size;
     char **environment;
     output outputs[2];
     int has_exited;
@@ -390,10 +390,12 @@ typedef struct job {
     plugin plugins[];
 } job;
 
-/* The next plugin may start where this one has ended well and there is nothing to tell. */
-static int is_done_well(const plugin *one) {
+/* The next plugin may start where this one has ended well, and has printed what that was asked to go on with. */
+static int is_as_expected(const plugin *one) {
     const cell *cells = one->cells.buf;
-    return cells[STATUS] == 0 && one->outputs[0].size == 0 && one->outputs[1].size == 0;
+    const output *printed = &one->outputs[0];
+    return cells[STATUS] == 0 && one->outputs[1].size == 0 && printed->size == (size_t)one->expected_size &&
+           (printed->size == 0 || memcmp(printed->data, one->expected, printed->size) == 0);
 }
 
 /* Run one plugin as far as its ordinary course goes. Returns -1 with an exception. */
@@ -420,7 +422,7 @@ static int run_all(job *work, PyThreadState **python) {
         if (run_one(work, &work->plugins[i], end, python) != 0) {
             return -1;
         }
-        if (work->error != 0 || !is_done_well(&work->plugins[i]) || now() >= end) {
+        if (work->error != 0 || !is_as_expected(&work->plugins[i]) || now() >= end) {
             break;
         }
     }
@@ -439,7 +441,7 @@ static void free_job(job *work) {
     free(work);
 }
 
-/* Plugins from (cells, program, environment, request); NULL with an exception. */
+/* Plugins from (cells, program, environment, request, what it is expected to print); NULL with an exception. */
 static job *job_of(PyObject *calls) {
     PyObject *tuple = PySequence_Tuple(calls);
     if (tuple == NULL) {
@@ -465,7 +467,8 @@ static job *job_of(PyObject *calls) {
             PyErr_SetString(PyExc_TypeError, "a program must be a tuple");
             break;
         }
-        if (!PyArg_ParseTuple(call, "Oyy#y#", &array, &one->program, &block, &block_size, &one->request, &one->size) ||
+        if (!PyArg_ParseTuple(call, "Oyy#y#y#", &array, &one->program, &block, &block_size, &one->request, &one->size,
+                              &one->expected, &one->expected_size) ||
             get_cells(array, &one->cells) != 0) {
             break;
         }

@@ -31,8 +31,9 @@ class PluginCall:
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
     comes and without its line end. ``on_start`` gets the process id as soon as there is one; when it has returned the
     plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
-    plugin still runs after some milliseconds. ``meanwhile`` is called as soon as the plugin has its request. Request
-    and environment may hold secrets and stay out of ``repr()``.
+    plugin still runs after some milliseconds. ``meanwhile`` is called as soon as the plugin has its request.
+    ``expected_stdout`` is what it must print for the calls after it to be right: see :func:`run_in_turn`. Request and
+    environment may hold secrets and stay out of ``repr()``.
     """
 
     path: str
@@ -43,6 +44,7 @@ class PluginCall:
     on_start: Callable[[int], None] | None = None
     on_slow: Callable[[int], None] | None = None
     meanwhile: Callable[[], None] | None = None
+    expected_stdout: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Runner(Protocol):
 
 
 async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-    """Execute plugins one after the other, the next only if the one before has succeeded and printed nothing.
+    """Execute plugins one after the other, the next only if the one before has succeeded and printed what is expected.
 
     A runner may have a method ``run_in_turn(calls)`` that does so at the price of one call; of any other one only the
     first plugin is executed.

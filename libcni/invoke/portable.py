@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "run", "start"]
 
 Cells: TypeAlias = "array[int]"
-Start: TypeAlias = tuple[Cells, bytes, bytes, bytes]
+Start: TypeAlias = tuple[Cells, bytes, bytes, bytes, bytes]
 Taken: TypeAlias = tuple[bytes, bytes]
 
 PID, STDIN_READ, STDIN_WRITE, STDOUT_READ, STDOUT_WRITE, STDERR_READ, STDERR_WRITE, PIDFD = range(8)
@@ -127,8 +127,8 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
 
 def run(starts: Sequence[Start], milliseconds: int, interrupt: int) -> list[Taken | None]:
     """Run the first of some programs, as :class:`libcni.invoke.child.Processes` says."""
-    start(*starts[0])
-    cells = starts[0][0]
+    cells, program, environment, request, _ = starts[0]
+    start(cells, program, environment, request)
     is_quiet = cells[STDIN_WRITE] == CLOSED != cells[PIDFD]
     return [finish(cells, milliseconds, interrupt) if is_quiet else None]
 

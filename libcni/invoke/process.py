@@ -106,7 +106,7 @@ class Execution(Generic[P]):
         :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
         :raises ValueError: if its path or environment cannot be expressed in C.
         """
-        cells, path, environment, request = self.encoded()
+        cells, path, environment, request, _ = self.encoded()
         try:
             child.processes.start(cells, path, environment, None if self._call.on_start else request)
         except OSError as error:
@@ -119,7 +119,8 @@ class Execution(Generic[P]):
         :raises ValueError: if its path or environment cannot be expressed in C.
         """
         call = self._call
-        return self._cells, encoded_path(call.path), encoded_environment(call.environment), call.stdin
+        path, environment = encoded_path(call.path), encoded_environment(call.environment)
+        return self._cells, path, environment, call.stdin, call.expected_stdout
 
     def pause_after(self, error: OSError) -> float:
         """Say what :meth:`start` does about an error: after how many seconds to try again, or the error."""

@@ -1,7 +1,8 @@
-"""Plugins one after the other, each started as soon as the one before has succeeded and said nothing.
+"""Plugins one after the other, each started as soon as the one before has succeeded and said what is expected.
 
 Owns :class:`Series`, what both runners share of that. Go counterpart: none. Source: SPEC 1.1.0, section 3, "Checking an
-attachment" and "Deleting an attachment": no plugin needs the answer of the one before.
+attachment" and "Deleting an attachment": no plugin needs the answer of the one before; "Adding an attachment": it does,
+and what many plugins answer is what they were given.
 """
 
 from __future__ import annotations

@@ -1,13 +1,17 @@
-"""Plugins one after the other: the next only starts when the one before has succeeded and printed nothing."""
+"""Plugins one after the other: the next only starts when the one before has succeeded and printed what is expected."""
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
+from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from libcni import AsyncCNIConfig, CNIConfig, RuntimeConf
+from libcni.config import parse_network
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.plugin import run_in_turn
 from tests.process.conftest import LONG, PATIENCE, Interrupted
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from libcni import NetworkConfigList
     from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
     from tests.process.conftest import Flavour, Plugins
 
@@ -74,6 +79,73 @@ def test_next_is_not_started_after_what_has_to_be_looked_at(
     outputs = flavour.drive(up_to_the_second)
     assert len(outputs) == 2
     assert _ran(plugins.folder) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "printf other!",
+        "printf answe",
+        "printf answers",
+        "printf 'answer\\0'",
+        "exit 0",
+        "printf answer; exit 1",
+        "printf answer; echo said >&2",
+    ],
+)
+def test_next_is_not_started_after_what_is_not_expected(
+    flavour: Flavour, calls_of: Any, plugins: Plugins, body: str
+) -> None:
+    calls = calls_of(body, QUIET, expected_stdout=b"answer")
+    outputs = flavour.drive(lambda: run_in_turn(flavour.runner(), calls))
+    assert len(outputs) == 1
+    assert _ran(plugins.folder) == ["0"]
+
+
+@pytest.mark.parametrize("body", ["printf answer", "printf ans; printf wer"])
+def test_all_run_where_each_prints_what_is_expected(
+    flavour: Flavour, calls_of: Any, plugins: Plugins, body: str
+) -> None:
+    calls = calls_of(body, body, QUIET, expected_stdout=b"answer")
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert [output.stdout for output in outputs] == [b"answer", b"answer", b""]
+    assert _ran(plugins.folder) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("size", [PIPE_BUF, 50_000, 200_000])
+def test_expected_answer_may_be_long(flavour: Flavour, calls_of: Any, plugins: Plugins, size: int) -> None:
+    body = f"head -c {size} /dev/zero; exit 0"
+    calls = calls_of(body, QUIET, expected_stdout=bytes(size))
+    outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
+    assert [len(output.stdout) for output in outputs] == [size, 0]
+    assert _ran(plugins.folder) == ["0", "1"]
+
+
+def _chain(folder: Path, *bodies: str) -> NetworkConfigList:
+    plugins: list[dict[str, str]] = []
+    for number, body in enumerate(bodies):
+        script = folder / f"link-{number}"
+        script.write_text(f'#!/bin/sh\nrequest=$(cat)\nprintf %s "$request" >>{script}.$CNI_COMMAND\n{body}\n')
+        script.chmod(0o755)
+        plugins.append({"type": script.name})
+    return parse_network(json.dumps({"cniVersion": "1.0.0", "name": "chained", "plugins": plugins}).encode())
+
+
+@pytest.mark.parametrize("printed", ["abcd", "aaaa", "aabb", "abba", "abbb"])
+def test_each_plugin_of_an_add_gets_what_the_one_before_printed(flavour: Flavour, tmp_path: Path, printed: str) -> None:
+    results = [json.dumps({"cniVersion": "1.0.0", "dns": {"domain": letter}}) for letter in printed]
+    network = _chain(tmp_path, *[f"printf %s '{result}'" for result in results])
+    rt = RuntimeConf("pod", "", "eth0")
+    if flavour.is_blocking:
+        config = CNIConfig([tmp_path], cache_dir=tmp_path / "cache")
+        result = config.add_network_list(network, rt)
+    else:
+        asynchronous = AsyncCNIConfig([tmp_path], cache_dir=tmp_path / "cache")
+        result = flavour.drive(lambda: asynchronous.add_network_list(network, rt))
+    asked = [json.loads((tmp_path / f"link-{number}.ADD").read_text()) for number in range(len(printed))]
+    assert [request.get("prevResult", {}).get("dns", {}).get("domain") for request in asked] == [None, *printed[:-1]]
+    assert result.dns is not None
+    assert result.dns.domain == printed[-1]
 
 
 def test_deadline_is_that_of_each_one(flavour: Flavour, calls_of: Any, plugins: Plugins) -> None:

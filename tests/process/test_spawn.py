@@ -23,7 +23,7 @@ from tests.process.conftest import LONG, PATIENCE, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from libcni.invoke.portable import Cells
+    from libcni.invoke.portable import Cells, Start
     from tests.process.conftest import Flavour, Plugins
 
 MILLISECONDS = int(PATIENCE * 1000)
@@ -393,9 +393,9 @@ def test_array_of_another_size_is_refused() -> None:
             function(new_cells()[:3])
 
 
-def _starts(*scripts: str) -> list[tuple[Cells, bytes, bytes, bytes]]:
+def _starts(*scripts: str, expected: bytes = b"") -> list[Start]:
     environment = encoded_environment({"PATH": os.environ["PATH"]})
-    return [(new_cells(), b"/bin/sh", environment, script.encode()) for script in scripts]
+    return [(new_cells(), b"/bin/sh", environment, script.encode(), expected) for script in scripts]
 
 
 def test_programs_run_while_all_is_well_and_nothing_is_said() -> None:
@@ -404,6 +404,13 @@ def test_programs_run_while_all_is_well_and_nothing_is_said() -> None:
     first, second, third, fourth = (cells for cells, *_ in starts)
     assert 0 < first[STARTED] < first[ENDED] <= second[STARTED] < second[ENDED] <= third[STARTED] < third[ENDED]
     assert (fourth[PID], fourth[STARTED]) == (0, 0)
+
+
+def test_programs_run_while_each_prints_what_is_expected() -> None:
+    starts = _starts("printf answer", "printf answer", "printf another", "printf answer", expected=b"answer")
+    taken = _in_c().run(starts, MILLISECONDS, -1)
+    assert taken == [(b"answer", b""), (b"answer", b""), (b"another", b"")]
+    assert starts[3][0][PID] == 0
 
 
 def test_python_runs_the_first_program() -> None:
@@ -415,7 +422,7 @@ def test_python_runs_the_first_program() -> None:
 
 def test_program_that_does_not_start_ends_the_row() -> None:
     starts = _starts("exit 0", "never")
-    starts[1] = (starts[1][0], b"/nonexistent", b"", b"")
+    starts[1] = (starts[1][0], b"/nonexistent", b"", b"", b"")
     assert _in_c().run(starts, MILLISECONDS, -1) == [(b"", b"")]
     with pytest.raises(FileNotFoundError):
         _in_c().run(starts[1:], MILLISECONDS, -1)
@@ -432,14 +439,14 @@ def test_time_is_for_all_programs_together() -> None:
     _settle(starts[len(taken) - 1][0])
 
 
-@pytest.mark.parametrize("wrong", [(), (1,), ("text",), ((new_cells(), b"x", b"", b"", b""),)])
+@pytest.mark.parametrize("wrong", [(), (1,), ("text",), ((new_cells(), b"x", b"", b"", b"", b""),)])
 def test_what_is_no_program_is_refused(wrong: Any) -> None:
     first = _starts("exit 0")
     with pytest.raises(TypeError):
         _in_c().run([*first, *wrong] if wrong else 5, 0, -1)  # type: ignore[arg-type]
     assert first[0][0][PID] == 0
     with pytest.raises(ValueError, match="right size"):
-        _in_c().run([(new_cells()[:3], b"x", b"", b"")], 0, -1)
+        _in_c().run([(new_cells()[:3], b"x", b"", b"", b"")], 0, -1)
 
 
 def test_descriptor_that_is_closed_since_it_was_listed_is_none_to_close() -> None:
@@ -467,7 +474,7 @@ def _threads() -> Threads:
 def _submit(cells: Cells, script: str, event: int, patience: int = MILLISECONDS) -> Any:
     submit = _threads().submit
     environment = encoded_environment({"PATH": os.environ["PATH"]})
-    return submit([(cells, b"/bin/sh", environment, script.encode())], patience, event)
+    return submit([(cells, b"/bin/sh", environment, script.encode(), b"")], patience, event)
 
 
 def _settle(cells: Cells) -> None:
@@ -503,7 +510,7 @@ def test_job_that_is_dropped_ends_first(event: int, tmp_path: Path) -> None:
 def test_job_that_fails_says_so(event: int) -> None:
     submit = _threads().submit
     cells = new_cells()
-    job = submit([(cells, b"/nonexistent", b"", b"")], 0, event)
+    job = submit([(cells, b"/nonexistent", b"", b"", b"")], 0, event)
     with pytest.raises(FileNotFoundError):
         _collect(job)
     assert cells[PID] == 0
