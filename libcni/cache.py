@@ -121,7 +121,7 @@ class ResultCache:
 
     def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
         """Return an entry that is about to be stored, to be used in a ``with`` block."""
-        return NewEntry(members_of(key, rt, config), self.folder.draft, functools.partial(self._write, key))
+        return NewEntry(members_of(key, rt, config), self.folder, functools.partial(self._write, key))
 
     def store(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> None:
         """Write the entry of an attachment, durably when the cache is.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from libcni.attachment import GCAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.invoke.filework import FileWork
     from libcni.invoke.plugin import PluginOutput, Runner
     from libcni.journal import OpenRecord
     from libcni.versions import PluginInfo
@@ -81,25 +82,18 @@ class Request(NamedTuple):
     environment: Mapping[str, str]
     expected: bytes = b""
     """What it is to print for the requests after it to be right."""
-    before: Callable[[], None] | None = None
-    """What is done while the plugin starts, and before it gets its request."""
-    meanwhile: Callable[[], None] | None = None
-    """What there is time for while the plugin runs."""
+    file_work: FileWork | None = None
+    """What is done while the plugin starts and runs."""
 
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
         return PluginCall(
             *(self.invocation.path, self.stdin, self.environment, timeout),
             on_stderr=self._log_line,
-            on_start=None if self.before is None else self._started,
             on_slow=on_slow,
-            meanwhile=self.meanwhile,
+            file_work=self.file_work,
             expected_stdout=self.expected,
         )
-
-    def _started(self, _: int) -> None:
-        if self.before is not None:
-            self.before()
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
@@ -137,13 +131,11 @@ class Caller(NamedTuple):
         job: Job,
         invocations: Sequence[Invocation],
         *,
-        before_first: Callable[[], None] | None = None,
-        during_first: Callable[[], None] | None = None,
+        file_work: FileWork | None = None,
     ) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
-        :param before_first: file work that is done before the first plugin gets its request, while it starts.
-        :param during_first: file work for which there is time while the first plugin runs.
+        :param file_work: is done while the first plugin starts and runs.
         """
         environment = self._environment("ADD", job)
 
@@ -151,7 +143,7 @@ class Caller(NamedTuple):
             return Request(invocation, attachment_request(plugin, job, before.text), environment, before.stdout)
 
         first, *others = zip(invocations, job.network.plugins, strict=True)
-        begin = request(*first, Answer(""))._replace(before=before_first, meanwhile=during_first)
+        begin = request(*first, Answer(""))._replace(file_work=file_work)
         answer = read_result(first[0], await self._call(begin, job), job.network.cni_version)
         while others:
             # Many a plugin prints the result that it was given: then the request of the one after it is this one.
@@ -166,10 +158,10 @@ class Caller(NamedTuple):
         """Run CHECK along the chain, and stop at the first error."""
         await self._call_in_turn("CHECK", job, self.locate("CHECK", job.network, job.rt))
 
-    async def delete(self, job: Job, *, before_first: Callable[[], None] | None = None) -> None:
+    async def delete(self, job: Job, *, file_work: FileWork | None = None) -> None:
         """Run DEL along the chain in reverse, and stop at the first error.
 
-        :param before_first: as for :meth:`add`.
+        :param file_work: as for :meth:`add`.
         """
         invocations: list[Invocation] = []
         missing: CNIError | None = None
@@ -180,7 +172,7 @@ class Caller(NamedTuple):
                 missing = error
                 break
         # A plugin that is gone must not keep the others, which come first, from being deleted.
-        await self._call_in_turn("DEL", job, invocations, before_first=before_first)
+        await self._call_in_turn("DEL", job, invocations, file_work=file_work)
         if missing is not None:
             raise missing
 
@@ -190,7 +182,7 @@ class Caller(NamedTuple):
         job: Job,
         invocations: Sequence[Invocation],
         *,
-        before_first: Callable[[], None] | None = None,
+        file_work: FileWork | None = None,
     ) -> None:
         """Run plugins of the chain one after the other, all with the stored result, and stop at the first error."""
         environment = self._environment(command, job)
@@ -199,8 +191,8 @@ class Caller(NamedTuple):
             Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
             for invocation, plugin in zip(invocations, plugins, strict=False)
         ]
-        if before_first is not None:
-            left[:1] = [request._replace(before=before_first) for request in left[:1]]
+        if file_work is not None:
+            left[:1] = [request._replace(file_work=file_work) for request in left[:1]]
         while left:
             outputs = await self._execute(left, job.limits, job.record)
             for request, output in zip(left, outputs, strict=False):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.errors import CacheError
 from libcni.turn import Turn
@@ -17,7 +18,7 @@ from libcni.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync"]
+__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Unsynced"]
 
 FILE_MODE = 0o600
 
@@ -82,12 +83,21 @@ class FileOperations:
         os.chmod(name, mode, dir_fd=parent)
 
 
+class Unsynced(NamedTuple):
+    """An open file that is to be brought to the disk, and through what threads without Python share that sync."""
+
+    descriptor: int
+    shared: array[int]
+
+
 class SharedSync:
     """Syncs of one thing: threads that ask while one is under way share the next. A disk does not do many at once."""
 
-    __slots__ = ("_asked", "_done", "_turn")
+    __slots__ = ("_asked", "_done", "_turn", "in_c")
 
     def __init__(self) -> None:
+        self.in_c = array("q", (0, 0, 0))
+        """Through which threads without Python share syncs of it."""
         self._turn = Turn()
         self._asked = itertools.count(1)
         self._done = 0

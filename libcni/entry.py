@@ -13,12 +13,14 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import dump, encode_base64, find_member, join_object
 from libcni.errors import CacheError, DamagedFileError, ResultError
 from libcni.results import CheckedResult, Result, check_result
+from libcni.storage import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from libcni.disk import OpenFolder
     from libcni.document import JSONObject
-    from libcni.storage import Draft
+    from libcni.storage import Folder
 
 __all__ = ["CACHE_KIND", "CacheEntry", "NewEntry", "members_of"]
 
@@ -99,11 +101,12 @@ class NewEntry:
     def __init__(
         self,
         members: Sequence[tuple[str, str]],
-        make_draft: Callable[[], Draft | None],
+        folder: Folder,
         write: Callable[[bytes, Draft | None], None],
     ) -> None:
         self._members = members
-        self._make_draft = make_draft
+        self._folder = folder
+        self._place: OpenFolder | None = None
         self._write = write
         self._draft: Draft | None = None
 
@@ -114,10 +117,22 @@ class NewEntry:
         if self._draft is not None:
             self._draft.close()
 
-    def prepare(self) -> None:
-        """Make the file, if that can be done in advance; what fails now will fail again, and be an error then."""
+    def place(self) -> int | None:
+        """Return the descriptor of the folder in which :meth:`prepare` makes the file, ``None`` if only that may."""
         with contextlib.suppress(OSError, CacheError):
-            self._draft = self._make_draft()
+            self._place = self._folder.place_of_draft()
+        return None if self._place is None else self._place.descriptor
+
+    def prepare(self, descriptor: int | None = None) -> None:
+        """Make the file, if that can be done in advance; what fails now will fail again, and be an error then.
+
+        :param descriptor: one that was made in :meth:`place`, and belongs to this entry from now on.
+        """
+        if descriptor is not None and self._place is not None:
+            self._draft = Draft(descriptor, self._place)
+            return
+        with contextlib.suppress(OSError, CacheError):
+            self._draft = self._folder.draft()
 
     def store(self, result: str) -> None:
         """Write it, durably when the cache is.

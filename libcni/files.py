@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from libcni.errors import CacheError, NoRoomError
 
 if TYPE_CHECKING:
-    from libcni.disk import OpenFolder
+    from libcni.disk import OpenFolder, Unsynced
     from libcni.storage import Folder
 
 __all__ = [
@@ -86,6 +86,10 @@ class OpenFile:
         """
         if self._folder.durable:
             self._folder.operations.sync(self._descriptor)
+
+    def unsynced(self) -> Unsynced | None:
+        """Return what :meth:`sync` brings to the disk; ``None`` if nothing else may do that."""
+        return None
 
     def remove(self) -> None:
         """Remove it. After a power loss it may be there again.

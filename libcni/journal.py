@@ -28,9 +28,10 @@ from libcni.record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from libcni.attachment import AttachmentKey
+    from libcni.disk import Unsynced
     from libcni.files import OpenFile
     from libcni.record import Record
     from libcni.storage import Folder
@@ -140,15 +141,20 @@ class OpenRecord:
             raise write_error(error, self._path, "changed") from error
         return file is not None
 
-    def settle(self) -> None:
+    def unsynced(self) -> Unsynced | None:
+        """Return what :meth:`settle` brings to the disk, ``None`` if only that may do it."""
+        return None if self.is_settled or self._opened is None else self._opened.unsynced()
+
+    def settle(self, sync: Callable[[], object] | None = None) -> None:
         """Bring what was written last to the disk, when the journal is durable: nothing may come of it before.
 
+        :param sync: what to do for that, instead of the sync itself.
         :raises CacheError: if that fails.
         """
         if self.is_settled or self._opened is None:
             return
         try:
-            self._opened.sync()
+            (sync or self._opened.sync)()
         except OSError as error:
             raise write_error(error, self._path, "synced") from error
         self.is_settled = True

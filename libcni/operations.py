@@ -26,7 +26,8 @@ from libcni.errors import (
     NoRoomError,
 )
 from libcni.identifiers import check_container_id, check_network_name
-from libcni.invoke.plugin import may_block
+from libcni.invoke.filework import FileWork
+from libcni.invoke.plugin import does_file_work
 from libcni.leftover import end_left_behind, end_noted
 from libcni.record import State, record_of
 from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
@@ -94,9 +95,8 @@ class Operations:
         try:
             await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
             with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
-                before = self._at_start(opened, functools.partial(self._settle_add, opened, begun))
-                during = entry.prepare if may_block(self.runner) else None
-                answer = await self.caller.add(job, invocations, before_first=before, during_first=during)
+                file_work = self._add_work(opened, entry, begun)
+                answer = await self.caller.add(job, invocations, file_work=file_work)
                 await self.runner.call(functools.partial(self._store_result, opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
@@ -122,15 +122,23 @@ class Operations:
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
         begun.append(record)
-        if damaged or not may_block(self.runner):
+        if damaged or not does_file_work(self.runner):
             self._settle_add(opened, begun)
         if damaged:
             self.store.cache.set_aside_of(record.key)
 
-    def _settle_add(self, opened: OpenRecord, begun: list[Record]) -> None:
+    def _add_work(self, opened: OpenRecord, entry: NewEntry, begun: list[Record]) -> FileWork | None:
+        """Return what is done while the first plugin starts and runs: record to the disk, a file for the result."""
+        if not does_file_work(self.runner):
+            return None
+        settle = None if opened.is_settled else functools.partial(self._settle_add, opened, begun)
+        folder = entry.place()
+        return FileWork(before=settle, unsynced=opened.unsynced(), during=entry.prepare, folder=folder)
+
+    def _settle_add(self, opened: OpenRecord, begun: list[Record], sync: Callable[[], object] | None = None) -> None:
         """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
         try:
-            opened.settle()
+            opened.settle(sync)
         except BaseException:
             begun.clear()
             raise
@@ -236,8 +244,7 @@ class Operations:
         begin = functools.partial(self._begin_delete, key, opened, given=given, rt=rt, limits=limits)
         job, deletion = await self.runner.call(begin)
         try:
-            before = self._at_start(opened, functools.partial(self._settle_delete, key, opened))
-            await self.caller.delete(job, before_first=before)
+            await self.caller.delete(job, file_work=self._delete_work(key, opened))
         except CNIError:
             known = deletion.known
             if known.entry is None and known.record is None:
@@ -272,17 +279,19 @@ class Operations:
                 opened.begin(self._record(key, network, job.rt, state=State.DELETING))
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
-        if not may_block(self.runner):
+        if not does_file_work(self.runner):
             self._settle_delete(key, opened)
         return job, Deletion(known, problem)
 
-    def _at_start(self, opened: OpenRecord, settle: Callable[[], None]) -> Callable[[], None] | None:
-        """Return what settles the record while the first plugin starts, if that is to be done, and may be done then."""
-        return settle if may_block(self.runner) and not opened.is_settled else None
+    def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> FileWork | None:
+        """Return what settles the record while the first plugin starts, if that is still to be done."""
+        if opened.is_settled:
+            return None
+        return FileWork(before=functools.partial(self._settle_delete, key, opened), unsynced=opened.unsynced())
 
-    def _settle_delete(self, key: AttachmentKey, opened: OpenRecord) -> None:
+    def _settle_delete(self, key: AttachmentKey, opened: OpenRecord, sync: Callable[[], object] | None = None) -> None:
         try:
-            opened.settle()
+            opened.settle(sync)
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
-from libcni.disk import FILE_MODE
+from libcni.disk import FILE_MODE, Unsynced
 from libcni.files import CHANGE_FILE, OpenFile, checked_own
 from libcni.storage import Folder
 
@@ -145,6 +145,12 @@ class _OpenSlot(OpenFile):
     def sync(self) -> None:
         """Bring its content to the disk, as :meth:`OpenFile.sync`."""
         self._slots.sync_slots(self._place, self._descriptor)
+
+    def unsynced(self) -> Unsynced | None:
+        """Return what :meth:`sync` brings to the disk, as :meth:`OpenFile.unsynced`."""
+        if not self._slots.is_plain:
+            return None
+        return Unsynced(self._descriptor, self._place.content.in_c)
 
     def remove(self) -> None:
         """Remove it, as :meth:`OpenFile.remove`."""

@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from libcni.disk import FILE_MODE, OpenFolder
+from libcni.disk import FILE_MODE, FileOperations, OpenFolder
 from libcni.errors import CacheError
 from libcni.files import (
     CHANGE_FILE,
@@ -30,8 +30,6 @@ from libcni.files import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from libcni.disk import FileOperations
 
 __all__ = ["Draft", "Folder"]
 
@@ -80,6 +78,8 @@ class Folder:
         self.operations = operations
         self.durable = durable
         self._path = os.path.join(cache_dir, name)  # noqa: PTH118 -- text in, text out
+        self.is_plain = type(operations) is FileOperations
+        """Whether changes are what the system does, and nothing that somebody has put in its place."""
         self._held: OpenFolder | None = None
         self._has_unnamed = True
 
@@ -183,6 +183,13 @@ class Folder:
             except OSError as error:
                 self._note_no_unnamed(error)
         return None
+
+    def place_of_draft(self) -> OpenFolder | None:
+        """Return where :meth:`draft` makes a file, ``None`` if nothing else may do that.
+
+        :raises OSError: if it fails.
+        """
+        return self.open(create=True) if self._has_unnamed and self.is_plain else None
 
     def _note_no_unnamed(self, error: OSError) -> None:
         if error.errno not in _NO_UNNAMED:

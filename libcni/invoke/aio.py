@@ -63,6 +63,11 @@ class AnyioRunner:
         """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
         return find_in_path(plugin, paths)
 
+    @property
+    def does_file_work(self) -> bool:
+        """Whether the file work of a call is done; see :func:`libcni.invoke.plugin.does_file_work`."""
+        return is_own(self.run, AnyioRunner.run)
+
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute a plugin and wait for it.
 
@@ -78,7 +83,7 @@ class AnyioRunner:
 
         :raises OSError: if the first process cannot be started.
         """
-        if not is_own(self.run, AnyioRunner.run):  # which knows of one plugin only, and is not to be passed by
+        if not self.does_file_work:  # but has a run of its own, which knows of one plugin only
             return [await self.run(calls[0])]
         return await self._run(calls)
 
@@ -86,11 +91,47 @@ class AnyioRunner:
         pollers: list[select.epoll] = []
         series = Series(calls, self._limits, partial(_epoll, pollers))
         try:
-            return await _execute(series)
+            return await self._execute(series)
         finally:
             series.release()
             for poller in pollers:
                 poller.close()
+
+    async def _execute(self, series: Series[select.epoll]) -> list[PluginOutput]:
+        try:
+            threads = series.threads
+            if threads is None:
+                await self._start(series.last)
+            else:
+                await _start_in_thread(series, threads)
+            if not series.last.is_over:
+                series.last.announce_slow()
+                await _drive(series.last)
+            return series.outputs()
+        except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
+            raise
+        except BaseException:
+            series.last.end()
+            with anyio.CancelScope(shield=True):
+                await _drive(series.last)
+            raise
+
+    async def _start(self, execution: Execution[select.epoll]) -> None:
+        """Start a plugin, and wait for the exit of one that answers at once."""
+        while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
+            await anyio.sleep(pause)
+        execution.announce()
+        work = execution.file_work
+        if work is not None:
+            await self.call(work.before)
+        execution.give()
+        if work is not None:
+            await self.call(work.during)
+        seconds = execution.quiet()
+        if seconds is not None:
+            with anyio.move_on_after(seconds):
+                await anyio.wait_readable(execution.pidfd)
+                execution.finish(0)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work, in a worker thread unless the runner was made without them.
@@ -180,38 +221,6 @@ def _epoll(made: list[select.epoll]) -> select.epoll:
     poller = select.epoll()
     made.append(poller)
     return poller
-
-
-async def _execute(series: Series[select.epoll]) -> list[PluginOutput]:
-    try:
-        threads = series.threads
-        if threads is None:
-            await _start(series.last)
-        else:
-            await _start_in_thread(series, threads)
-        if not series.last.is_over:
-            series.last.announce_slow()
-            await _drive(series.last)
-        return series.outputs()
-    except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
-        raise
-    except BaseException:
-        series.last.end()
-        with anyio.CancelScope(shield=True):
-            await _drive(series.last)
-        raise
-
-
-async def _start(execution: Execution[select.epoll]) -> None:
-    """Start a plugin, and wait for the exit of one that answers at once."""
-    while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
-        await anyio.sleep(pause)
-    execution.announce()
-    seconds = execution.quiet()
-    if seconds is not None:
-        with anyio.move_on_after(seconds):
-            await anyio.wait_readable(execution.pidfd)
-            execution.finish(0)
 
 
 async def _start_in_thread(series: Series[select.epoll], threads: Threads) -> None:

@@ -74,8 +74,8 @@ class BlockingRunner:
         self._here = _ThreadState()
 
     @property
-    def may_block(self) -> bool:
-        """Whether the hooks of a call may do file work; see :func:`libcni.invoke.plugin.may_block`."""
+    def does_file_work(self) -> bool:
+        """Whether the file work of a call is done; see :func:`libcni.invoke.plugin.does_file_work`."""
         return is_own(self.run, BlockingRunner.run)
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
@@ -97,7 +97,9 @@ class BlockingRunner:
 
         :raises OSError: if the first process cannot be started.
         """
-        if not self.may_block:  # but has a run of its own, which knows of one plugin only, and is not to be passed by
+        if (
+            not self.does_file_work
+        ):  # but has a run of its own, which knows of one plugin only, and is not to be passed by
             return [await self.run(calls[0])]
         return self._run(calls)
 
@@ -121,14 +123,20 @@ class BlockingRunner:
         """Start plugins, and wait for the exit of those that answer at once."""
         interrupt = self._here.interrupt
         fd = _NONE if interrupt is None else interrupt.fd
-        if not series.last.is_announced:
+        execution = series.last
+        if not execution.is_held:
             while pause := series.run(fd):
                 self._pause(pause)
             return
-        execution = series.last
         while pause := execution.start():
             self._pause(pause)
         execution.announce()
+        work = execution.file_work
+        if work is not None:
+            work.before()
+        execution.give()
+        if work is not None:
+            work.during()
         seconds = execution.quiet()
         if seconds is not None:
             execution.finish(seconds, fd)

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Processes", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
+Work: TypeAlias = "tuple[Cells, Cells | None] | None"
 Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
 
 
 class Threads(NamedTuple):
     """Threads without Python that run programs.
 
-    ``submit(starts, milliseconds, event)`` has one of them do ``run``, and make the event descriptor readable then.
-    Until it is collected, the arrays belong to that thread.
+    ``submit(starts, milliseconds, event, work)`` has one of them do ``run``, and make the event descriptor readable
+    then. Until it is collected, the arrays belong to that thread.
 
     ``collect(job)`` waits for the thread, and returns or raises what ``run`` does.
     """
 
-    submit: Callable[[Sequence[Start], int, int], object]
+    submit: Callable[[Sequence[Start], int, int, Work], object]
     collect: Callable[[object], list[Taken | None]]
 
 
@@ -48,11 +49,12 @@ class Processes(NamedTuple):
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
     it may be reaped, when nobody can write to them any more.
 
-    ``run(starts, milliseconds, interrupt)`` does both for one program after the other, with that much time for all
-    together, and returns what ``finish`` does for each that was started. It stops, at the latest in time, after one
+    ``run(starts, milliseconds, interrupt, work)`` does both for one program after the other, with that much time for
+    all together, and returns what ``finish`` does for each that was started. It stops, at the latest in time, after one
     that has not exited with status 0, was not reaped, wrote to stderr, or wrote something else to stdout than what is
     expected of it, the last of its parts; in Python after the first. What keeps a later one from being started is
-    raised when that is the first of another call.
+    raised when that is the first of another call. In C, ``work`` (:attr:`libcni.invoke.filework.FileWork.in_c`) is done
+    while the first starts and runs; when its sync fails, that has not got its request.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 
@@ -63,9 +65,14 @@ class Processes(NamedTuple):
 
     start: Callable[[Cells, bytes, bytes, bytes | None], None]
     finish: Callable[[Cells, int, int], Taken | None]
-    run: Callable[[Sequence[Start], int, int], list[Taken | None]]
+    run: Callable[[Sequence[Start], int, int, Work], list[Taken | None]]
     drain: Callable[[Cells], Taken]
     threads: Threads | None = None
+
+    @property
+    def in_c(self) -> bool:
+        """Whether it is the form in C."""
+        return self.threads is not None
 
 
 IN_PYTHON = Processes(portable.start, portable.finish, portable.run, portable.drain)

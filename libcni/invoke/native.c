@@ -3,6 +3,7 @@
  * The ordinary course and nothing else: a plugin that is fed in one go, answers, and exits soon. Deadlines, kills, long
  * requests and children that hold a pipe are left to process.py, which takes over where this returns. What is known of a
  * process stands in an array of the caller's (child.py), filled in here before any signal handler of Python can run.
+ * While the first plugin starts and runs, there is time for file work (filework.py).
  */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
@@ -45,6 +46,11 @@ enum {
 };
 typedef long long cell;
 #define CLOSED (-1)
+
+/* The arrays of file work, as filework.py names their parts. */
+enum { SYNC, SYNC_ERROR, FOLDER, DRAFT, WORK_COUNT };
+enum { ASKED, DONE, SYNCING, SHARED_COUNT };
+#define FILE_MODE 0600
 
 #define FIRST_FREE 3
 #define SURE_TO_FIT PIPE_BUF
@@ -277,16 +283,20 @@ static PyObject *outputs_of(output *outputs) {
     return both;
 }
 
-static int get_cells(PyObject *object, Py_buffer *cells) {
+static int get_array(PyObject *object, Py_buffer *cells, Py_ssize_t count) {
     if (PyObject_GetBuffer(object, cells, PyBUF_WRITABLE) != 0) {
         return -1;
     }
-    if (cells->len != COUNT * (Py_ssize_t)sizeof(cell)) {
+    if (cells->len != count * (Py_ssize_t)sizeof(cell)) {
         PyBuffer_Release(cells);
         PyErr_SetString(PyExc_ValueError, "not an array of the right size");
         return -1;
     }
     return 0;
+}
+
+static int get_cells(PyObject *object, Py_buffer *cells) {
+    return get_array(object, cells, COUNT);
 }
 
 /* The pointers to "NAME=VALUE" texts that stand one after the other, each with its final NUL; NULL without memory. */
@@ -380,10 +390,12 @@ typedef struct {
     int has_exited;
 } plugin;
 
-/* A job: plugins, how many of them were started, and what stopped that. */
+/* A job: plugins, how many of them were started, and what stopped that; file work for the first, whose arrays may be
+ * missing. */
 typedef struct job {
     struct job *next;
     PyObject *calls; /* keeps alive what the pointers lead to */
+    Py_buffer work, shared;
     Py_ssize_t count, started;
     int patience, interrupt, event, error, is_done;
     pid_t owner;
@@ -398,14 +410,71 @@ static int is_as_expected(const plugin *one) {
            (printed->size == 0 || memcmp(printed->data, one->expected, printed->size) == 0);
 }
 
+/* Threads that ask while a sync is under way share the next. A disk does not do many at once. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+} syncs = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+
+/* Bring a file to the disk, or have a sync do it that another thread begins after this was called. */
+static int sync_file(int descriptor, cell *shared) {
+    int error = 0;
+    pid_t self = getpid(); /* a forked child has none of the threads */
+    pthread_mutex_lock(&syncs.lock);
+    cell asked = ++shared[ASKED];
+    while (shared[SYNCING] == self && shared[DONE] <= asked) {
+        pthread_cond_wait(&syncs.ended, &syncs.lock);
+    }
+    if (shared[DONE] <= asked) {
+        cell covered = ++shared[ASKED];
+        shared[SYNCING] = self;
+        pthread_mutex_unlock(&syncs.lock);
+        error = fdatasync(descriptor) != 0 ? errno : 0;
+        pthread_mutex_lock(&syncs.lock);
+        shared[SYNCING] = 0;
+        shared[DONE] = error == 0 ? covered : shared[DONE];
+        pthread_cond_broadcast(&syncs.ended);
+    }
+    pthread_mutex_unlock(&syncs.lock);
+    return error;
+}
+
+/* Start the first plugin, and do file work meanwhile: it gets its request when that is on the disk which has to be. */
+static int begin_first(job *all, plugin *one) {
+    cell *cells = one->cells.buf, *work = all->work.buf;
+    if (work == NULL || work[SYNC] == CLOSED) {
+        return begin(cells, one->program, one->environment, one->request, one->size);
+    }
+    int descriptor = (int)work[SYNC];
+    int error = begin(cells, one->program, one->environment, NULL, 0);
+    if (error == 0) {
+        work[SYNC_ERROR] = sync_file(descriptor, all->shared.buf);
+        if (work[SYNC_ERROR] == 0) {
+            feed(cells, one->request, one->size);
+        }
+    }
+    return error;
+}
+
+/* Make a file without a name, for who will need one. */
+static void make_draft(cell *work) {
+    if (work[FOLDER] != CLOSED && work[DRAFT] == CLOSED) {
+        work[DRAFT] = openat((int)work[FOLDER], ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, FILE_MODE);
+    }
+}
+
 /* Run one plugin as far as its ordinary course goes. Returns -1 with an exception. */
 static int run_one(job *work, plugin *one, long long end, PyThreadState **python) {
     cell *cells = one->cells.buf;
-    work->error = begin(cells, one->program, one->environment, one->request, one->size);
+    int is_first = one == work->plugins;
+    work->error = is_first ? begin_first(work, one) : begin(cells, one->program, one->environment, one->request, one->size);
     if (work->error != 0) {
         return 0;
     }
     work->started++;
+    if (is_first && work->work.buf != NULL && cells[STDIN_WRITE] == CLOSED) {
+        make_draft(work->work.buf);
+    }
     if (cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
         return 0;
     }
@@ -437,12 +506,36 @@ static void free_job(job *work) {
         free(one->outputs[0].data);
         free(one->outputs[1].data);
     }
+    PyBuffer_Release(&work->work);
+    PyBuffer_Release(&work->shared);
     Py_XDECREF(work->calls);
     free(work);
 }
 
-/* Plugins from (cells, program, environment, request, what it is expected to print); NULL with an exception. */
-static job *job_of(PyObject *calls) {
+/* The arrays of file work, if there is any. */
+static int get_work(PyObject *pair, job *into) {
+    PyObject *work, *shared;
+    if (pair == Py_None) {
+        return 0;
+    }
+    if (!PyTuple_Check(pair)) {
+        PyErr_SetString(PyExc_TypeError, "file work must be a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(pair, "OO", &work, &shared) || get_array(work, &into->work, WORK_COUNT) != 0 ||
+        (shared != Py_None && get_array(shared, &into->shared, SHARED_COUNT) != 0)) {
+        return -1;
+    }
+    if (into->shared.buf == NULL && ((cell *)into->work.buf)[SYNC] != CLOSED) {
+        PyErr_SetString(PyExc_ValueError, "a sync without its array");
+        return -1;
+    }
+    return 0;
+}
+
+/* Plugins from (cells, program, environment, request, what it is expected to print), and file work; NULL with an
+ * exception. */
+static job *job_of(PyObject *calls, PyObject *file_work) {
     PyObject *tuple = PySequence_Tuple(calls);
     if (tuple == NULL) {
         return NULL;
@@ -479,7 +572,7 @@ static job *job_of(PyObject *calls) {
             break;
         }
     }
-    if (work->count < count) {
+    if (work->count < count || get_work(file_work, work) != 0) {
         free_job(work);
         return NULL;
     }
@@ -508,12 +601,12 @@ static PyObject *results_of(job *work) {
 }
 
 static PyObject *run(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    PyObject *calls;
+    PyObject *calls, *file_work;
     int patience, interrupt;
-    if (!PyArg_ParseTuple(arguments, "Oii", &calls, &patience, &interrupt)) {
+    if (!PyArg_ParseTuple(arguments, "OiiO", &calls, &patience, &interrupt, &file_work)) {
         return NULL;
     }
-    job *work = job_of(calls);
+    job *work = job_of(calls, file_work);
     if (work == NULL) {
         return NULL;
     }
@@ -614,7 +707,9 @@ static int enqueue(job *work) {
 }
 
 /* A forked child has none of the threads. */
-static void forget_pool(void) {
+static void forget_threads(void) {
+    pthread_mutex_init(&syncs.lock, NULL);
+    pthread_cond_init(&syncs.ended, NULL);
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.asked, NULL);
     pthread_cond_init(&pool.done, NULL);
@@ -640,12 +735,12 @@ static void drop_job(PyObject *capsule) {
 }
 
 static PyObject *submit(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    PyObject *calls;
+    PyObject *calls, *file_work;
     int patience, event;
-    if (!PyArg_ParseTuple(arguments, "Oii", &calls, &patience, &event)) {
+    if (!PyArg_ParseTuple(arguments, "OiiO", &calls, &patience, &event, &file_work)) {
         return NULL;
     }
-    job *work = job_of(calls);
+    job *work = job_of(calls, file_work);
     if (work == NULL) {
         return NULL;
     }
@@ -683,7 +778,7 @@ static int check_system(PyObject *Py_UNUSED(module)) {
         PyErr_SetString(PyExc_ImportError, "this system has no close_range");
         return -1;
     }
-    int error = pthread_atfork(NULL, NULL, forget_pool);
+    int error = pthread_atfork(NULL, NULL, forget_threads);
     if (error != 0) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);

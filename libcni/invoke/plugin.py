@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "is_own", "may_block", "run_in_turn"]
+    from libcni.invoke.filework import FileWork
+
+__all__ = ["PluginCall", "PluginOutput", "Runner", "does_file_work", "is_own", "run_in_turn"]
 
 T = TypeVar("T")
 
@@ -31,7 +33,8 @@ class PluginCall:
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
     comes and without its line end. ``on_start`` gets the process id as soon as there is one; when it has returned the
     plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
-    plugin still runs after some milliseconds. ``meanwhile`` is called as soon as the plugin has its request.
+    plugin still runs after some milliseconds. ``file_work`` is done while the plugin starts and runs, before
+    :meth:`Runner.run` returns, by a runner that :func:`does_file_work`; others know nothing of it.
     ``expected_stdout`` is what it must print for the calls after it to be right: see :func:`run_in_turn`. Request and
     environment may hold secrets and stay out of ``repr()``.
     """
@@ -43,7 +46,7 @@ class PluginCall:
     on_stderr: Callable[[str], None] | None = None
     on_start: Callable[[int], None] | None = None
     on_slow: Callable[[int], None] | None = None
-    meanwhile: Callable[[], None] | None = None
+    file_work: FileWork | None = field(default=None, repr=False)
     expected_stdout: bytes = field(default=b"", repr=False)
 
 
@@ -129,9 +132,9 @@ async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[Plugi
     return [await runner.run(calls[0])] if in_turn is None or len(calls) == 1 else await in_turn(calls)
 
 
-def may_block(runner: Runner) -> bool:
-    """Say whether the hooks of a call may do file work: where the caller of the runner waits for it anyway."""
-    return getattr(runner, "may_block", False) is True
+def does_file_work(runner: Runner) -> bool:
+    """Say whether a runner does the ``file_work`` of a call."""
+    return getattr(runner, "does_file_work", False) is True
 
 
 def is_own(method: object, function: object) -> bool:

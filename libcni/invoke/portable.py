@@ -125,7 +125,7 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
     any(map(partial(setitem, cells), places, values))
 
 
-def run(starts: Sequence[Start], milliseconds: int, interrupt: int) -> list[Taken | None]:
+def run(starts: Sequence[Start], milliseconds: int, interrupt: int, _: object) -> list[Taken | None]:
     """Run the first of some programs, as :class:`libcni.invoke.child.Processes` says."""
     cells, program, environment, request, _ = starts[0]
     start(cells, program, environment, request)

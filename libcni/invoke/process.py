@@ -85,6 +85,9 @@ class Execution(Generic[P]):
 
     def __init__(self, call: PluginCall, limits: Limits, make_poller: Callable[[], P]) -> None:
         self._call = call
+        self.file_work = work = call.file_work
+        self.is_held = call.on_start is not None or not (work is None or (child.processes.in_c and work.in_c))
+        """Whether the plugin gets its request only after something was done in Python."""
         self._limits = limits
         self._make_poller = make_poller
         self._poller: P | None = None
@@ -108,7 +111,7 @@ class Execution(Generic[P]):
         """
         cells, path, environment, request, _ = self.encoded()
         try:
-            child.processes.start(cells, path, environment, None if self._call.on_start else request)
+            child.processes.start(cells, path, environment, None if self.is_held else request)
         except OSError as error:
             return self.pause_after(error)
         return 0
@@ -151,12 +154,14 @@ class Execution(Generic[P]):
         return self._cells[STATUS] != CLOSED
 
     def announce(self) -> None:
-        """Call ``on_start``, give the request, and call ``meanwhile``; what they raise passes through."""
+        """Call ``on_start``, if there is one; what it raises passes through."""
         if self._call.on_start is not None:
             self._call.on_start(self._cells[PID])
+
+    def give(self) -> None:
+        """Give the plugin its request, unless it has it."""
+        if self._cells[STDIN_WRITE] != CLOSED:
             give(self._cells, self._call.stdin)
-        if self._call.meanwhile is not None:
-            self._call.meanwhile()
 
     def announce_slow(self) -> None:
         """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
@@ -167,11 +172,6 @@ class Execution(Generic[P]):
     def pidfd(self) -> int:
         """The descriptor that is readable when the plugin has exited; -1 where the system has none."""
         return self._cells[PIDFD]
-
-    @property
-    def is_announced(self) -> bool:
-        """Whether the call wants to know at once that the process runs."""
-        return self._call.on_start is not None or self._call.meanwhile is not None
 
     def quiet(self) -> float | None:
         """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""

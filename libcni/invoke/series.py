@@ -49,9 +49,11 @@ class Series(Generic[P]):
 
     def __init__(self, calls: Sequence[PluginCall], limits: Limits, make_poller: Callable[[], P]) -> None:
         # Of those that want to know their start, each is the first of a series.
-        alike = takewhile(lambda call: call.on_start is None and call.meanwhile is None, calls[1:])
+        alike = takewhile(lambda call: call.on_start is None and call.file_work is None, calls[1:])
         self._executions = [Execution(call, limits, make_poller) for call in (calls[0], *alike)]
         self._started = self._executions[:1]
+        self._file_work = calls[0].file_work
+        self._work_in_c = None if self._file_work is None else self._file_work.in_c
 
     @property
     def last(self) -> Execution[P]:
@@ -61,7 +63,7 @@ class Series(Generic[P]):
     @property
     def threads(self) -> Threads | None:
         """Threads that can do it; ``None`` where there are none, or a call wants to know the start itself."""
-        return None if self._executions[0].is_announced else child.processes.threads
+        return None if self._executions[0].is_held else child.processes.threads
 
     def _starts(self) -> tuple[list[Start], int]:
         """Return what is started, and how many milliseconds it may take."""
@@ -77,14 +79,14 @@ class Series(Generic[P]):
         :raises OSError: if the first cannot be started.
         :raises ValueError: if a path or environment cannot be expressed in C.
         """
-        return self._take(partial(child.processes.run, *self._starts(), interrupt))
+        return self._take(partial(child.processes.run, *self._starts(), interrupt, self._work_in_c))
 
     def submit(self, threads: Threads, event: int) -> Job:
         """Have it done by a thread.
 
         :param event: a descriptor of :func:`os.eventfd` that is readable when what is returned can be collected.
         """
-        return partial(threads.collect, threads.submit(*self._starts(), event))
+        return partial(threads.collect, threads.submit(*self._starts(), event, self._work_in_c))
 
     def collect(self, job: Job) -> float:
         """Wait for the thread, and return or raise what :meth:`run` does."""
@@ -98,6 +100,11 @@ class Series(Generic[P]):
         finally:
             # Whatever is raised here, by the handler of a signal too: what the arrays say is true.
             self._started = [each for each in self._executions if each.is_started] or self._executions[:1]
+        first, work = self._started[0], self._file_work
+        if work is not None:
+            work.before()
+            first.give()
+            work.during()
         for execution, each in zip(self._started, taken, strict=True):
             execution.take(each)
         return 0
@@ -110,3 +117,5 @@ class Series(Generic[P]):
         """Kill and reap what still runs, and close every descriptor."""
         for execution in self._executions:
             execution.release()
+        if self._file_work is not None:
+            self._file_work.close()

@@ -43,6 +43,7 @@ LAYERS: list[list[str]] = [
         "store",
         "invoke.answer",
         "invoke.environment",
+        "invoke.filework",
         "invoke.find",
         "invoke.plugin",
         "invoke.stderr",

@@ -11,18 +11,17 @@ if TYPE_CHECKING:
 
 
 class StartingRunner(ScriptedRunner):
-    """Calls ``on_start`` and ``meanwhile`` before it answers."""
+    """Does file work before it answers."""
 
     overlaps: ClassVar[bool] = False
 
     @property
-    def may_block(self) -> bool:
+    def does_file_work(self) -> bool:
         return self.overlaps
 
     async def run(self, call: PluginCall) -> PluginOutput:
-        assert self.overlaps or (call.on_start, call.meanwhile) == (None, None)
-        if call.on_start is not None:
-            call.on_start(1)
-        if call.meanwhile is not None:
-            call.meanwhile()
+        assert self.overlaps or call.file_work is None
+        if call.file_work is not None:
+            call.file_work.before()
+            call.file_work.during()
         return await super().run(call)

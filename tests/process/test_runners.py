@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import STDERR_LIMIT
 from libcni.invoke.stderr import LINE_LIMIT
 from tests.process.conftest import PATIENCE, SOON, Flavour, Plugins, eventually, wait_for
@@ -288,25 +289,33 @@ def test_run_long_line_is_not_cut_inside_a_character(flavour: Flavour, plugins: 
     assert all(len(line.encode()) <= LINE_LIMIT for line in lines)
 
 
-def test_run_meanwhile_is_called_when_the_plugin_has_its_request(flavour: Flavour, plugins: Plugins) -> None:
+def test_run_file_work_is_done_before_the_request_and_after(flavour: Flavour, plugins: Plugins) -> None:
     seen: list[bytes] = []
 
-    def wait() -> None:
+    def look(done: object) -> None:
+        assert done is None
+        time.sleep(0.1)
+        seen.append((plugins.folder / "asked").read_bytes())
+
+    def wait(made: object) -> None:
+        assert made is None
         assert eventually((plugins.folder / "asked").exists)
         assert eventually(lambda: (plugins.folder / "asked").stat().st_size > 0)
         seen.append((plugins.folder / "asked").read_bytes())
         (plugins.folder / "go").touch()
 
     body = f'cat >"$HERE/asked"; {wait_for("go")}; echo answer'
-    for on_start in (None, lambda _: None):
-        output = flavour.run(plugins.call(body, stdin=b"request", on_start=on_start, meanwhile=wait))
-        assert output.stdout == b"answer\n"
-        for name in ("asked", "go"):
-            (plugins.folder / name).unlink()
-    assert seen == [b"request"] * 2
+    for before in (None, look):
+        for on_start in (None, lambda _: None):
+            work = FileWork(before=before, during=wait)
+            output = flavour.run(plugins.call(body, stdin=b"request", on_start=on_start, file_work=work))
+            assert output.stdout == b"answer\n"
+            for name in ("asked", "go"):
+                (plugins.folder / name).unlink()
+    assert seen == [b"request", b"request", b"", b"request", b"", b"request"]
 
 
-@pytest.mark.parametrize("hook", ["on_stderr", "on_start", "meanwhile"])
+@pytest.mark.parametrize("hook", ["on_stderr", "on_start", "before", "during"])
 def test_run_callback_that_raises_ends_the_plugin(flavour: Flavour, plugins: Plugins, hook: str) -> None:
     started: list[float] = []
 
@@ -314,7 +323,8 @@ def test_run_callback_that_raises_ends_the_plugin(flavour: Flavour, plugins: Plu
         started.append(time.monotonic())
         raise LookupError("from the callback")
 
-    hooks: dict[str, Any] = {hook: fail}
+    works: dict[str, Any] = {hook: fail}
+    hooks = {"file_work": FileWork(**works)} if hook in {"before", "during"} else works
     body = "trap 'echo bye >&2; exit' TERM; echo said >&2; while :; do sleep 0.05; done"
     with pytest.raises(LookupError, match="from the callback"):
         flavour.run(plugins.call(body, **hooks))

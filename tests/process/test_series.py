@@ -13,6 +13,7 @@ import pytest
 from libcni import AsyncCNIConfig, CNIConfig, RuntimeConf
 from libcni.config import parse_network
 from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import run_in_turn
 from tests.process.conftest import LONG, PATIENCE, Interrupted
 
@@ -171,11 +172,12 @@ def test_process_is_announced_where_that_is_asked(flavour: Flavour, calls_of: An
     assert int(outputs[1].stdout) == pids[1]
 
 
-@pytest.mark.parametrize("hook", ["on_start", "meanwhile"])
+@pytest.mark.parametrize("hook", ["on_start", "before", "during"])
 def test_hook_of_a_later_one_is_called(flavour: Flavour, calls_of: Any, hook: str) -> None:
     seen: list[object] = []
     first, second, third = calls_of(QUIET, QUIET, QUIET)
-    hooks: dict[str, Any] = {hook: lambda *arguments: seen.append(arguments)}
+    works: dict[str, Any] = {hook: lambda *arguments: seen.append(arguments)}
+    hooks: dict[str, Any] = works if hook == "on_start" else {"file_work": FileWork(**works)}
     calls = [first, replace(second, **hooks), third]
     outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
     assert [output.exit_status for output in outputs] == [0, 0, 0]

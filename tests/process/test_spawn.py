@@ -400,7 +400,7 @@ def _starts(*scripts: str, expected: bytes = b"") -> list[Start]:
 
 def test_programs_run_while_all_is_well_and_nothing_is_said() -> None:
     starts = _starts("exit 0", ":", "echo said", "echo never")
-    assert _in_c().run(starts, MILLISECONDS, -1) == [(b"", b""), (b"", b""), (b"said\n", b"")]
+    assert _in_c().run(starts, MILLISECONDS, -1, None) == [(b"", b""), (b"", b""), (b"said\n", b"")]
     first, second, third, fourth = (cells for cells, *_ in starts)
     assert 0 < first[STARTED] < first[ENDED] <= second[STARTED] < second[ENDED] <= third[STARTED] < third[ENDED]
     assert (fourth[PID], fourth[STARTED]) == (0, 0)
@@ -408,14 +408,14 @@ def test_programs_run_while_all_is_well_and_nothing_is_said() -> None:
 
 def test_programs_run_while_each_prints_what_is_expected() -> None:
     starts = _starts("printf answer", "printf answer", "printf another", "printf answer", expected=b"answer")
-    taken = _in_c().run(starts, MILLISECONDS, -1)
+    taken = _in_c().run(starts, MILLISECONDS, -1, None)
     assert taken == [(b"answer", b""), (b"answer", b""), (b"another", b"")]
     assert starts[3][0][PID] == 0
 
 
 def test_python_runs_the_first_program() -> None:
     starts = _starts("exit 0", "echo never")
-    assert IN_PYTHON.run(starts, MILLISECONDS, -1) == [(b"", b"")]
+    assert IN_PYTHON.run(starts, MILLISECONDS, -1, None) == [(b"", b"")]
     assert starts[1][0][PID] == 0
     _settle(starts[0][0])
 
@@ -423,9 +423,9 @@ def test_python_runs_the_first_program() -> None:
 def test_program_that_does_not_start_ends_the_row() -> None:
     starts = _starts("exit 0", "never")
     starts[1] = (starts[1][0], b"/nonexistent", b"", b"", b"")
-    assert _in_c().run(starts, MILLISECONDS, -1) == [(b"", b"")]
+    assert _in_c().run(starts, MILLISECONDS, -1, None) == [(b"", b"")]
     with pytest.raises(FileNotFoundError):
-        _in_c().run(starts[1:], MILLISECONDS, -1)
+        _in_c().run(starts[1:], MILLISECONDS, -1, None)
     for cells, *_ in starts:
         assert cells[STATUS] != CLOSED or cells[PID] == 0
         for end in DESCRIPTORS:
@@ -434,7 +434,7 @@ def test_program_that_does_not_start_ends_the_row() -> None:
 
 def test_time_is_for_all_programs_together() -> None:
     starts = _starts("sleep 0.05", "sleep 0.05", *["sleep 0.05"] * 20)
-    taken = _in_c().run(starts, 75, -1)
+    taken = _in_c().run(starts, 75, -1, None)
     assert 1 <= len(taken) < len(starts)
     _settle(starts[len(taken) - 1][0])
 
@@ -443,10 +443,10 @@ def test_time_is_for_all_programs_together() -> None:
 def test_what_is_no_program_is_refused(wrong: Any) -> None:
     first = _starts("exit 0")
     with pytest.raises(TypeError):
-        _in_c().run([*first, *wrong] if wrong else 5, 0, -1)  # type: ignore[arg-type]
+        _in_c().run([*first, *wrong] if wrong else 5, 0, -1, None)  # type: ignore[arg-type]
     assert first[0][0][PID] == 0
     with pytest.raises(ValueError, match="right size"):
-        _in_c().run([(new_cells()[:3], b"x", b"", b"", b"")], 0, -1)
+        _in_c().run([(new_cells()[:3], b"x", b"", b"", b"")], 0, -1, None)
 
 
 def test_descriptor_that_is_closed_since_it_was_listed_is_none_to_close() -> None:
@@ -474,7 +474,7 @@ def _threads() -> Threads:
 def _submit(cells: Cells, script: str, event: int, patience: int = MILLISECONDS) -> Any:
     submit = _threads().submit
     environment = encoded_environment({"PATH": os.environ["PATH"]})
-    return submit([(cells, b"/bin/sh", environment, script.encode(), b"")], patience, event)
+    return submit([(cells, b"/bin/sh", environment, script.encode(), b"")], patience, event, None)
 
 
 def _settle(cells: Cells) -> None:
@@ -510,7 +510,7 @@ def test_job_that_is_dropped_ends_first(event: int, tmp_path: Path) -> None:
 def test_job_that_fails_says_so(event: int) -> None:
     submit = _threads().submit
     cells = new_cells()
-    job = submit([(cells, b"/nonexistent", b"", b"", b"")], 0, event)
+    job = submit([(cells, b"/nonexistent", b"", b"", b"")], 0, event, None)
     with pytest.raises(FileNotFoundError):
         _collect(job)
     assert cells[PID] == 0
