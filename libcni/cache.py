@@ -29,12 +29,14 @@ from libcni.protocol.problems import first_problem
 from libcni.protocol.validation import validated
 from libcni.recent import Recent
 from libcni.results import Result
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.disk import OpenFolder
     from libcni.protocol.stored import CacheDocument
+    from libcni.steps import Steps
     from libcni.storage import Draft, Folder
 
 __all__ = ["Listed", "ResultCache"]
@@ -121,7 +123,7 @@ class ResultCache:
 
     def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
         """Return an entry that is about to be stored, to be used in a ``with`` block."""
-        return NewEntry(members_of(key, rt, config), self.folder, functools.partial(self._write, key))
+        return NewEntry(members_of(key, rt, config), self.folder, functools.partial(self._writing, key))
 
     def store(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> None:
         """Write the entry of an attachment, durably when the cache is.
@@ -129,17 +131,17 @@ class ResultCache:
         :raises CacheError: if it cannot be written.
         """
         with self.new_entry(key, rt, config) as entry:
-            entry.store(result)
+            finish(entry.storing(result))
 
-    def _write(self, key: AttachmentKey, data: bytes, draft: Draft | None) -> None:
+    def _writing(self, key: AttachmentKey, data: bytes, draft: Draft | None) -> Steps[None]:
         name = _plain_name(key)
         try:
             try:
-                self.folder.create(name, data, draft)
+                yield from self.folder.creating(name, data, draft)
             except FileExistsError:
                 # The file of another attachment, or one that another program has just written for this one.
                 name = _unambiguous_name(key) if self._is_taken(key) else name
-                self.folder.replace(name, data)
+                yield from self.folder.replacing(name, data)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "written") from error
 
@@ -153,6 +155,10 @@ class ResultCache:
             return False
 
     def remove(self, key: AttachmentKey) -> None:
+        """Remove the entry of an attachment, as :meth:`removing`."""
+        finish(self.removing(key))
+
+    def removing(self, key: AttachmentKey) -> Steps[None]:
         """Remove the entry of an attachment, whatever state it is in; that of another one stays.
 
         :raises CacheError: if it cannot be removed.
@@ -165,7 +171,7 @@ class ResultCache:
         if name is None:
             return
         try:
-            self.folder.remove(name, durable=True)
+            yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error

@@ -10,7 +10,7 @@ import itertools
 import os
 import stat
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from libcni.errors import CacheError
 from libcni.turn import Turn
@@ -18,7 +18,9 @@ from libcni.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Unsynced"]
+InC: TypeAlias = "tuple[int, bool, array[int] | None]"
+
+__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Sync"]
 
 FILE_MODE = 0o600
 
@@ -83,13 +85,6 @@ class FileOperations:
         os.chmod(name, mode, dir_fd=parent)
 
 
-class Unsynced(NamedTuple):
-    """An open file that is to be brought to the disk, and through what threads without Python share that sync."""
-
-    descriptor: int
-    shared: array[int]
-
-
 class SharedSync:
     """Syncs of one thing: threads that ask while one is under way share the next. A disk does not do many at once."""
 
@@ -114,6 +109,49 @@ class SharedSync:
             covered = next(self._asked)
             work()
             self._done = covered
+
+
+class Sync:
+    """One sync that is to be done: of the content of an open file, or of the names in an open folder.
+
+    :param shared: what syncs of the same thing share, if there may be several.
+    """
+
+    __slots__ = ("_descriptor", "_is_of_names", "_operations", "_shared")
+
+    def __init__(
+        self,
+        operations: FileOperations,
+        descriptor: int,
+        shared: SharedSync | None = None,
+        *,
+        is_of_names: bool = False,
+    ) -> None:
+        self._operations = operations
+        self._descriptor = descriptor
+        self._shared = shared
+        self._is_of_names = is_of_names
+
+    def now(self) -> None:
+        """Do it.
+
+        :raises OSError: if it fails.
+        """
+        if self._shared is None:
+            self._do()
+        else:
+            self._shared.sync(self._do)
+
+    def _do(self) -> None:
+        do = self._operations.sync_folder if self._is_of_names else self._operations.sync
+        do(self._descriptor)
+
+    @property
+    def in_c(self) -> InC | None:
+        """The descriptor, whether it is that of a folder, and what is shared; ``None`` if only Python may do it."""
+        if type(self._operations) is not FileOperations:
+            return None
+        return self._descriptor, self._is_of_names, None if self._shared is None else self._shared.in_c
 
 
 class OpenFolder:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from libcni.disk import OpenFolder
     from libcni.document import JSONObject
+    from libcni.steps import Steps
     from libcni.storage import Folder
 
 __all__ = ["CACHE_KIND", "CacheEntry", "NewEntry", "members_of"]
@@ -102,7 +103,7 @@ class NewEntry:
         self,
         members: Sequence[tuple[str, str]],
         folder: Folder,
-        write: Callable[[bytes, Draft | None], None],
+        write: Callable[[bytes, Draft | None], Steps[None]],
     ) -> None:
         self._members = members
         self._folder = folder
@@ -134,14 +135,14 @@ class NewEntry:
         with contextlib.suppress(OSError, CacheError):
             self._draft = self._folder.draft()
 
-    def store(self, result: str) -> None:
+    def storing(self, result: str) -> Steps[None]:
         """Write it, durably when the cache is.
 
         :param result: encoded; empty when there is none.
         :raises CacheError: if it cannot be written.
         """
         members = [*self._members, ("result", result)] if result else self._members
-        self._write(join_object(members).encode(), self._draft)
+        yield from self._write(join_object(members).encode(), self._draft)
 
 
 def members_of(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> list[tuple[str, str]]:

@@ -13,10 +13,12 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from libcni.disk import Sync
 from libcni.errors import CacheError, NoRoomError
 
 if TYPE_CHECKING:
-    from libcni.disk import OpenFolder, Unsynced
+    from libcni.disk import OpenFolder
+    from libcni.steps import Steps
     from libcni.storage import Folder
 
 __all__ = [
@@ -79,17 +81,13 @@ class OpenFile:
         """
         self._folder.operations.overwrite(self._descriptor, data, offset)
 
-    def sync(self) -> None:
+    def syncing(self) -> Steps[None]:
         """Bring its content to the disk, when the folder is durable.
 
         :raises OSError: if that fails.
         """
         if self._folder.durable:
-            self._folder.operations.sync(self._descriptor)
-
-    def unsynced(self) -> Unsynced | None:
-        """Return what :meth:`sync` brings to the disk; ``None`` if nothing else may do that."""
-        return None
+            yield Sync(self._folder.operations, self._descriptor)
 
     def remove(self) -> None:
         """Remove it. After a power loss it may be there again.

@@ -26,14 +26,15 @@ from libcni.record import (
     settled_part,
     state_field,
 )
+from libcni.steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from libcni.attachment import AttachmentKey
-    from libcni.disk import Unsynced
     from libcni.files import OpenFile
     from libcni.record import Record
+    from libcni.steps import Steps
     from libcni.storage import Folder
 
 __all__ = ["Journal", "OpenRecord"]
@@ -79,22 +80,26 @@ class OpenRecord:
         return self._opened
 
     def begin(self, record: Record, *, in_place_of: State | None = None) -> bool:
-        """Write it, and say whether there was none; it is on the disk when :meth:`settle` has returned.
+        """Write it, as :meth:`beginning`."""
+        return finish(self.beginning(record, in_place_of=in_place_of))
+
+    def beginning(self, record: Record, *, in_place_of: State | None = None) -> Steps[bool]:
+        """Write it, and say whether there was none; it is on the disk after :meth:`settling`.
 
         :param in_place_of: a state in which another record only waits to be replaced.
         :raises CacheError: if it cannot be written; then nothing may run.
         """
-        if self._create(record):
+        if (yield from self._creating(record)):
             return True
         if in_place_of is None or not self._is_in(in_place_of):
             return False
         self.remove()
-        return self._create(record)
+        return (yield from self._creating(record))
 
-    def _create(self, record: Record) -> bool:
+    def _creating(self, record: Record) -> Steps[bool]:
         text = encode_record(record)
         try:
-            self._opened = self._folder.create_opened(self._name, text)
+            self._opened = yield from self._folder.creating_opened(self._name, text)
         except FileExistsError:
             return False
         except OSError as error:
@@ -128,7 +133,7 @@ class OpenRecord:
         return decode_record(data, self._name) if known is None else record_in_state_of(data, known)
 
     def mark(self, state: State) -> bool:
-        """Change its state, and say whether there is a record; it is on the disk when :meth:`settle` has returned.
+        """Change its state, and say whether there is a record; it is on the disk after :meth:`settling`.
 
         :raises CacheError: if that fails.
         """
@@ -141,20 +146,19 @@ class OpenRecord:
             raise write_error(error, self._path, "changed") from error
         return file is not None
 
-    def unsynced(self) -> Unsynced | None:
-        """Return what :meth:`settle` brings to the disk, ``None`` if only that may do it."""
-        return None if self.is_settled or self._opened is None else self._opened.unsynced()
+    def settle(self) -> None:
+        """Bring what was written last to the disk, as :meth:`settling`."""
+        finish(self.settling())
 
-    def settle(self, sync: Callable[[], object] | None = None) -> None:
+    def settling(self) -> Steps[None]:
         """Bring what was written last to the disk, when the journal is durable: nothing may come of it before.
 
-        :param sync: what to do for that, instead of the sync itself.
         :raises CacheError: if that fails.
         """
         if self.is_settled or self._opened is None:
             return
         try:
-            (sync or self._opened.sync)()
+            yield from self._opened.syncing()
         except OSError as error:
             raise write_error(error, self._path, "synced") from error
         self.is_settled = True

@@ -27,23 +27,25 @@ from libcni.errors import (
 )
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.invoke.filework import FileWork
-from libcni.invoke.plugin import does_file_work
+from libcni.invoke.plugin import do_steps, does_file_work
 from libcni.leftover import end_left_behind, end_noted
 from libcni.record import State, record_of
+from libcni.steps import finish, one_step
 from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
 from libcni.waiting import LockWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.entry import NewEntry
+    from libcni.entry import CacheEntry, NewEntry
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
     from libcni.record import Record
     from libcni.results import Result
+    from libcni.steps import Steps
     from libcni.store import Known, Store
     from libcni.versions import PluginInfo
 
@@ -93,11 +95,11 @@ class Operations:
     ) -> Result:
         begun: list[Record] = []
         try:
-            await self.runner.call(functools.partial(self._begin_add, opened, record, begun))
+            await do_steps(self.runner, self._beginning_add(opened, record, begun))
             with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
                 file_work = self._add_work(opened, entry, begun)
                 answer = await self.caller.add(job, invocations, file_work=file_work)
-                await self.runner.call(functools.partial(self._store_result, opened, entry, answer))
+                await do_steps(self.runner, self._storing_result(opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
@@ -105,7 +107,7 @@ class Operations:
             elif rollback:
                 await self.runner.shielded(functools.partial(self._roll_back, job, opened, error))
             else:
-                self._mark_unfinished(opened, error)
+                finish(self._marking_unfinished(opened, error))
             raise
         return answer.result
 
@@ -113,17 +115,17 @@ class Operations:
         single = is_single(network)
         return record_of(key, rt, config=network.raw, owner=self.owner, state=state, is_single=single)
 
-    def _begin_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> None:
+    def _beginning_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> Steps[None]:
         """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
         damaged = self._look_for_entry(record.key)
         # What was added and has no result any more, another program has deleted.
-        if not opened.begin(record, in_place_of=None if damaged else State.ADDED):
+        if not (yield from opened.beginning(record, in_place_of=None if damaged else State.ADDED)):
             error = AttachmentExistsError(*record.key)
             error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
             raise error
         begun.append(record)
         if damaged or not does_file_work(self.runner):
-            self._settle_add(opened, begun)
+            yield from self._settling_add(opened, begun)
         if damaged:
             self.store.cache.set_aside_of(record.key)
 
@@ -131,14 +133,16 @@ class Operations:
         """Return what is done while the first plugin starts and runs: record to the disk, a file for the result."""
         if not does_file_work(self.runner):
             return None
-        settle = None if opened.is_settled else functools.partial(self._settle_add, opened, begun)
-        folder = entry.place()
-        return FileWork(before=settle, unsynced=opened.unsynced(), during=entry.prepare, folder=folder)
+        return FileWork(self._settling_add(opened, begun), during=entry.prepare, folder=entry.place())
 
-    def _settle_add(self, opened: OpenRecord, begun: list[Record], sync: Callable[[], object] | None = None) -> None:
+    def _settling_add(self, opened: OpenRecord, begun: list[Record]) -> Steps[None]:
         """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
         try:
-            opened.settle(sync)
+            yield from opened.settling()
+        except (
+            GeneratorExit
+        ):  # the plugin did not start, or something else ended it before: that is no sync that failed
+            raise
         except BaseException:
             begun.clear()
             raise
@@ -164,40 +168,44 @@ class Operations:
             return True
         return False
 
-    def _store_result(self, opened: OpenRecord, entry: NewEntry, answer: Answer) -> None:
-        entry.store(answer.text)
+    def _storing_result(self, opened: OpenRecord, entry: NewEntry, answer: Answer) -> Steps[None]:
+        yield from entry.storing(answer.text)
         opened.note_added()
 
     async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
-        await self.runner.call(functools.partial(self._mark_unfinished, opened, error))
+        await do_steps(self.runner, self._marking_unfinished(opened, error))
         clean_up = job._replace(limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
         if not problems:
-            problems = await self.runner.call(functools.partial(self._try_to_forget, job.key, opened))
+            problems = await do_steps(self.runner, self._trying_to_forget(job.key, opened))
         for problem in problems:
             error.add_note(f"clean-up after the failed ADD: {problem}")
 
-    def _try_to_forget(self, key: AttachmentKey, opened: OpenRecord) -> list[CNIError]:
+    def _trying_to_forget(self, key: AttachmentKey, opened: OpenRecord) -> Steps[list[CNIError]]:
         try:
-            self._forget(key, opened)
+            yield from self._forgetting(key, opened)
         except CacheError as error:
             return [error]
         return []
 
-    def _mark_unfinished(self, opened: OpenRecord, error: BaseException) -> None:
+    def _marking_unfinished(self, opened: OpenRecord, error: BaseException) -> Steps[None]:
         try:
             opened.mark(State.NEEDS_DELETE)
-            opened.settle()
+            yield from opened.settling()
         except CacheError as problem:
             error.add_note(str(problem))
 
-    def _forget(self, key: AttachmentKey, opened: OpenRecord) -> None:
+    def _forgetting(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:
         """Remove what is stored about an attachment: the record last, so that a crash between is finished later."""
-        self.store.cache.remove(key)
+        yield from self.store.cache.removing(key)
         opened.remove()
+
+    async def find(self, key: AttachmentKey) -> CacheEntry | None:
+        """Return what is stored about an attachment, or ``None``."""
+        return await do_steps(self.runner, one_step(functools.partial(self.store.cache.find, key)))
 
     # CHECK
 
@@ -210,7 +218,7 @@ class Operations:
         if not is_at_least(network.cni_version, CHECK_SINCE):
             raise CheckNotSupportedError(network.cni_version)
         async with self.waiter.locked(key.network, key.container_id):
-            entry = await self.runner.call(functools.partial(self.store.cache.find, key))
+            entry = await self.find(key)
             if entry is None:
                 raise AttachmentNotFoundError(*key)
             stored = prev_result(entry, network.cni_version)
@@ -241,8 +249,8 @@ class Operations:
 
         :raises CNIError: if a plugin fails; everything that is stored then stays.
         """
-        begin = functools.partial(self._begin_delete, key, opened, given=given, rt=rt, limits=limits)
-        job, deletion = await self.runner.call(begin)
+        begin = self._beginning_delete(key, opened, given=given, rt=rt, limits=limits)
+        job, deletion = await do_steps(self.runner, begin)
         try:
             await self.caller.delete(job, file_work=self._delete_work(key, opened))
         except CNIError:
@@ -251,10 +259,10 @@ class Operations:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
                 opened.remove()
             raise
-        await self.runner.call(functools.partial(self._forget_deleted, key, opened))
+        await do_steps(self.runner, self._forgetting_deleted(key, opened))
         return deletion
 
-    def _begin_delete(
+    def _beginning_delete(
         self,
         key: AttachmentKey,
         opened: OpenRecord,
@@ -262,7 +270,7 @@ class Operations:
         given: NetworkConfigList | None,
         rt: RuntimeConf,
         limits: Limits,
-    ) -> tuple[Job, Deletion]:
+    ) -> Steps[tuple[Job, Deletion]]:
         """Read what is stored, and put the DEL into the journal. On a full disk it goes on without: it makes room."""
         known = self.store.known(key, opened)
         for damage in known.problems:
@@ -276,22 +284,22 @@ class Operations:
             self._end_left_behind(known, known.record)
         try:
             if not opened.mark(State.DELETING):
-                opened.begin(self._record(key, network, job.rt, state=State.DELETING))
+                yield from opened.beginning(self._record(key, network, job.rt, state=State.DELETING))
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
         if not does_file_work(self.runner):
-            self._settle_delete(key, opened)
+            yield from self._settling_delete(key, opened)
         return job, Deletion(known, problem)
 
     def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> FileWork | None:
         """Return what settles the record while the first plugin starts, if that is still to be done."""
         if opened.is_settled:
             return None
-        return FileWork(before=functools.partial(self._settle_delete, key, opened), unsynced=opened.unsynced())
+        return FileWork(self._settling_delete(key, opened))
 
-    def _settle_delete(self, key: AttachmentKey, opened: OpenRecord, sync: Callable[[], object] | None = None) -> None:
+    def _settling_delete(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:
         try:
-            opened.settle(sync)
+            yield from opened.settling()
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
 
@@ -302,10 +310,10 @@ class Operations:
         else:
             end_noted(record)
 
-    def _forget_deleted(self, key: AttachmentKey, opened: OpenRecord) -> None:
+    def _forgetting_deleted(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:
         """Forget what every plugin has deleted. A disk that is full or read-only keeps it, for a later DEL or GC."""
         try:
-            self._forget(key, opened)
+            yield from self._forgetting(key, opened)
         except NoRoomError as error:
             _log.warning("deleted %s, and what is stored about it stays: %s", "/".join(key), error)
 
@@ -358,7 +366,7 @@ class Operations:
 async def cached_result(operations: Operations, network: NetworkConfigList, rt: RuntimeConf) -> Result | None:
     """Return the stored result in the version of the network, or ``None``."""
     key = rt.check(network.name)
-    entry = await operations.runner.call(functools.partial(operations.store.cache.find, key))
+    entry = await operations.find(key)
     if entry is None or not entry.result:
         return None
     return entry.checked_result(network.cni_version).result().as_version(network.cni_version)
@@ -371,7 +379,7 @@ async def cached_config(
 ) -> tuple[bytes, RuntimeConf] | None:
     """Return the stored configuration document and what the ADD was called with, or ``None``."""
     key = rt.check(network.name)
-    entry = await operations.runner.call(functools.partial(operations.store.cache.find, key))
+    entry = await operations.find(key)
     return None if entry is None or entry.config is None else (entry.config, entry.runtime_conf(rt))
 
 

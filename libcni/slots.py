@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
-from libcni.disk import FILE_MODE, Unsynced
+from libcni.disk import FILE_MODE, Sync
 from libcni.files import CHANGE_FILE, OpenFile, checked_own
 from libcni.storage import Folder
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.disk import OpenFolder
+    from libcni.steps import Steps
     from libcni.storage import Draft
 
 __all__ = ["SLOT_SIZE", "SlotFolder"]
@@ -142,15 +143,9 @@ class _OpenSlot(OpenFile):
         """Overwrite a few bytes in place, as :meth:`OpenFile.patch`."""
         self._folder.operations.overwrite(self._descriptor, data, self._content_start + offset)
 
-    def sync(self) -> None:
-        """Bring its content to the disk, as :meth:`OpenFile.sync`."""
-        self._slots.sync_slots(self._place, self._descriptor)
-
-    def unsynced(self) -> Unsynced | None:
-        """Return what :meth:`sync` brings to the disk, as :meth:`OpenFile.unsynced`."""
-        if not self._slots.is_plain:
-            return None
-        return Unsynced(self._descriptor, self._place.content.in_c)
+    def syncing(self) -> Steps[None]:
+        """Bring its content to the disk, as :meth:`OpenFile.syncing`."""
+        yield from self._slots.syncing_slots(self._place, self._descriptor)
 
     def remove(self) -> None:
         """Remove it, as :meth:`OpenFile.remove`."""
@@ -166,39 +161,39 @@ class SlotFolder(Folder):
     _synced: OpenFolder | None = None
     """Where the name of the file is known to be on the disk."""
 
-    def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
-        """Write a whole new file, as :meth:`Folder.create`: into a slot where one is free, with one sync and not two.
+    def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
+        """Write a whole new file, as :meth:`Folder.creating`: into a slot where one is free, with one sync and not two.
 
         A power loss meanwhile may leave a part of it, which the content must tell.
         """
         if draft is not None:
-            super().create(name, data, draft)
+            yield from super().creating(name, data, draft)
             return
-        opened = self.create_opened(name, data)
+        opened = yield from self.creating_opened(name, data)
         if opened is not None:
             try:
-                opened.sync()
+                yield from opened.syncing()
             finally:
                 opened.close()
 
-    def create_opened(self, name: str, data: bytes) -> OpenFile | None:
-        """Write a whole new file, and return it opened, as :meth:`Folder.create_opened`."""
+    def creating_opened(self, name: str, data: bytes) -> Steps[OpenFile | None]:
+        """Write a whole new file, and return it opened, as :meth:`Folder.creating_opened`."""
         block = (_start(name) + data).ljust(SLOT_SIZE, _FREE)
         if len(block) <= SLOT_SIZE:
-            slot = self._create_in_slot(name, block)
+            slot = yield from self._creating_in_slot(name, block)
             if slot is not None:
                 return slot
-        super().create(name, data)
+        yield from super().creating(name, data)
         return super().open_file(name)
 
-    def _create_in_slot(self, name: str, block: bytes) -> OpenFile | None:
+    def _creating_in_slot(self, name: str, block: bytes) -> Steps[OpenFile | None]:
         folder = self.open(create=True)
         file = self._open_slots(folder) or self._make_slots(folder)
         opened: OpenFile | None = None
         try:
             if file.is_empty or self._synced is not folder:
                 # Who made it may not have synced its name, or be dead: nobody writes a first slot before that.
-                self.sync_names(folder)
+                yield from self.syncing_names(folder)
                 self._synced = folder
             found, free = file.look(name)
             if found is not None or _exists(name, folder):
@@ -286,24 +281,24 @@ class SlotFolder(Folder):
         folder, file, number = found
         return _OpenSlot(self, name, place=folder, descriptor=file.descriptor, number=number)
 
-    def sync_slots(self, folder: OpenFolder, descriptor: int) -> None:
+    def syncing_slots(self, folder: OpenFolder, descriptor: int) -> Steps[None]:
         """Bring the slots to the disk, when the folder is durable.
 
         :raises OSError: if that fails.
         """
         if self.durable:
-            folder.content.sync(lambda: self.operations.sync(descriptor))
+            yield Sync(self.operations, descriptor, folder.content)
 
-    def remove(self, name: str, *, durable: bool = False) -> bool:
-        """Remove a file and say whether it was there, as :meth:`Folder.remove`."""
+    def removing(self, name: str, *, durable: bool = False) -> Steps[bool]:
+        """Remove a file and say whether it was there, as :meth:`Folder.removing`."""
         found = self._find(name)
         if found is None:
-            return super().remove(name, durable=durable)
+            return (yield from super().removing(name, durable=durable))
         folder, file, number = found
         with file:
             self.operations.overwrite(file.descriptor, _FREE, number * SLOT_SIZE)
             if durable:
-                self.sync_slots(folder, file.descriptor)
+                yield from self.syncing_slots(folder, file.descriptor)
         return True
 
     def move_to(self, other: Folder, name: str, new_name: str) -> None:

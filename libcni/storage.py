@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from libcni.disk import FILE_MODE, FileOperations, OpenFolder
+from libcni.disk import FILE_MODE, FileOperations, OpenFolder, Sync
 from libcni.errors import CacheError
 from libcni.files import (
     CHANGE_FILE,
@@ -27,9 +27,12 @@ from libcni.files import (
     read_file,
     temporary_name,
 )
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from libcni.steps import Steps
 
 __all__ = ["Draft", "Folder"]
 
@@ -196,7 +199,11 @@ class Folder:
             raise error
         self._has_unnamed = False
 
-    def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
+    def create(self, name: str, data: bytes) -> None:
+        """Write a whole new file, as :meth:`creating`."""
+        finish(self.creating(name, data))
+
+    def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
         """Write a whole new file: synced before it has its name, and the folder synced.
 
         :param draft: a file that was made for it.
@@ -205,29 +212,33 @@ class Folder:
         """
         folder = self.open(create=True)
         if draft is not None and draft.folder is folder:
-            is_created = self._name_draft(draft, name, data)
+            is_created = yield from self._naming_draft(draft, name, data)
         else:
-            is_created = self._create_unnamed(name, data)
+            is_created = yield from self._creating_unnamed(name, data)
         if not is_created:
-            self._create_beside(folder, name, data)
-        self.sync_names(folder)
+            yield from self._creating_beside(folder, name, data)
+        yield from self.syncing_names(folder)
 
-    def _create_beside(self, folder: OpenFolder, name: str, data: bytes) -> None:
+    def _creating_beside(self, folder: OpenFolder, name: str, data: bytes) -> Steps[None]:
         def give_name(beside: str) -> None:
             self.operations.link(beside, name, folder.descriptor)
             self.operations.unlink(beside, folder.descriptor)
 
-        self._write_beside(folder, name, data, give_name=give_name)
+        yield from self._writing_beside(folder, name, data, give_name=give_name)
 
-    def create_opened(self, name: str, data: bytes) -> OpenFile | None:
-        """Write a whole new file, as :meth:`create`, and return it opened, unless somebody has removed it meanwhile.
+    def creating_opened(self, name: str, data: bytes) -> Steps[OpenFile | None]:
+        """Write a whole new file, as :meth:`creating`, and return it opened, unless somebody has removed it meanwhile.
 
-        It is sure to be on the disk when :meth:`OpenFile.sync` has returned.
+        It is sure to be on the disk at the end of :meth:`OpenFile.syncing`.
         """
-        self.create(name, data)
+        yield from self.creating(name, data)
         return self.open_file(name)
 
     def replace(self, name: str, data: bytes) -> None:
+        """Write a whole file, as :meth:`replacing`."""
+        finish(self.replacing(name, data))
+
+    def replacing(self, name: str, data: bytes) -> Steps[None]:
         """Write a whole file, whatever has its name: beside its place, synced, renamed, and the folder synced.
 
         :raises OSError: if it fails; the file is then as it was before, or complete and perhaps not on the disk.
@@ -237,18 +248,18 @@ class Folder:
         def give_name(beside: str) -> None:
             self.operations.rename(beside, name, folder=folder.descriptor, new_folder=folder.descriptor)
 
-        self._write_beside(folder, name, data, give_name=give_name)
-        self.sync_names(folder)
+        yield from self._writing_beside(folder, name, data, give_name=give_name)
+        yield from self.syncing_names(folder)
 
-    def sync_names(self, folder: OpenFolder) -> None:
+    def syncing_names(self, folder: OpenFolder) -> Steps[None]:
         """Bring the names in the folder to the disk, when it is durable.
 
         :raises OSError: if that fails.
         """
         if self.durable:
-            folder.names.sync(lambda: self.operations.sync_folder(folder.descriptor))
+            yield Sync(self.operations, folder.descriptor, folder.names, is_of_names=True)
 
-    def _create_unnamed(self, name: str, data: bytes) -> bool:
+    def _creating_unnamed(self, name: str, data: bytes) -> Steps[bool]:
         """Write a file that gets its only name at the end: one change of the folder instead of three.
 
         :returns: whether that can be done here.
@@ -257,26 +268,28 @@ class Folder:
         if draft is None:
             return False
         try:
-            return self._name_draft(draft, name, data)
+            return (yield from self._naming_draft(draft, name, data))
         finally:
             draft.close()
 
-    def _name_draft(self, draft: Draft, name: str, data: bytes) -> bool:
-        self._fill(draft.descriptor, data)
+    def _naming_draft(self, draft: Draft, name: str, data: bytes) -> Steps[bool]:
+        yield from self._filling(draft.descriptor, data)
         try:
             self.operations.link_unnamed(draft.descriptor, name, draft.folder.descriptor)
         except OSError as error:
             self._note_no_unnamed(error)
         return self._has_unnamed
 
-    def _write_beside(self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]) -> None:
+    def _writing_beside(
+        self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]
+    ) -> Steps[None]:
         beside = temporary_name(name)
         opened: list[int] = []
         # All of it inside: a KeyboardInterrupt may come between any two steps, also just after the file was made.
         try:
             descriptor = self._create_locked(beside, folder)
             opened.append(descriptor)
-            self._fill(descriptor, data)
+            yield from self._filling(descriptor, data)
             give_name(beside)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -286,11 +299,11 @@ class Folder:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _fill(self, descriptor: int, data: bytes) -> None:
+    def _filling(self, descriptor: int, data: bytes) -> Steps[None]:
         os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
         self.operations.write(descriptor, data)
         if self.durable:
-            self.operations.sync(descriptor)
+            yield Sync(self.operations, descriptor)
 
     def _create_locked(self, name: str, folder: OpenFolder) -> int:
         """Make a temporary file; the lock on it lasts as long as it is open, and tells that its writer lives."""
@@ -312,6 +325,10 @@ class Folder:
         return OpenFile(self, name, place=folder, descriptor=descriptor)
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
+        """Remove a file and say whether it was there, as :meth:`removing`."""
+        return finish(self.removing(name, durable=durable))
+
+    def removing(self, name: str, *, durable: bool = False) -> Steps[bool]:
         """Remove a file and say whether it was there; ``durable`` makes sure that it does not come back.
 
         :raises OSError: if it cannot be removed.
@@ -322,7 +339,7 @@ class Folder:
         except FileNotFoundError:
             return False
         if durable:
-            self.sync_names(folder)
+            yield from self.syncing_names(folder)
         return True
 
     def move_to(self, other: Folder, name: str, new_name: str) -> None:
@@ -332,8 +349,8 @@ class Folder:
         """
         folder, target = self.open(), other.open(create=True)
         self.operations.rename(name, new_name, folder=folder.descriptor, new_folder=target.descriptor)
-        self.sync_names(target)
-        self.sync_names(folder)
+        for place in (target, folder):
+            finish(self.syncing_names(place))
 
     def remove_temporary(self) -> list[str]:
         """Remove what writers that are gone left beside the files, and return the names.

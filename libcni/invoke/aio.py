@@ -16,18 +16,24 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio
 import anyio.to_thread
 
+from libcni.invoke import child
+from libcni.invoke.filework import outcome_in_c, sync_in_c
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT, is_own
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
+from libcni.steps import Walk, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from libcni.disk import Sync
     from libcni.invoke.child import Threads
+    from libcni.invoke.filework import WorkInC
     from libcni.invoke.plugin import PluginCall, PluginOutput
     from libcni.invoke.process import Execution
     from libcni.invoke.series import Job
+    from libcni.steps import Steps
 
 __all__ = ["AnyioRunner"]
 
@@ -43,8 +49,10 @@ class AnyioRunner:
     :param linger: seconds that the pipes of an exited plugin are waited for when a child of it holds them open.
     :param busy: seconds during which a binary that is open for writing ("Text file busy") is tried again.
     :param stdout_limit: bytes; a plugin that prints more is ended.
-    :param offload: do file work in worker threads, so that a slow disk holds up one caller and not the event loop. A
-        thread costs about 0.1 ms per piece of work: where the disk is known to be quick, do without.
+    :param offload: do all file work in worker threads. Otherwise the event loop itself reads and writes the few small
+        files of one attachment, and what may take long is done beside it: syncs, and what goes through many files. A
+        worker thread costs about 0.1 ms for each piece of work, and keeps the loop free where even small files take
+        long: a cache directory on a network file system.
     """
 
     def __init__(
@@ -54,7 +62,7 @@ class AnyioRunner:
         linger: float = LINGER,
         busy: float = BUSY,
         stdout_limit: int = STDOUT_LIMIT,
-        offload: bool = True,
+        offload: bool = False,
     ) -> None:
         self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._offload = offload
@@ -133,21 +141,62 @@ class AnyioRunner:
                 await anyio.wait_readable(execution.pidfd)
                 execution.finish(0)
 
+    async def do(self, steps: Steps[T]) -> T:
+        """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`.
+
+        A cancellation waits for the end of the work.
+        """
+        if self._offload:
+            return await self.call(partial(finish, steps))
+        walk = Walk(steps)
+        interruptions: list[BaseException] = []
+        try:
+            while walk.sync is not None:
+                walk.go_on(await self._outcome(walk.sync, interruptions))
+        except Exception:
+            if interruptions:
+                raise interruptions[0] from None
+            raise
+        finally:
+            walk.close()
+        if interruptions:
+            raise interruptions[0]
+        return walk.finish()
+
+    async def _outcome(self, sync: Sync, interruptions: list[BaseException]) -> BaseException | None:
+        """Do a sync, and return why it failed, if it did; what interrupts the wait for it is kept for later."""
+        in_c, threads = sync_in_c(sync), child.processes.threads
+        job = _SyncInPython(self, sync) if in_c is None or threads is None else _SyncInC(threads, in_c)
+        try:
+            while not job.is_over:
+                try:
+                    if interruptions:
+                        with anyio.CancelScope(shield=True):
+                            await job.wait()
+                    else:
+                        await job.wait()
+                except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
+                    raise
+                except BaseException as error:  # noqa: BLE001  # raised at the end of the work
+                    interruptions.append(error)
+            return job.outcome()
+        finally:
+            job.close()
+
     async def call(self, work: Callable[[], T]) -> T:
-        """Do a piece of file work, in a worker thread unless the runner was made without them.
+        """Do a piece of file work that may take long, in a worker thread.
 
         A cancellation waits for work that has begun: once this raises, the work is over or never begins.
         """
-        if not self._offload:
-            return work()
         piece = _Work(work)
         try:
             return await anyio.to_thread.run_sync(piece)
         except GeneratorExit:
             raise
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                while not piece.is_over():  # noqa: ASYNC110  # for an asyncio task alone, whose thread cannot wake it now
+            # Of an asyncio task alone, whose thread cannot wake it now; it may be cancelled again.
+            while not piece.is_over():
+                with contextlib.suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
                     await anyio.sleep(_PAUSE)
             raise
 
@@ -215,6 +264,62 @@ class _Work(Generic[T]):
         if self._claim.acquire(blocking=False):
             self._over = True
         return self._over
+
+
+class _SyncInPython:
+    """A sync in a worker thread."""
+
+    def __init__(self, runner: AnyioRunner, sync: Sync) -> None:
+        self._runner = runner
+        self._sync = sync
+        self._outcomes: list[BaseException | None] = []
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._outcomes)
+
+    async def wait(self) -> None:
+        await self._runner.call(self._do)
+
+    def _do(self) -> None:
+        try:
+            self._sync.now()
+        except BaseException as error:  # noqa: BLE001  # raised in the work
+            self._outcomes.append(error)
+        else:
+            self._outcomes.append(None)
+
+    def outcome(self) -> BaseException | None:
+        return self._outcomes[0]
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+
+class _SyncInC:
+    """A sync in a thread without Python."""
+
+    def __init__(self, threads: Threads, work: WorkInC) -> None:
+        self._threads = threads
+        self._work = work
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._job = threads.submit([], 0, self._event, work)
+        except BaseException:
+            self.close()
+            raise
+        self.is_over = False
+
+    async def wait(self) -> None:
+        await anyio.wait_readable(self._event)
+        self.is_over = True
+
+    def outcome(self) -> BaseException | None:
+        self._threads.collect(self._job)
+        return outcome_in_c(self._work)
+
+    def close(self) -> None:
+        os.close(self._event)
 
 
 def _epoll(made: list[select.epoll]) -> select.epoll:

@@ -20,6 +20,7 @@ from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT, is_own
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from libcni.invoke.plugin import PluginCall, PluginOutput
     from libcni.invoke.process import Execution
+    from libcni.steps import Steps
 
 __all__ = ["BlockingRunner", "complete"]
 
@@ -145,6 +147,10 @@ class BlockingRunner:
         interrupt = self._here.interrupt
         if interrupt is not None:
             execution.watch(interrupt.fd, partial(_stop, execution, interrupt.fd))
+
+    async def do(self, steps: Steps[T]) -> T:
+        """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`."""
+        return finish(steps)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""

@@ -17,11 +17,11 @@ from libcni.invoke import portable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from libcni.invoke.filework import WorkInC
     from libcni.invoke.portable import Cells, Start, Taken
 
 __all__ = ["Processes", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
-Work: TypeAlias = "tuple[Cells, Cells | None] | None"
 Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
 
 
@@ -29,12 +29,12 @@ class Threads(NamedTuple):
     """Threads without Python that run programs.
 
     ``submit(starts, milliseconds, event, work)`` has one of them do ``run``, and make the event descriptor readable
-    then. Until it is collected, the arrays belong to that thread.
+    then. Until it is collected, the arrays belong to that thread. Without a program it only does the work.
 
     ``collect(job)`` waits for the thread, and returns or raises what ``run`` does.
     """
 
-    submit: Callable[[Sequence[Start], int, int, Work], object]
+    submit: Callable[[Sequence[Start], int, int, WorkInC | None], object]
     collect: Callable[[object], list[Taken | None]]
 
 
@@ -65,7 +65,7 @@ class Processes(NamedTuple):
 
     start: Callable[[Cells, bytes, bytes, bytes | None], None]
     finish: Callable[[Cells, int, int], Taken | None]
-    run: Callable[[Sequence[Start], int, int, Work], list[Taken | None]]
+    run: Callable[[Sequence[Start], int, int, WorkInC | None], list[Taken | None]]
     drain: Callable[[Cells], Taken]
     threads: Threads | None = None
 

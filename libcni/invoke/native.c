@@ -48,7 +48,7 @@ typedef long long cell;
 #define CLOSED (-1)
 
 /* The arrays of file work, as filework.py names their parts. */
-enum { SYNC, SYNC_ERROR, FOLDER, DRAFT, WORK_COUNT };
+enum { SYNC, IS_OF_NAMES, SYNC_ERROR, FOLDER, DRAFT, WORK_COUNT };
 enum { ASKED, DONE, SYNCING, SHARED_COUNT };
 #define FILE_MODE 0600
 
@@ -416,8 +416,13 @@ static struct {
     pthread_cond_t ended;
 } syncs = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
+static int sync_alone(const cell *work) {
+    int descriptor = (int)work[SYNC];
+    return (work[IS_OF_NAMES] ? fsync(descriptor) : fdatasync(descriptor)) != 0 ? errno : 0;
+}
+
 /* Bring a file to the disk, or have a sync do it that another thread begins after this was called. */
-static int sync_file(int descriptor, cell *shared) {
+static int sync_shared(const cell *work, cell *shared) {
     int error = 0;
     pid_t self = getpid(); /* a forked child has none of the threads */
     pthread_mutex_lock(&syncs.lock);
@@ -429,7 +434,7 @@ static int sync_file(int descriptor, cell *shared) {
         cell covered = ++shared[ASKED];
         shared[SYNCING] = self;
         pthread_mutex_unlock(&syncs.lock);
-        error = fdatasync(descriptor) != 0 ? errno : 0;
+        error = sync_alone(work);
         pthread_mutex_lock(&syncs.lock);
         shared[SYNCING] = 0;
         shared[DONE] = error == 0 ? covered : shared[DONE];
@@ -439,16 +444,20 @@ static int sync_file(int descriptor, cell *shared) {
     return error;
 }
 
+static void do_sync(job *all) {
+    cell *work = all->work.buf;
+    work[SYNC_ERROR] = all->shared.buf == NULL ? sync_alone(work) : sync_shared(work, all->shared.buf);
+}
+
 /* Start the first plugin, and do file work meanwhile: it gets its request when that is on the disk which has to be. */
 static int begin_first(job *all, plugin *one) {
     cell *cells = one->cells.buf, *work = all->work.buf;
     if (work == NULL || work[SYNC] == CLOSED) {
         return begin(cells, one->program, one->environment, one->request, one->size);
     }
-    int descriptor = (int)work[SYNC];
     int error = begin(cells, one->program, one->environment, NULL, 0);
     if (error == 0) {
-        work[SYNC_ERROR] = sync_file(descriptor, all->shared.buf);
+        do_sync(all);
         if (work[SYNC_ERROR] == 0) {
             feed(cells, one->request, one->size);
         }
@@ -487,6 +496,9 @@ static int run_one(job *work, plugin *one, long long end, PyThreadState **python
 
 static int run_all(job *work, PyThreadState **python) {
     long long end = end_of(work->patience);
+    if (work->count == 0 && work->work.buf != NULL) {
+        do_sync(work);
+    }
     for (Py_ssize_t i = 0; i < work->count; i++) {
         if (run_one(work, &work->plugins[i], end, python) != 0) {
             return -1;
@@ -524,10 +536,6 @@ static int get_work(PyObject *pair, job *into) {
     }
     if (!PyArg_ParseTuple(pair, "OO", &work, &shared) || get_array(work, &into->work, WORK_COUNT) != 0 ||
         (shared != Py_None && get_array(shared, &into->shared, SHARED_COUNT) != 0)) {
-        return -1;
-    }
-    if (into->shared.buf == NULL && ((cell *)into->work.buf)[SYNC] != CLOSED) {
-        PyErr_SetString(PyExc_ValueError, "a sync without its array");
         return -1;
     }
     return 0;

@@ -8,14 +8,18 @@ counterpart: ``invoke.Exec``. Source: SPEC 1.1.0, section 2, "Execution protocol
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from libcni.invoke.filework import FileWork
+    from libcni.steps import Steps
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "does_file_work", "is_own", "run_in_turn"]
+__all__ = ["PluginCall", "PluginOutput", "Runner", "do_steps", "does_file_work", "is_own", "run_in_turn"]
 
 T = TypeVar("T")
 
@@ -135,6 +139,16 @@ async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[Plugi
 def does_file_work(runner: Runner) -> bool:
     """Say whether a runner does the ``file_work`` of a call."""
     return getattr(runner, "does_file_work", False) is True
+
+
+async def do_steps(runner: Runner, steps: Steps[T]) -> T:
+    """Do small pieces of file work, and what syncs there are between them.
+
+    A runner may have a method ``do(steps)`` for that, which need not keep the caller's event loop from the pieces; any
+    other one has it done as one piece that may block.
+    """
+    do: Callable[[Steps[T]], Coroutine[Any, Any, T]] | None = getattr(runner, "do", None)
+    return await runner.call(partial(finish, steps)) if do is None else await do(steps)
 
 
 def is_own(method: object, function: object) -> bool:

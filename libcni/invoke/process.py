@@ -86,7 +86,7 @@ class Execution(Generic[P]):
     def __init__(self, call: PluginCall, limits: Limits, make_poller: Callable[[], P]) -> None:
         self._call = call
         self.file_work = work = call.file_work
-        self.is_held = call.on_start is not None or not (work is None or (child.processes.in_c and work.in_c))
+        self.is_held = call.on_start is not None or not (work is None or (child.processes.in_c and work.is_for_c))
         """Whether the plugin gets its request only after something was done in Python."""
         self._limits = limits
         self._make_poller = make_poller

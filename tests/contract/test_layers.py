@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS: list[list[str]] = [
     ["errors"],
-    ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn", "recent"],
+    ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn", "recent", "steps"],
     [
         *("values", "scalars", "abbreviated", "conventions", "attachment", "results", "config", "effective"),
         *(f"protocol.{name}" for name in ("base", "problems", "validation")),

@@ -17,6 +17,7 @@ import anyio
 import psutil
 import pytest
 
+from libcni.disk import FileOperations, Sync
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.child import IN_PYTHON
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from libcni.invoke.plugin import PluginOutput, Runner
+    from libcni.steps import Steps
 
 T = TypeVar("T")
 
@@ -99,6 +101,21 @@ def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if is_in_python:
         monkeypatch.setattr("libcni.invoke.child.processes", IN_PYTHON)
     return Flavour(name)
+
+
+class _Doing(FileOperations):
+    """Does something else when a file is to be synced."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+
+    def sync(self, descriptor: int) -> None:  # noqa: ARG002  # there is none
+        self._work()
+
+
+def as_sync(work: Callable[[], object]) -> Steps[None]:
+    """Return steps whose only sync is that work."""
+    yield Sync(_Doing(work), -1)
 
 
 class Plugins:

@@ -15,7 +15,7 @@ from libcni.config import parse_network
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import run_in_turn
-from tests.process.conftest import LONG, PATIENCE, Interrupted
+from tests.process.conftest import LONG, PATIENCE, Interrupted, as_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -176,8 +176,13 @@ def test_process_is_announced_where_that_is_asked(flavour: Flavour, calls_of: An
 def test_hook_of_a_later_one_is_called(flavour: Flavour, calls_of: Any, hook: str) -> None:
     seen: list[object] = []
     first, second, third = calls_of(QUIET, QUIET, QUIET)
-    works: dict[str, Any] = {hook: lambda *arguments: seen.append(arguments)}
-    hooks: dict[str, Any] = works if hook == "on_start" else {"file_work": FileWork(**works)}
+    note = lambda *arguments: seen.append(arguments)  # noqa: E731  # for three hooks
+    works: dict[str, dict[str, Any]] = {
+        "on_start": {"on_start": note},
+        "before": {"file_work": FileWork(as_sync(note))},
+        "during": {"file_work": FileWork(during=note)},
+    }
+    hooks = works[hook]
     calls = [first, replace(second, **hooks), third]
     outputs = flavour.drive(lambda: _all_of(flavour.runner(), calls))
     assert [output.exit_status for output in outputs] == [0, 0, 0]

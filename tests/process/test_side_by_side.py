@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -18,14 +20,18 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from libcni.disk import FileOperations, SharedSync, Sync
 from libcni.invoke.aio import AnyioRunner, _Work
 from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.plugin import do_steps
+from libcni.steps import one_step
 from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from libcni.invoke.plugin import Runner
+    from libcni.steps import Steps
 
 
 # Many at once.
@@ -250,13 +256,168 @@ def test_call_returns_and_raises_what_the_work_does(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("offload", [True, False])
-def test_call_offload_decides_on_the_thread(offload: bool) -> None:
+def test_do_offload_decides_on_the_thread(offload: bool) -> None:
     runner = AnyioRunner(offload=offload)
-    thread = anyio.run(lambda: runner.call(threading.get_ident))
+    thread = anyio.run(lambda: runner.do(one_step(threading.get_ident)))
     assert (thread != threading.get_ident()) == offload
+    assert anyio.run(lambda: runner.call(threading.get_ident)) != threading.get_ident()
 
 
-def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun() -> None:
+class _SlowDisk(FileOperations):
+    """Syncs take a while; some fail."""
+
+    def __init__(self, *failing: int) -> None:
+        self.begun = threading.Event()
+        self.done: list[object] = []
+        self._failing = failing
+
+    def sync(self, descriptor: int) -> None:
+        self.begun.set()
+        time.sleep(0.1)
+        self.done.append(descriptor)
+        if descriptor in self._failing:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def work(self) -> Steps[str]:
+        yield Sync(self, 1)
+        self.done.append("between")
+        yield Sync(self, 2)
+        self.done.append("end")
+        return "value"
+
+
+def test_do_returns_what_the_work_does(flavour: Flavour) -> None:
+    disk = _SlowDisk()
+    assert flavour.drive(lambda: do_steps(flavour.runner(), disk.work())) == "value"
+    assert disk.done == [1, "between", 2, "end"]
+
+
+def test_do_raises_what_a_sync_does(flavour: Flavour) -> None:
+    disk = _SlowDisk(2)
+    with pytest.raises(OSError, match="Input/output error"):
+        flavour.drive(lambda: do_steps(flavour.runner(), disk.work()))
+    assert disk.done == [1, "between", 2]
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_do_syncs_real_files_and_names(flavour: Flavour, tmp_path: Path, is_shared: bool) -> None:
+    folder, shared = os.open(tmp_path, os.O_RDONLY), SharedSync() if is_shared else None
+    reading, writing = os.pipe()
+
+    def work() -> Steps[str]:
+        file = os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=folder)
+        os.write(file, b"content")
+        yield Sync(FileOperations(), file, shared)
+        os.close(file)
+        yield Sync(FileOperations(), folder, shared, is_of_names=True)
+        with pytest.raises(OSError, match="Invalid argument"):  # no pipe can be synced
+            yield Sync(FileOperations(), writing, shared)
+        return "value"
+
+    assert flavour.drive(lambda: do_steps(flavour.runner(), work())) == "value"
+    for descriptor in (folder, reading, writing):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_do_keeps_the_loop_free_while_a_sync_lasts(backend: str) -> None:
+    ticks: list[float] = []
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def tick() -> None:
+                while True:
+                    ticks.append(time.monotonic())
+                    await anyio.sleep(0.005)
+
+            tasks.start_soon(tick)
+            await AnyioRunner().do(_SlowDisk().work())
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main, backend=backend)
+    assert len(ticks) >= 8
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_do_cancelled_scope_waits_for_the_whole_work(backend: str, fails: bool) -> None:
+    disk = _SlowDisk(*[2] * fails)
+    seen: list[bool] = []
+
+    async def main() -> None:
+        with anyio.move_on_after(0.05) as scope:
+            await AnyioRunner().do(disk.work())
+        seen.append(scope.cancelled_caught)
+
+    anyio.run(main, backend=backend)
+    assert seen == [True]
+    assert disk.done == ([1, "between", 2] if fails else [1, "between", 2, "end"])
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_do_cancelled_asyncio_task_waits_for_the_whole_work(times: int) -> None:
+    disk = _SlowDisk()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(AnyioRunner().do(disk.work()))
+        while not disk.begun.is_set():
+            await asyncio.sleep(0.01)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0.02)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert disk.done == [1, "between", 2, "end"]
+
+
+def test_do_cancelled_while_a_thread_of_c_syncs_does_the_whole_work(tmp_path: Path) -> None:
+    done: list[str] = []
+    file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+
+    def work() -> Steps[None]:
+        yield Sync(FileOperations(), file)
+        done.append("between")
+        yield Sync(FileOperations(), file)
+        done.append("end")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(AnyioRunner().do(work()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    os.close(file)
+    assert done == ["between", "end"]
+
+
+def test_do_thrown_away_releases_what_the_work_holds() -> None:
+    disk, released = _SlowDisk(), list[str]()
+
+    def work() -> Steps[None]:
+        try:
+            yield Sync(disk, 1)
+        finally:
+            released.append("released")
+
+    async def main() -> None:
+        coroutine = AnyioRunner().do(work())
+        while coroutine.send(None) is None:  # until it waits for the thread
+            pass
+        assert disk.begun.wait(SOON)
+        coroutine.close()
+        assert released == ["released"]
+        await asyncio.sleep(0.2)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun(times: int) -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -268,7 +429,9 @@ def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun() -> None:
         task = asyncio.ensure_future(AnyioRunner().call(work))
         while not begun.is_set():
             await asyncio.sleep(0.01)
-        task.cancel()
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0.02)
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -542,6 +543,51 @@ def test_forked_child_has_threads_of_its_own(event: int) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert _collect(job) == (b"parent\n", b"")
+
+
+# File work in C.
+
+
+def _sync_job(descriptor: int, event: int, shared: Any = None) -> tuple[Any, Any]:
+    numbers = array("q", (descriptor, 0, -1, -1, -1))
+    return _threads().submit([], 0, event, (numbers, shared)), numbers
+
+
+def test_syncs_of_one_file_are_shared_and_each_is_told(event: int, tmp_path: Path) -> None:
+    file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    reading, writing = os.pipe()
+    shared = array("q", (0, 0, 0))
+    jobs = [_sync_job(file, event, shared) for _ in range(100)]
+    failing = [_sync_job(writing, event, array("q", (0, 0, 0))) for _ in range(20)]
+    for job, _ in jobs + failing:
+        assert _threads().collect(job) == []
+    assert {numbers[2] for _, numbers in jobs} == {0}
+    assert {numbers[2] for _, numbers in failing} == {errno.EINVAL}
+    asked, done, syncing = shared
+    assert 100 < asked <= 200
+    assert (done, syncing) == (asked, 0)
+    for descriptor in (file, reading, writing):
+        os.close(descriptor)
+
+
+def test_sync_does_not_wait_for_a_thread_of_another_process(event: int, tmp_path: Path) -> None:
+    file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    shared = array("q", (1, 0, os.getppid()))
+    job, numbers = _sync_job(file, event, shared)
+    assert _threads().collect(job) == []
+    assert numbers[2] == 0
+    os.close(file)
+
+
+def test_file_work_of_another_form_is_refused() -> None:
+    numbers, shared = array("q", (-1, 0, -1, -1, -1)), array("q", (0, 0, 0))
+    for wrong in (5, (), (numbers,), (numbers, 5)):
+        with pytest.raises(TypeError):
+            _in_c().run([], 0, -1, wrong)  # type: ignore[arg-type]
+    for short in ((numbers[:4], shared), (numbers, shared[:2])):
+        with pytest.raises(ValueError, match="right size"):
+            _in_c().run([], 0, -1, short)
+    assert _in_c().run([], 0, -1, (numbers, shared)) == []
 
 
 def test_job_is_collected_once_and_nothing_else_is() -> None:

@@ -16,6 +16,7 @@ from libcni.attachment import AttachmentKey, RuntimeConf
 from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.record import RunningPlugin, State, netns_identity, record_of
+from libcni.steps import finish
 from libcni.store import Store
 from tests.records import as_file, begin_record, mark_record, remove_record, sealed
 
@@ -91,7 +92,7 @@ def test_new_entry_is_stored_prepared_or_not(cache: ResultCache, tmp_path: Path,
         if is_prepared:
             entry.prepare()
         assert cache.find(KEY) is None
-        entry.store(RESULT)
+        finish(entry.storing(RESULT))
     found = cache.find(KEY)
     assert found is not None
     assert (found.config, found.result, found.runtime_conf(RT)) == (CONFIG, RESULT, RT)
@@ -107,7 +108,7 @@ def test_new_entry_that_cannot_be_prepared_says_so_when_it_is_stored(tmp_path: P
     with cache.new_entry(KEY, RT, CONFIG) as entry:
         entry.prepare()
         with pytest.raises(CacheError, match="No space left"):
-            entry.store(RESULT)
+            finish(entry.storing(RESULT))
 
 
 def document(**members: Any) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
-from libcni.disk import FileOperations, OpenFolder, SharedSync
+from libcni.disk import FileOperations, OpenFolder, SharedSync, Sync
 from libcni.errors import CacheError
 from libcni.turn import Turn
 
@@ -233,6 +233,30 @@ def test_sync_in_a_forked_child_does_not_wait_for_that_of_the_parent() -> None:
             assert in_child(sync) == 0
         finally:
             slow.go_on.set()
+
+
+def test_sync_is_that_of_a_file_or_of_names_and_may_be_shared(tmp_path: Path) -> None:
+    seen: list[object] = []
+
+    class Noting(FileOperations):
+        def sync(self, descriptor: int) -> None:
+            seen.append(("content", descriptor))
+
+        def sync_folder(self, folder: int) -> None:
+            seen.append(("names", folder))
+
+    shared = SharedSync()
+    shared.sync(lambda: seen.append("first"))
+    Sync(Noting(), 7).now()
+    Sync(Noting(), 8, shared, is_of_names=True).now()
+    assert seen == ["first", ("content", 7), ("names", 8)]
+    assert Sync(Noting(), 7).in_c is None
+    assert Sync(FileOperations(), 7).in_c == (7, False, None)
+    assert Sync(FileOperations(), 8, shared, is_of_names=True).in_c == (8, True, shared.in_c)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        Sync(FileOperations(), 999_999).now()
+    folder = OpenFolder(os.open(tmp_path, os.O_RDONLY), str(tmp_path))
+    Sync(FileOperations(), folder.descriptor, folder.names, is_of_names=True).now()
 
 
 # Locks on bytes.

@@ -19,6 +19,7 @@ from libcni.bytelocks import lock_byte
 from libcni.disk import FileOperations
 from libcni.files import READ_LIMIT
 from libcni.slots import _LEVELS, _PROBES, _STARTS, SLOT_SIZE, SlotFolder, _first_slots
+from libcni.steps import finish
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -160,7 +161,10 @@ def test_open_file_is_read_patched_and_removed_in_place(tmp_path: Path) -> None:
 
 def test_created_file_is_returned_opened(tmp_path: Path) -> None:
     place = slots(tmp_path)
-    small, large = place.create_opened(NAME, b"abc"), place.create_opened("net@large@eth0", b"x" * SLOT_SIZE)
+    small, large = (
+        finish(place.creating_opened(NAME, b"abc")),
+        finish(place.creating_opened("net@large@eth0", b"x" * SLOT_SIZE)),
+    )
     assert small is not None
     assert large is not None
     small.patch(b"X", 0)
@@ -260,7 +264,7 @@ def test_open_file_that_fills_its_slot_ends_before_the_next_one(tmp_path: Path) 
 def test_slot_is_free_for_others_while_its_file_is_still_open(tmp_path: Path) -> None:
     place = slots(tmp_path)
     first, second = names_that_meet(2)
-    file = place.create_opened(first, b"one")
+    file = finish(place.creating_opened(first, b"one"))
     assert file is not None
     file.remove()
     place.create(second, b"two")
@@ -504,7 +508,7 @@ def test_new_file_of_slots_has_its_name_on_the_disk_before_its_first_slot(tmp_pa
     operations.steps.clear()
     file = opened(place, NAME)
     file.patch(b"X", 0)
-    file.sync()
+    finish(file.syncing())
     file.patch(b"Y", 0)
     file.remove()
     file.close()
@@ -539,7 +543,7 @@ def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
     place.create(NAME, b"data")
     file = opened(place, NAME)
     file.patch(b"X", 0)
-    file.sync()
+    finish(file.syncing())
     file.close()
     place.remove(NAME, durable=True)
     assert operations.steps == ["create slots", "overwrite", "overwrite", "overwrite"]

@@ -16,6 +16,7 @@ import pytest
 from libcni.disk import FileOperations
 from libcni.errors import CacheError
 from libcni.files import READ_LIMIT
+from libcni.steps import finish
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def patch(place: Folder, name: str, data: bytes, offset: int) -> None:
     opened = place.open_file(name)
     assert opened is not None
     opened.patch(data, offset)
-    opened.sync()
+    finish(opened.syncing())
     assert opened.read() == place.read(name)
     opened.close()
 
@@ -261,7 +262,7 @@ def test_file_that_was_made_in_advance_gets_name_and_content(tmp_path: Path) -> 
     draft = place.draft()
     assert draft is not None
     assert place.names() == []
-    place.create("name", b"one", draft)
+    finish(place.creating("name", b"one", draft))
     draft.close()
     draft.close()
     assert (place.read("name"), mode(tmp_path / "results" / "name")) == (b"one", 0o600)
@@ -282,7 +283,7 @@ def test_file_that_was_made_in_a_folder_that_is_gone_is_made_again(tmp_path: Pat
     place = folder(tmp_path / "cache")
     draft = place.draft()
     shutil.rmtree(tmp_path / "cache")
-    place.create("name", b"one", draft)
+    finish(place.creating("name", b"one", draft))
     assert place.read("name") == b"one"
 
 
@@ -290,12 +291,12 @@ def test_no_file_is_made_in_advance_where_each_has_a_name(tmp_path: Path) -> Non
     place = folder(tmp_path, operations=_WithoutUnnamed())
     assert place.draft() is None
     assert place.draft() is None
-    place.create("name", b"one", None)
+    finish(place.creating("name", b"one", None))
     assert place.names() == ["name"]
 
 
 def test_created_file_is_returned_opened(tmp_path: Path) -> None:
-    opened = folder(tmp_path).create_opened("name", b"one")
+    opened = finish(folder(tmp_path).creating_opened("name", b"one"))
     assert opened is not None
     opened.patch(b"X", 0)
     assert opened.read() == folder(tmp_path).read("name") == b"Xne"
