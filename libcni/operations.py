@@ -293,7 +293,7 @@ class Operations:
 
     def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> FileWork | None:
         """Return what settles the record while the first plugin starts, if that is still to be done."""
-        if opened.is_settled:
+        if opened.is_settled or not does_file_work(self.runner):
             return None
         return FileWork(self._settling_delete(key, opened))
 
