@@ -99,8 +99,14 @@ class ResultCache:
             return True
 
     def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
+        try:
+            folder = self.folder.open()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable("", error) from error
         for name in (_plain_name(key), _unambiguous_name(key)):
-            data = self._read(name)
+            data = self._read(name, folder)
             if data is None:
                 continue
             entry = self._recent.get(name, data)
@@ -112,9 +118,11 @@ class ResultCache:
                 return name, entry
         return None
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str, folder: OpenFolder) -> bytes | None:
         try:
-            return self.folder.read(name)
+            return read_file(name, folder.descriptor)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise self._unreadable(name, error) from error
 
@@ -148,7 +156,7 @@ class ResultCache:
     def _is_taken(self, key: AttachmentKey) -> bool:
         """Say whether the file of another attachment has the plain name."""
         name = _plain_name(key)
-        data = self._read(name)
+        data = self._read(name, self.folder.open())
         try:
             return data is not None and self._decode(name, data, key).key != key
         except DamagedFileError:

@@ -28,6 +28,7 @@ __all__ = [
     "READ_LIMIT",
     "OpenFile",
     "checked_own",
+    "checked_size",
     "is_name_too_long",
     "is_own_temporary",
     "is_temporary",
@@ -141,7 +142,13 @@ def is_name_too_long(name: str) -> bool:
 
 
 def checked_own(descriptor: int) -> int:
-    """Return an open file that is about to be changed; it is closed when it is not one, or has a second name.
+    """Return an open file that is about to be changed, as :func:`checked_size` says."""
+    checked_size(descriptor)
+    return descriptor
+
+
+def checked_size(descriptor: int) -> int:
+    """Return the size of an open file that is about to be changed; closed when it is not one or has two names.
 
     Who plants a hard link in the cache directory would have a file changed that is elsewhere.
 
@@ -149,7 +156,7 @@ def checked_own(descriptor: int) -> int:
     """
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return descriptor
+        return status.st_size
     os.close(descriptor)
     raise OSError(errno.EINVAL, "is not a regular file with one name")
 

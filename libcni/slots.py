@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE, Sync
-from libcni.files import CHANGE_FILE, OpenFile, checked_own
+from libcni.files import CHANGE_FILE, OpenFile, checked_size
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ Primes: names that differ in a few characters are spread evenly."""
 
 _STARTS = (0, *accumulate(count + 1 for count in _LEVELS))
 _PROBES = 2
+_PROBED = (_PROBES - 1) * SLOT_SIZE
 _FREE = b"\0"
 _EMPTY = (b"", _FREE)
 """How a free slot begins: behind the end of the file, a hole in it, or removed."""
@@ -70,9 +71,10 @@ class _Slot(NamedTuple):
 class _SlotFile:
     """The file of the slots, open; whoever opens it closes it."""
 
-    def __init__(self, descriptor: int, *, is_empty: bool) -> None:
+    def __init__(self, descriptor: int, size: int) -> None:
         self.descriptor = descriptor
-        self.is_empty = is_empty
+        self.size = size
+        """Bytes, when it was opened: nobody but its writer looks for a name that was not there then."""
 
     def __enter__(self) -> Self:
         return self
@@ -89,11 +91,14 @@ class _SlotFile:
         start = _start(name)
         free: list[int] = []
         for first in _first_slots(name):
-            for number in range(first, first + _PROBES):
-                begin = os.pread(self.descriptor, len(start), number * SLOT_SIZE)
-                if begin == start:
+            numbers = range(first, first + _PROBES)
+            offset = first * SLOT_SIZE
+            # Neighbours, read at once; what is behind the end of the file is free.
+            data = os.pread(self.descriptor, _PROBED + len(start), offset) if offset < self.size else b""
+            for number, at in zip(numbers, range(0, SLOT_SIZE * _PROBES, SLOT_SIZE), strict=True):
+                if data.startswith(start, at):
                     return number, []
-                if begin[:1] in _EMPTY:
+                if data[at : at + 1] in _EMPTY:
                     free.append(number)
         return self._by_number(name), free
 
@@ -191,7 +196,7 @@ class SlotFolder(Folder):
         file = self._open_slots(folder) or self._make_slots(folder)
         opened: OpenFile | None = None
         try:
-            if file.is_empty or self._synced is not folder:
+            if not file.size or self._synced is not folder:
                 # Who made it may not have synced its name, or be dead: nobody writes a first slot before that.
                 yield from self.syncing_names(folder)
                 self._synced = folder
@@ -228,10 +233,10 @@ class SlotFolder(Folder):
 
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
         try:
-            descriptor = checked_own(os.open(_FILE, CHANGE_FILE, dir_fd=folder.descriptor))
+            descriptor = os.open(_FILE, CHANGE_FILE, dir_fd=folder.descriptor)
         except FileNotFoundError:
             return None
-        return _SlotFile(descriptor, is_empty=not os.lseek(descriptor, 0, os.SEEK_END))
+        return _SlotFile(descriptor, checked_size(descriptor))
 
     def _make_slots(self, folder: OpenFolder) -> _SlotFile:
         try:

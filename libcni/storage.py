@@ -182,17 +182,24 @@ class Folder:
         folder = self.open(create=True)
         if self._has_unnamed:
             try:
-                return Draft(self.operations.create_unnamed(folder.descriptor), folder)
+                draft = Draft(self.operations.create_unnamed(folder.descriptor), folder)
             except OSError as error:
                 self._note_no_unnamed(error)
+                return None
+            os.fchmod(draft.descriptor, FILE_MODE)  # whatever the umask is
+            return draft
         return None
 
     def place_of_draft(self) -> OpenFolder | None:
         """Return where :meth:`draft` makes a file, ``None`` if nothing else may do that.
 
+        Whether it is still safe, and at its place, :meth:`creating` finds out.
+
         :raises OSError: if it fails.
         """
-        return self.open(create=True) if self._has_unnamed and self.is_plain else None
+        if not (self._has_unnamed and self.is_plain):
+            return None
+        return self._held or self.open(create=True)
 
     def _note_no_unnamed(self, error: OSError) -> None:
         if error.errno not in _NO_UNNAMED:
@@ -289,6 +296,7 @@ class Folder:
         try:
             descriptor = self._create_locked(beside, folder)
             opened.append(descriptor)
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
             yield from self._filling(descriptor, data)
             give_name(beside)
         except BaseException:
@@ -300,7 +308,6 @@ class Folder:
                 os.close(descriptor)
 
     def _filling(self, descriptor: int, data: bytes) -> Steps[None]:
-        os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
         self.operations.write(descriptor, data)
         if self.durable:
             yield Sync(self.operations, descriptor)

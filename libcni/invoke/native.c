@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -469,6 +470,9 @@ static int begin_first(job *all, plugin *one) {
 static void make_draft(cell *work) {
     if (work[FOLDER] != CLOSED && work[DRAFT] == CLOSED) {
         work[DRAFT] = openat((int)work[FOLDER], ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, FILE_MODE);
+        if (work[DRAFT] != CLOSED) {
+            fchmod((int)work[DRAFT], FILE_MODE); /* whatever the umask is */
+        }
     }
 }
 
