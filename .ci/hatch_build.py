@@ -1,6 +1,6 @@
-"""Builds ``libcni/invoke/native.c`` into the wheel; without a compiler, the wheel does the same in Python.
+"""Builds the C parts into the wheel; without a compiler, the wheel does the same in Python.
 
-Hatchling runs this. ``LIBCNI_PURE=1`` in the environment leaves the C part out.
+Hatchling runs this. ``LIBCNI_PURE=1`` in the environment leaves the C parts out.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
-NAME = "libcni.invoke._native"
-SOURCE = "libcni/invoke/native.c"
-TARGET = "libcni/invoke/_native.abi3.so"
+PARTS = {"libcni.invoke._native": "libcni/invoke/native.c", "libcni._files": "libcni/files.c"}
+"""Names of modules, and their sources."""
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
@@ -28,10 +27,11 @@ class NativeBuildHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         if os.environ.get("LIBCNI_PURE") or not self._is_compiled():
-            # One of an earlier build, from other sources perhaps, must not stay.
-            (Path(self.root) / TARGET).unlink(missing_ok=True)
+            # Those of an earlier build, from other sources perhaps, must not stay.
+            for name in PARTS:
+                self._target(name).unlink(missing_ok=True)
             return
-        build_data["artifacts"].append(TARGET)
+        build_data["artifacts"] += [self._target(name).relative_to(self.root).as_posix() for name in PARTS]
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"cp311-abi3-{platform}"
@@ -40,16 +40,20 @@ class NativeBuildHook(BuildHookInterface[Any]):
         try:
             self._compile()
         except (CompileError, ExecError, LinkError, PlatformError) as error:
-            self.app.display_warning(f"{NAME} was not built, which makes libcni slower: {error}")
+            self.app.display_warning(f"the C parts were not built, which makes libcni slower: {error}")
             return False
         return True
 
     def _compile(self) -> None:
-        extension = Extension(NAME, [str(Path(self.root) / SOURCE)], py_limited_api=True)
-        command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")
-        # Renamed over the one that is there: a running program may have that in its memory.
-        with tempfile.TemporaryDirectory(dir=Path(self.root) / "libcni" / "invoke", prefix=".build-") as folder:
+        extensions = [Extension(name, [str(Path(self.root) / PARTS[name])], py_limited_api=True) for name in PARTS]
+        command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
+        # Renamed over those that are there: a running program may have them in its memory.
+        with tempfile.TemporaryDirectory(dir=Path(self.root) / "libcni", prefix=".build-") as folder:
             command.build_lib = command.build_temp = folder
             command.ensure_finalized()
             command.run()
-            Path(command.get_outputs()[0]).replace(Path(self.root) / TARGET)
+            for name in PARTS:
+                Path(command.get_ext_fullpath(name)).replace(self._target(name))
+
+    def _target(self, name: str) -> Path:
+        return Path(self.root, *name.split(".")).with_suffix(".abi3.so")

@@ -121,8 +121,6 @@ class ResultCache:
     def _read(self, name: str, folder: OpenFolder) -> bytes | None:
         try:
             return read_file(name, folder.descriptor)
-        except FileNotFoundError:
-            return None
         except OSError as error:
             raise self._unreadable(name, error) from error
 
@@ -226,9 +224,9 @@ class ResultCache:
         stamp = stamp_of(name, folder)
         try:
             data = read_file(name, folder.descriptor)
+            if data is None:
+                return None
             entry = self._decode(name, data, None)
-        except FileNotFoundError:
-            return None
         except OSError as error:
             return Listed(name, None, self._unreadable(name, error))
         except CacheError as error:

@@ -13,6 +13,7 @@ from array import array
 from typing import TYPE_CHECKING, TypeAlias
 
 from libcni.errors import CacheError
+from libcni.quick import is_safe, quick
 from libcni.turn import Turn
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ InC: TypeAlias = "tuple[int, bool, array[int] | None]"
 __all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Sync"]
 
 FILE_MODE = 0o600
-
-_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class FileOperations:
@@ -167,23 +166,13 @@ class OpenFolder:
         """Of a file in it that is shared."""
         status = os.fstat(descriptor)
         self._identity = status.st_dev, status.st_ino
-        if not _is_safe(status):
+        if not is_safe(status):
             mode = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
             raise CacheError(path, f"{mode}: others can write to it")
 
     def is_still_at(self, path: str, parent: str) -> bool:
         """Say whether the path leads here, and nobody else can write here or to the parent folder."""
-        try:
-            status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
-            return (status.st_dev, status.st_ino) == self._identity and _is_safe(status) and _is_safe(os.stat(parent))  # noqa: PTH116 -- same
-        except OSError:
-            return False
+        return quick.is_at(path, parent, *self._identity)
 
     def __del__(self) -> None:
         os.close(self.descriptor)
-
-
-def _is_safe(status: os.stat_result) -> bool:
-    """Say whether nobody but the owner, who is this user or root, can change what is in a folder."""
-    is_ours = not status.st_uid or status.st_uid == os.geteuid()
-    return is_ours and not status.st_mode & _FOR_OTHERS

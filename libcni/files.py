@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from libcni.disk import Sync
 from libcni.errors import CacheError, NoRoomError
+from libcni.quick import quick
 
 if TYPE_CHECKING:
     from libcni.disk import OpenFolder
@@ -22,13 +23,9 @@ if TYPE_CHECKING:
     from libcni.storage import Folder
 
 __all__ = [
-    "CHANGE_FILE",
     "NO_ROOM",
-    "READ_FILE",
     "READ_LIMIT",
     "OpenFile",
-    "checked_own",
-    "checked_size",
     "is_name_too_long",
     "is_own_temporary",
     "is_temporary",
@@ -47,10 +44,6 @@ READ_LIMIT = 64 * 1024 * 1024
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
-
-# Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
-READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-CHANGE_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _temporary_numbers = itertools.count()
 
@@ -141,36 +134,12 @@ def is_name_too_long(name: str) -> bool:
     return len(os.fsencode(name)) > NAME_MAX
 
 
-def checked_own(descriptor: int) -> int:
-    """Return an open file that is about to be changed, as :func:`checked_size` says."""
-    checked_size(descriptor)
-    return descriptor
-
-
-def checked_size(descriptor: int) -> int:
-    """Return the size of an open file that is about to be changed; closed when it is not one or has two names.
-
-    Who plants a hard link in the cache directory would have a file changed that is elsewhere.
-
-    :raises OSError: if it is no regular file with one name.
-    """
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return status.st_size
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "is not a regular file with one name")
-
-
-def read_file(name: str, folder: int) -> bytes:
-    """Return the content of a file.
+def read_file(name: str, folder: int) -> bytes | None:
+    """Return the content of a file, or ``None`` if there is none.
 
     :raises OSError: if it cannot be read, is a link, or is no regular file of a reasonable size.
     """
-    descriptor = os.open(name, READ_FILE, dir_fd=folder)
-    try:
-        return read_open_file(descriptor)
-    finally:
-        os.close(descriptor)
+    return quick.read_at(name, folder, READ_LIMIT)
 
 
 def read_open_file(descriptor: int) -> bytes:

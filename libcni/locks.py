@@ -9,16 +9,15 @@ container.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import struct
 from typing import TYPE_CHECKING
 
-from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
+from libcni.bytelocks import is_byte_locked, unlock_bytes
 from libcni.disk import FILE_MODE
 from libcni.errors import CacheError
-from libcni.files import NO_ROOM, checked_own
+from libcni.files import NO_ROOM
+from libcni.quick import CHANGE_FILE, HOLDER, check_own, quick
 
 if TYPE_CHECKING:
     from libcni.storage import Folder
@@ -32,9 +31,6 @@ _CLOSED = -1
 
 _PRIME = 2**61 - 1
 """What offsets are taken modulo of: names that differ in a few characters are far apart. No hash has to be imported."""
-
-_HOLDER = struct.Struct("<QQ")
-"""One entry of the table of holders: process id, offset of the lock."""
 
 _HOLDERS = 4096
 """Entries of the table. Two locks that share one overwrite each other, and then a holder is not known by name."""
@@ -142,11 +138,11 @@ class Locks:
 
     def _open(self) -> int:
         folder = self.folder.open(create=True)
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            return checked_own(os.open(_FILE, flags, dir_fd=folder.descriptor))
-        except FileNotFoundError:
-            descriptor = checked_own(os.open(_FILE, flags | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor))
+        opened = quick.open_own(_FILE, folder.descriptor)
+        if opened is not None:
+            return opened[0]
+        descriptor = os.open(_FILE, CHANGE_FILE | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
+        check_own(descriptor)
         os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
         return descriptor
 
@@ -174,10 +170,10 @@ class Locks:
         try:
             if not is_byte_locked(descriptor, offset, shared=True):
                 return None
-            entry = os.pread(descriptor, _HOLDER.size, _place(offset))
+            entry = os.pread(descriptor, HOLDER.size, _place(offset))
         finally:
             os.close(descriptor)
-        pid, noted = _HOLDER.unpack(entry.ljust(_HOLDER.size, b"\0"))
+        pid, noted = HOLDER.unpack(entry.ljust(HOLDER.size, b"\0"))
         return pid if pid and noted == offset and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 -- text in
 
 
@@ -187,16 +183,12 @@ def _offset(name: str) -> int:
 
 
 def _place(offset: int) -> int:
-    return offset % _HOLDERS * _HOLDER.size
+    return offset % _HOLDERS * HOLDER.size
 
 
 def _set(descriptor: int, offset: int, *, shared: bool) -> bool:
     """Lock one byte if nobody else has it, and say whether that is so; note who has it, of many the last."""
-    if not lock_byte(descriptor, offset, shared=shared):
-        return False
-    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
-        os.pwrite(descriptor, _HOLDER.pack(os.getpid(), offset), _place(offset))
-    return True
+    return quick.lock_noted(descriptor, offset, shared, _place(offset))
 
 
 def _nearest(path: str) -> str:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE, Sync
-from libcni.files import CHANGE_FILE, OpenFile, checked_size
+from libcni.files import OpenFile
+from libcni.quick import quick
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -232,11 +233,8 @@ class SlotFolder(Folder):
             raise
 
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
-        try:
-            descriptor = os.open(_FILE, CHANGE_FILE, dir_fd=folder.descriptor)
-        except FileNotFoundError:
-            return None
-        return _SlotFile(descriptor, checked_size(descriptor))
+        opened = quick.open_own(_FILE, folder.descriptor)
+        return None if opened is None else _SlotFile(*opened)
 
     def _make_slots(self, folder: OpenFolder) -> _SlotFile:
         try:

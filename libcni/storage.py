@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 from libcni.disk import FILE_MODE, FileOperations, OpenFolder, Sync
 from libcni.errors import CacheError
 from libcni.files import (
-    CHANGE_FILE,
-    READ_FILE,
     OpenFile,
-    checked_own,
     is_own_temporary,
     is_temporary,
     lock_temporary,
     read_file,
     temporary_name,
 )
+from libcni.quick import READ_FILE, quick
 from libcni.steps import finish
 
 if TYPE_CHECKING:
@@ -149,9 +147,9 @@ class Folder:
         """
         try:
             folder = self.open()
-            return read_file(name, folder.descriptor)
         except FileNotFoundError:
             return None
+        return read_file(name, folder.descriptor)
 
     def names(self) -> list[str]:
         """Return the names in the folder, sorted; none when there is no folder.
@@ -326,10 +324,10 @@ class Folder:
         """
         try:
             folder = self.open()
-            descriptor = checked_own(os.open(name, CHANGE_FILE, dir_fd=folder.descriptor))
         except FileNotFoundError:
             return None
-        return OpenFile(self, name, place=folder, descriptor=descriptor)
+        opened = quick.open_own(name, folder.descriptor)
+        return None if opened is None else OpenFile(self, name, place=folder, descriptor=opened[0])
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
         """Remove a file and say whether it was there, as :meth:`removing`."""

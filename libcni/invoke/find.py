@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from libcni.errors import InvalidParameterError, PluginNotFoundError
 from libcni.identifiers import plugin_type_problem
+from libcni.quick import quick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,20 +36,23 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     for directory in paths:
         for suffix in _SUFFIXES:
             path = f"{directory.rstrip('/') or '/'}/{plugin}{suffix}" if directory else ""
-            reason = _why_not_executable(path) if path else ""
-            if reason is None:
-                return path
+            if not path:
+                continue
+            try:
+                if quick.is_program(path):
+                    return path
+            except ValueError:  # a name that has no bytes names no file
+                continue
+            reason = _why_not_executable(path)
             unusable = unusable or (f"; {path} {reason}" if reason else "")
     where = ", ".join(paths) if paths else "no directories, as none were given"
     raise PluginNotFoundError(f"not found in {where}{unusable}", paths=paths, plugin=plugin)
 
 
-def _why_not_executable(path: str) -> str | None:
-    """Say why a path cannot be run: ``None`` if it can, an empty text if there is nothing."""
+def _why_not_executable(path: str) -> str:
+    """Say why a path cannot be run: an empty text if there is nothing."""
     try:
-        status = os.stat(path)  # noqa: PTH116 -- a look-up on the way of every plugin call; Path costs more than the call
-    except (OSError, ValueError):  # ValueError: a name that has no bytes names no file
+        status = os.stat(path)  # noqa: PTH116 -- text in
+    except OSError:
         return ""
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    return None if os.access(path, os.X_OK) else "is not executable"
+    return "is not executable" if stat.S_ISREG(status.st_mode) else "is not a regular file"

@@ -1,0 +1,136 @@
+"""What is read, looked at and locked on the way of every verb: each in one call, in C where ``files.c`` was built.
+
+Calls of the system by Python give the interpreter lock away and want it back one by one; here that happens once for
+what belongs together. Go counterpart: none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from libcni.bytelocks import lock_byte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CHANGE_FILE", "HOLDER", "IN_PYTHON", "READ_FILE", "Quick", "check_own", "is_safe", "quick"]
+
+# Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+CHANGE_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+HOLDER = struct.Struct("=QQ")
+"""The note of who holds a lock: process id, offset of the lock."""
+
+_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Quick(NamedTuple):
+    """The functions, in one of their two forms.
+
+    ``is_at(path, parent, device, inode)`` says whether a path leads to that folder itself, and nobody else can change
+    what is in it or in the parent folder.
+
+    ``is_program(path)`` says whether a path leads to a regular file that may be executed.
+
+    ``read_at(name, folder, limit)`` returns the content of a file in an open folder, ``None`` if there is none.
+
+    ``open_own(name, folder)`` opens a file that is to be changed, which must have no second name: descriptor and size
+    in bytes, ``None`` if there is none.
+
+    ``lock_noted(descriptor, offset, shared, place)`` locks one byte as :func:`libcni.bytelocks.lock_byte` does, and if
+    that is possible notes at ``place`` who has it (:data:`HOLDER`).
+
+    :raises OSError: if the file cannot be used: it is a link, no regular file, too large, or has a second name.
+    """
+
+    is_at: Callable[[str, str, int, int], bool]
+    is_program: Callable[[str], bool]
+    read_at: Callable[[str, int, int], bytes | None]
+    open_own: Callable[[str, int], tuple[int, int] | None]
+    lock_noted: Callable[[int, int, bool, int], bool]
+
+
+def is_safe(status: os.stat_result) -> bool:
+    """Say whether nobody but the owner, who is this user or root, can change what is in a folder."""
+    is_ours = not status.st_uid or status.st_uid == os.geteuid()
+    return is_ours and not status.st_mode & _FOR_OTHERS
+
+
+def check_own(descriptor: int) -> int:
+    """Return the size of an open file that is about to be changed; closed when it is not one or has two names.
+
+    Who plants a hard link in the cache directory would have a file changed that is elsewhere.
+
+    :raises OSError: if it is no regular file with one name.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return status.st_size
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is not a regular file with one name")
+
+
+def _is_at(path: str, parent: str, device: int, inode: int) -> bool:  # noqa: PLR0917  # as in C
+    try:
+        status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
+        return (status.st_dev, status.st_ino) == (device, inode) and is_safe(status) and is_safe(os.stat(parent))  # noqa: PTH116 -- same
+    except OSError:
+        return False
+
+
+def _is_program(path: str) -> bool:
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- a look-up on the way of every plugin call; Path costs more than the call
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK)
+
+
+def _read_at(name: str, folder: int, limit: int) -> bytes | None:
+    try:
+        descriptor = os.open(name, READ_FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
+        return os.pread(descriptor, status.st_size + 1, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _open_own(name: str, folder: int) -> tuple[int, int] | None:
+    try:
+        descriptor = os.open(name, CHANGE_FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    return descriptor, check_own(descriptor)
+
+
+def _lock_noted(descriptor: int, offset: int, shared: bool, place: int) -> bool:  # noqa: PLR0917, FBT001  # as in C
+    if not lock_byte(descriptor, offset, shared=shared):
+        return False
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
+        os.pwrite(descriptor, HOLDER.pack(os.getpid(), offset), place)
+    return True
+
+
+IN_PYTHON = Quick(_is_at, _is_program, _read_at, _open_own, _lock_noted)
+
+
+def _chosen() -> Quick:
+    try:
+        from libcni import _files  # noqa: PLC0415 -- it may not have been built
+    except ImportError:
+        return IN_PYTHON
+    return Quick(_files.is_at, _files.is_program, _files.read_at, _files.open_own, _files.lock_noted)
+
+
+quick = _chosen()

@@ -1,0 +1,265 @@
+"""What is read, looked at and locked in one call: the form in C does as the one in Python, which the system's own calls
+make plain."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcni import quick as module
+from libcni.bytelocks import is_byte_locked, lock_byte
+from libcni.quick import HOLDER, IN_PYTHON, Quick, quick
+from tests.contract.modules import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOBODY = 65534
+LIMIT = 1000
+
+
+@pytest.fixture(params=["in-c", "in-python"])
+def form(request: pytest.FixtureRequest) -> Quick:
+    if request.param == "in-c":
+        assert quick is not IN_PYTHON, "the C part was not built"
+        return quick
+    return IN_PYTHON
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    tmp_path.chmod(0o700)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _open_count() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # only their number
+
+
+def _refusal(call: Callable[[], object]) -> tuple[type[OSError], int | None, str | None]:
+    """Return what an OSError says, and make sure that nothing stays open."""
+    before = _open_count()
+    with pytest.raises(OSError, match=r"\[Errno [0-9]+\]") as caught:
+        call()
+    assert _open_count() == before
+    return type(caught.value), caught.value.errno, caught.value.strerror
+
+
+# Folders.
+
+
+def test_folder_is_at_its_path(form: Quick, tmp_path: Path) -> None:
+    inner = tmp_path / "inner ü"
+    inner.mkdir(0o700)
+    here = str(inner), str(tmp_path)
+    assert form.is_at(*here, *_identity(inner)) is True
+    device, inode = _identity(inner)
+    assert form.is_at(*here, device, inode + 1) is False
+    assert form.is_at(*here, device + 1, inode) is False
+    assert form.is_at(str(tmp_path / "missing"), str(tmp_path), device, inode) is False
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_folder_that_others_can_write_to_is_not(form: Quick, tmp_path: Path, mode: int) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir(0o700)
+    for changed in (inner, tmp_path):
+        changed.chmod(mode)
+        assert not form.is_at(str(inner), str(tmp_path), *_identity(inner))
+        changed.chmod(0o755)
+        assert form.is_at(str(inner), str(tmp_path), *_identity(inner))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to another user")
+def test_folder_of_somebody_else_is_not(form: Quick, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir(0o700)
+    for changed in (inner, tmp_path):
+        os.chown(changed, NOBODY, NOBODY)
+        assert not form.is_at(str(inner), str(tmp_path), *_identity(inner))
+        os.chown(changed, 0, 0)
+        assert form.is_at(str(inner), str(tmp_path), *_identity(inner))
+
+
+def test_link_to_a_folder_is_not(form: Quick, tmp_path: Path) -> None:
+    inner, link = tmp_path / "inner", tmp_path / "link"
+    inner.mkdir(0o700)
+    link.symlink_to(inner)
+    assert not form.is_at(str(link), str(tmp_path), *_identity(inner))
+
+
+# Programs.
+
+
+def test_program_is_a_regular_file_that_may_be_executed(form: Quick, tmp_path: Path) -> None:
+    program, link = tmp_path / "program", tmp_path / "link"
+    program.write_text("")
+    link.symlink_to(program)
+    for mode, expected in ((0o755, True), (0o644, False), (0o001, True)):
+        program.chmod(mode)
+        assert form.is_program(str(program)) is expected
+        assert form.is_program(str(link)) is expected
+    assert form.is_program(str(tmp_path)) is False
+    assert form.is_program(str(tmp_path / "missing")) is False
+
+
+@pytest.mark.parametrize("name", ["with\0nul", "\ud800"])
+def test_path_without_bytes_is_an_error(form: Quick, name: str) -> None:
+    with pytest.raises(ValueError, match=r"null|surrogates"):
+        form.is_program(name)
+
+
+# Files to read.
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 100_000])
+def test_content_is_read_whole(form: Quick, tmp_path: Path, folder: int, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file ü").write_bytes(content)
+    before = _open_count()
+    assert form.read_at("file ü", folder, 100_000) == content
+    assert _open_count() == before
+
+
+def test_missing_file_is_none(form: Quick, folder: int) -> None:
+    assert form.read_at("missing", folder, LIMIT) is None
+    assert form.open_own("missing", folder) is None
+
+
+def test_what_is_no_file_of_the_library_is_refused(form: Quick, tmp_path: Path, folder: int) -> None:
+    (tmp_path / "large").write_bytes(bytes(LIMIT + 1))
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "link").symlink_to("large")
+    os.mkfifo(tmp_path / "pipe")
+    odd = (OSError, errno.EINVAL, "is not a regular file of a reasonable size")
+    for name in ("large", "inner", "pipe"):
+        assert _refusal(lambda name=name: form.read_at(name, folder, LIMIT)) == odd  # type: ignore[misc]
+    link = (OSError, errno.ELOOP, os.strerror(errno.ELOOP))
+    assert _refusal(lambda: form.read_at("link", folder, LIMIT)) == link
+    closed = (OSError, errno.EBADF, os.strerror(errno.EBADF))
+    assert _refusal(lambda: form.read_at("large", 999_999, LIMIT)) == closed
+    inside = (NotADirectoryError, errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    assert _refusal(lambda: form.read_at("large/inside", folder, LIMIT)) == inside
+
+
+# Files to change.
+
+
+def test_file_is_opened_with_its_size(form: Quick, tmp_path: Path, folder: int) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    opened = form.open_own("file", folder)
+    assert opened is not None
+    descriptor, size = opened
+    assert size == len(b"content")
+    assert not os.get_inheritable(descriptor)
+    assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    os.close(descriptor)
+
+
+def test_what_is_not_to_be_changed_is_refused(form: Quick, tmp_path: Path, folder: int) -> None:
+    (tmp_path / "one").write_bytes(b"")
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    (tmp_path / "link").symlink_to("one")
+    os.mkfifo(tmp_path / "pipe")
+    odd = (OSError, errno.EINVAL, "is not a regular file with one name")
+    for name in ("one", "two", "pipe"):
+        assert _refusal(lambda name=name: form.open_own(name, folder)) == odd  # type: ignore[misc]
+    link = (OSError, errno.ELOOP, os.strerror(errno.ELOOP))
+    assert _refusal(lambda: form.open_own("link", folder)) == link
+    directory = (IsADirectoryError, errno.EISDIR, os.strerror(errno.EISDIR))
+    assert _refusal(lambda: form.open_own(".", folder)) == directory
+
+
+# Locks.
+
+
+def test_lock_is_taken_and_noted(form: Quick, tmp_path: Path) -> None:
+    far = 2**61 - 2
+    with (tmp_path / "locks").open("wb+", buffering=0) as one, (tmp_path / "locks").open("rb+") as other:
+        assert form.lock_noted(one.fileno(), far, False, 32) is True
+        assert os.pread(one.fileno(), HOLDER.size, 32) == HOLDER.pack(os.getpid(), far)
+        assert is_byte_locked(other.fileno(), far)
+        assert form.lock_noted(other.fileno(), far, False, 64) is False
+        assert form.lock_noted(other.fileno(), far, True, 64) is False
+        assert os.pread(one.fileno(), 1, 64) == b""
+        assert form.lock_noted(other.fileno(), far - 1, False, 64) is True
+
+
+def test_lock_may_be_shared(form: Quick, tmp_path: Path) -> None:
+    with (tmp_path / "locks").open("wb+", buffering=0) as one, (tmp_path / "locks").open("rb+") as other:
+        assert form.lock_noted(one.fileno(), 7, True, 0)
+        assert form.lock_noted(other.fileno(), 7, True, 0)
+        assert not is_byte_locked(other.fileno(), 7)
+        with (tmp_path / "locks").open("rb+") as third:
+            assert not lock_byte(third.fileno(), 7)
+
+
+def test_lock_that_cannot_be_noted_holds_all_the_same(form: Quick, tmp_path: Path) -> None:
+    path = tmp_path / "locks"
+    path.touch()
+    with path.open("rb") as one, path.open("rb+") as other:
+        assert form.lock_noted(one.fileno(), 7, True, 0)  # which may be read only
+        assert not lock_byte(other.fileno(), 7)
+    assert path.read_bytes() == b""
+
+
+def test_lock_that_the_system_refuses_is_an_error(form: Quick) -> None:
+    closed = (OSError, errno.EBADF, os.strerror(errno.EBADF))
+    assert _refusal(lambda: form.lock_noted(999_999, 7, False, 0)) == closed
+
+
+# Which form.
+
+
+def test_without_the_c_part_it_is_done_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libcni._files", None)
+    monkeypatch.delattr("libcni._files", raising=False)
+    assert module._chosen() is IN_PYTHON
+
+
+@pytest.mark.parametrize("arguments", [(), ("x",), (1, 2, 3, 4, 5)])
+def test_wrong_arguments_are_refused_in_c(arguments: tuple[Any, ...]) -> None:
+    for function in (quick.is_at, quick.read_at, quick.open_own, quick.lock_noted):
+        with pytest.raises(TypeError):
+            function(*arguments)
+    with pytest.raises(TypeError):
+        quick.is_program(5)  # type: ignore[arg-type]
+
+
+def test_verbs_work_without_the_c_parts(tmp_path: Path) -> None:
+    """In a process of its own, in which neither of them can be imported."""
+    script = """
+import sys
+sys.modules["libcni._files"] = sys.modules["libcni.invoke._native"] = None
+from libcni import CNIConfig, RuntimeConf
+from libcni.config import parse_network
+from libcni.invoke.child import IN_PYTHON, processes
+from libcni.quick import IN_PYTHON as SLOW, quick
+assert processes is IN_PYTHON and quick is SLOW
+config, rt = CNIConfig([sys.argv[1]], cache_dir=sys.argv[2]), RuntimeConf("pod", "", "eth0")
+network = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"plugin"},{"type":"plugin"}]}')
+config.add_network_list(network, rt)
+config.check_network_list(network, rt)
+config.del_network_list(network, rt)
+print(config.get_cached_attachments())
+"""
+    plugin = tmp_path / "plugin"
+    plugin.write_text('#!/bin/sh\ncat >/dev/null; [ "$CNI_COMMAND" != ADD ] || echo \'{"cniVersion":"1.0.0"}\'\n')
+    plugin.chmod(0o755)
+    words = [sys.executable, "-c", script, str(tmp_path), str(tmp_path / "cache")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
