@@ -28,7 +28,7 @@ from libcni.errors import (
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import do_steps, does_file_work
-from libcni.leftover import end_left_behind, end_noted
+from libcni.leftover import end_left_behind, end_noted, may_still_run
 from libcni.record import State, record_of
 from libcni.steps import finish, one_step
 from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
@@ -139,9 +139,7 @@ class Operations:
         """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
         try:
             yield from opened.settling()
-        except (
-            GeneratorExit
-        ):  # the plugin did not start, or something else ended it before: that is no sync that failed
+        except GeneratorExit:  # it was left there: no sync has failed
             raise
         except BaseException:
             begun.clear()
@@ -249,12 +247,13 @@ class Operations:
 
         :raises CNIError: if a plugin fails; everything that is stored then stays.
         """
-        begin = self._beginning_delete(key, opened, given=given, rt=rt, limits=limits)
-        job, deletion = await do_steps(self.runner, begin)
+        known = await do_steps(self.runner, one_step(functools.partial(self.store.known, key, opened)))
+        job, deletion = self._deletion(key, opened, known, given=given, rt=rt, limits=limits)
+        await self._end_left_behind(known)
+        await do_steps(self.runner, self._beginning_delete(key, opened, job))
         try:
             await self.caller.delete(job, file_work=self._delete_work(key, opened))
         except CNIError:
-            known = deletion.known
             if known.entry is None and known.record is None:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
                 opened.remove()
@@ -262,34 +261,34 @@ class Operations:
         await do_steps(self.runner, self._forgetting_deleted(key, opened))
         return deletion
 
-    def _beginning_delete(
+    def _deletion(
         self,
         key: AttachmentKey,
         opened: OpenRecord,
+        known: Known,
         *,
         given: NetworkConfigList | None,
         rt: RuntimeConf,
         limits: Limits,
-    ) -> Steps[tuple[Job, Deletion]]:
-        """Read what is stored, and put the DEL into the journal. On a full disk it goes on without: it makes room."""
-        known = self.store.known(key, opened)
+    ) -> tuple[Job, Deletion]:
+        """Decide what every plugin is called with."""
         for damage in known.problems:
             _log.warning("deleting %s without what is stored: %s", "/".join(key), damage)
         network, problem = stored_network(known, given)
         if network is None:
             raise problem or AttachmentNotFoundError(*key)
         prev_result = prev_result_for_delete(known.entry, network.cni_version)
-        job = Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result)
-        if known.record is not None:
-            self._end_left_behind(known, known.record)
+        return Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result), Deletion(known, problem)
+
+    def _beginning_delete(self, key: AttachmentKey, opened: OpenRecord, job: Job) -> Steps[None]:
+        """Put the DEL into the journal. On a full disk it goes on without: it makes room."""
         try:
             if not opened.mark(State.DELETING):
-                yield from opened.beginning(self._record(key, network, job.rt, state=State.DELETING))
+                yield from opened.beginning(self._record(key, job.network, job.rt, state=State.DELETING))
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
         if not does_file_work(self.runner):
             yield from self._settling_delete(key, opened)
-        return job, Deletion(known, problem)
 
     def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> FileWork | None:
         """Return what settles the record while the first plugin starts, if that is still to be done."""
@@ -303,12 +302,15 @@ class Operations:
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
 
-    def _end_left_behind(self, known: Known, record: Record) -> None:
+    async def _end_left_behind(self, known: Known) -> None:
         """End what a dead process left behind; after an operation that did not finish it may not be noted."""
+        record = known.record
+        if record is None:
+            return
         if record.is_unfinished(has_result=known.has_file):
-            end_left_behind(record, self.caller.paths)
-        else:
-            end_noted(record)
+            await self.runner.call(functools.partial(end_left_behind, record, self.caller.paths))
+        elif may_still_run(record):
+            await self.runner.call(functools.partial(end_noted, record))
 
     def _forgetting_deleted(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:
         """Forget what every plugin has deleted. A disk that is full or read-only keeps it, for a later DEL or GC."""

@@ -303,6 +303,7 @@ class _SyncInC:
         self._threads = threads
         self._work = work
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._job: object = None
         try:
             self._job = threads.submit([], 0, self._event, work)
         except BaseException:
@@ -319,6 +320,8 @@ class _SyncInC:
         return outcome_in_c(self._work)
 
     def close(self) -> None:
+        # The thread is done first, whatever has ended the wait: it writes to the descriptor, whose number is then free.
+        self._job = None
         os.close(self._event)
 
 

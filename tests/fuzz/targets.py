@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from typing import TYPE_CHECKING
 
 from libcni import SUPPORTED_VERSIONS, CNIError, Result, network_conf_from_bytes, network_plugin_conf_from_bytes
 from libcni.attachment import AttachmentKey, RuntimeConf
-from libcni.disk import FileOperations
+from libcni.cache import ResultCache
+from libcni.disk import FileOperations, OpenFolder
 from libcni.invoke.answer import Invocation, check_success, read_result, read_version
 from libcni.invoke.plugin import PluginOutput
 from libcni.journal import Journal
@@ -20,6 +22,7 @@ from tests.records import begin_record, with_check_sum
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from libcni.steps import Steps
     from libcni.storage import Draft
 
 KEY = AttachmentKey("net", "c", "eth0")
@@ -64,9 +67,21 @@ class Held(Folder):
         super().__init__(NOWHERE, "journal", FileOperations(), durable=False)
         self._data = data
 
+    def open(self, *, create: bool = False) -> OpenFolder:
+        del create
+        return OpenFolder(os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), "/")
+
     def read(self, name: str) -> bytes | None:
         del name
         return self._data
+
+
+class HeldCache(ResultCache):
+    """A cache in which every file has the same content."""
+
+    def _read(self, name: str, folder: OpenFolder) -> bytes | None:
+        del folder
+        return self.folder.read(name)
 
 
 def _record() -> bytes:
@@ -74,9 +89,10 @@ def _record() -> bytes:
     written: list[bytes] = []
 
     class Writing(Held):
-        def create(self, name: str, data: bytes, draft: Draft | None = None) -> None:
+        def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
             del name, draft
             written.append(data)
+            yield from ()
 
     folder = Writing(b"")
     journal = Journal(folder, folder)
@@ -122,7 +138,7 @@ def version(data: bytes) -> None:
 def cache_file(data: bytes) -> None:
     """Read a stored result, and all that a verb makes of it."""
     store = Store(NOWHERE, durable=False)
-    store.cache.folder = Held(data)
+    store.cache = HeldCache(Held(data), store.damaged)
     entry = store.cache.find(KEY)
     if entry is None:
         return

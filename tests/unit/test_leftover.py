@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
-from libcni import CNIConfig, RuntimeConf
+from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf
 from libcni.attachment import AttachmentKey
+from libcni.config import parse_network
 from libcni.record import State, record_of
 from libcni.store import Store
 from libcni.testing import ScriptedRunner
@@ -58,6 +62,44 @@ def test_recovery_ends_a_plugin_before_it_deletes(
     assert left_behind.wait(10) != 0
     assert runner.history == [("DEL", "slow")]
     assert config.pending() == []
+
+
+def test_event_loop_goes_on_while_a_plugin_that_was_left_behind_is_ended(tmp_path: Path) -> None:
+    plugin = tmp_path / "bin" / "slow"
+    plugin.parent.mkdir()
+    plugin.write_text("#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")
+    plugin.chmod(0o755)
+    environ = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "box", "CNI_IFNAME": "eth0"}
+    journal = Store(str(tmp_path / "cache"), durable=False).journal
+    begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+    config = AsyncCNIConfig([tmp_path / "bin"], cache_dir=tmp_path / "cache", durable=False)
+    gaps: list[float] = []
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def tick() -> None:
+                while True:
+                    started = time.monotonic()
+                    await anyio.sleep(0.01)
+                    gaps.append(time.monotonic() - started)
+
+            tasks.start_soon(tick)
+            with pytest.raises(CNIError):  # the plugin deletes nothing
+                await config.del_network_list(parse_network(CONFIG), RT, timeout=0.1)
+            tasks.cancel_scope.cancel()
+
+    with subprocess.Popen([str(plugin)], env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            anyio.run(main)
+            assert process.poll() is not None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert len(gaps) >= 20  # it took the grace of 2 s
+    assert max(gaps) < 1
 
 
 def test_plugin_that_recovers_its_own_container_does_not_end_itself(tmp_path: Path) -> None:
