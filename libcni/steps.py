@@ -26,9 +26,13 @@ class Walk(Generic[T]):
     What the work raises passes through.
     """
 
+    __slots__ = ("_steps", "sync", "value")
+
+    value: T
+    """What the work returned, at its end."""
+
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
-        self._values: list[T] = []
         self.sync: Sync | None = None
         """What is to be done now; ``None`` at the end of the work."""
         self.go_on()
@@ -42,7 +46,7 @@ class Walk(Generic[T]):
             self.sync = next(self._steps) if error is None else self._steps.throw(error)
         except StopIteration as stop:
             self.sync = None
-            self._values.append(stop.value)
+            self.value = stop.value
 
     def finish(self) -> T:
         """Go on to the end, each sync at once, and return what the work does."""
@@ -53,7 +57,7 @@ class Walk(Generic[T]):
                 self.go_on(error)
             else:
                 self.go_on()
-        return self._values[0]
+        return self.value
 
     def close(self) -> None:
         """Leave the work where it is; whatever it holds is released."""
