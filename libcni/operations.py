@@ -105,7 +105,13 @@ class Operations:
             if not begun:
                 self._withdraw(opened, record, error)
             elif rollback:
-                await self.runner.shielded(functools.partial(self._roll_back, job, opened, error))
+                is_entered: list[bool] = []
+                try:
+                    await self.runner.shielded(functools.partial(self._roll_back, job, opened, (error, is_entered)))
+                except BaseException:
+                    if not is_entered:  # an interrupt came before the shield was up
+                        await self.runner.shielded(functools.partial(self._roll_back, job, opened, (error, is_entered)))
+                    raise
             else:
                 finish(self._marking_unfinished(opened, error))
             raise
@@ -139,9 +145,7 @@ class Operations:
         """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
         try:
             yield from opened.settling()
-        except GeneratorExit:  # it was left there: no sync has failed
-            raise
-        except BaseException:
+        except CacheError:
             begun.clear()
             raise
 
@@ -170,8 +174,10 @@ class Operations:
         yield from entry.storing(answer.text)
         opened.note_added()
 
-    async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException) -> None:
+    async def _roll_back(self, job: Job, opened: OpenRecord, of: tuple[BaseException, list[bool]]) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
+        error, is_entered = of  # the latter tells that this has begun: behind the shield nothing interrupts it
+        is_entered.append(True)
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
         await do_steps(self.runner, self._marking_unfinished(opened, error))
@@ -305,11 +311,9 @@ class Operations:
     async def _end_left_behind(self, known: Known) -> None:
         """End what a dead process left behind; after an operation that did not finish it may not be noted."""
         record = known.record
-        if record is None:
-            return
-        if record.is_unfinished(has_result=known.has_file):
+        if record is not None and record.is_unfinished(has_result=known.has_file):
             await self.runner.call(functools.partial(end_left_behind, record, self.caller.paths))
-        elif may_still_run(record):
+        elif record is not None and may_still_run(record):
             await self.runner.call(functools.partial(end_noted, record))
 
     def _forgetting_deleted(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:

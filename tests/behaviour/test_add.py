@@ -330,6 +330,26 @@ def test_plugin_that_cannot_start_is_a_plugin_error(make: Callable[..., Runtime]
         make(runner).add_network_list(network("one"), attachment())
 
 
+def test_interrupt_just_before_the_shield_does_not_keep_a_failed_add_from_being_rolled_back(
+    make: Callable[..., Runtime],
+) -> None:
+    class Late(ScriptedRunner):
+        interrupted = 0
+
+        async def shielded(self, job: Callable[[], Any]) -> Any:
+            self.interrupted += 1
+            if self.interrupted == 1:
+                raise KeyboardInterrupt
+            return await super().shielded(job)
+
+    runner = Late({("one", "ADD"): failure(11, "no")})
+    runtime = make(runner)
+    with pytest.raises(KeyboardInterrupt):
+        runtime.add_network_list(network("one"), attachment())
+    assert runner.history == [("ADD", "one"), ("DEL", "one")]
+    assert runtime.pending() == []
+
+
 def test_interrupted_add_is_rolled_back(make: Callable[..., Runtime]) -> None:
     runner = ScriptedRunner({("two", "ADD"): KeyboardInterrupt()})
     runtime = make(runner)
