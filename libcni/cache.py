@@ -160,10 +160,6 @@ class ResultCache:
         except DamagedFileError:
             return False
 
-    def remove(self, key: AttachmentKey) -> None:
-        """Remove the entry of an attachment, as :meth:`removing`."""
-        finish(self.removing(key))
-
     def removing(self, key: AttachmentKey) -> Steps[None]:
         """Remove the entry of an attachment, whatever state it is in; that of another one stays.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 InC: TypeAlias = "tuple[int, bool, array[int] | None]"
 
-__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Sync"]
+__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Sync", "is_plain"]
 
 FILE_MODE = 0o600
 
@@ -82,6 +82,11 @@ class FileOperations:
         """Make a folder with that mode, whatever the umask is."""
         os.mkdir(name, mode, dir_fd=parent)
         os.chmod(name, mode, dir_fd=parent)
+
+
+def is_plain(operations: FileOperations) -> bool:
+    """Say whether changes are what the system does, so that C may do them, and nothing that was put in its place."""
+    return type(operations) is FileOperations
 
 
 class SharedSync:
@@ -148,7 +153,7 @@ class Sync:
     @property
     def in_c(self) -> InC | None:
         """The descriptor, whether it is that of a folder, and what is shared; ``None`` if only Python may do it."""
-        if type(self._operations) is not FileOperations:
+        if not is_plain(self._operations):
             return None
         return self._descriptor, self._is_of_names, None if self._shared is None else self._shared.in_c
 

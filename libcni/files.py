@@ -9,13 +9,12 @@ import errno
 import fcntl
 import itertools
 import os
-import stat
 import time
 from typing import TYPE_CHECKING
 
 from libcni.disk import Sync
 from libcni.errors import CacheError, NoRoomError
-from libcni.quick import quick
+from libcni.quick import content_of, quick
 
 if TYPE_CHECKING:
     from libcni.disk import OpenFolder
@@ -144,7 +143,4 @@ def read_file(name: str, folder: int) -> bytes | None:
 
 def read_open_file(descriptor: int) -> bytes:
     """Return the content of an open file, as :func:`read_file`."""
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
-        raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
-    return os.pread(descriptor, status.st_size + 1, 0)
+    return content_of(descriptor, READ_LIMIT)

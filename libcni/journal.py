@@ -79,10 +79,6 @@ class OpenRecord:
             self._opened = self._folder.open_file(self._name)
         return self._opened
 
-    def begin(self, record: Record, *, in_place_of: State | None = None) -> bool:
-        """Write it, as :meth:`beginning`."""
-        return finish(self.beginning(record, in_place_of=in_place_of))
-
     def beginning(self, record: Record, *, in_place_of: State | None = None) -> Steps[bool]:
         """Write it, and say whether there was none; it is on the disk after :meth:`settling`.
 

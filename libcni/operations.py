@@ -105,12 +105,12 @@ class Operations:
             if not begun:
                 self._withdraw(opened, record, error)
             elif rollback:
-                is_entered: list[bool] = []
+                began: list[bool] = []
                 try:
-                    await self.runner.shielded(functools.partial(self._roll_back, job, opened, (error, is_entered)))
+                    await self.runner.shielded(functools.partial(self._roll_back, job, opened, error, began=began))
                 except BaseException:
-                    if not is_entered:  # an interrupt came before the shield was up
-                        await self.runner.shielded(functools.partial(self._roll_back, job, opened, (error, is_entered)))
+                    if not began:  # an interrupt came before the shield was up
+                        await self.runner.shielded(functools.partial(self._roll_back, job, opened, error, began=began))
                     raise
             else:
                 finish(self._marking_unfinished(opened, error))
@@ -174,10 +174,9 @@ class Operations:
         yield from entry.storing(answer.text)
         opened.note_added()
 
-    async def _roll_back(self, job: Job, opened: OpenRecord, of: tuple[BaseException, list[bool]]) -> None:
+    async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException, *, began: list[bool]) -> None:
         """Delete what a failed ADD may have left; what remains stays in the journal and is noted on the error."""
-        error, is_entered = of  # the latter tells that this has begun: behind the shield nothing interrupts it
-        is_entered.append(True)
+        began.append(True)  # behind the shield, where nothing interrupts it
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
         await do_steps(self.runner, self._marking_unfinished(opened, error))

@@ -18,7 +18,7 @@ from libcni.bytelocks import lock_byte
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHANGE_FILE", "HOLDER", "IN_PYTHON", "READ_FILE", "Quick", "check_own", "is_safe", "quick"]
+__all__ = ["CHANGE_FILE", "HOLDER", "IN_PYTHON", "READ_FILE", "Quick", "check_own", "content_of", "is_safe", "quick"]
 
 # Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -76,6 +76,17 @@ def check_own(descriptor: int) -> int:
     raise OSError(errno.EINVAL, "is not a regular file with one name")
 
 
+def content_of(descriptor: int, limit: int) -> bytes:
+    """Return the content of an open file.
+
+    :raises OSError: if it cannot be read, or is no regular file of at most that many bytes.
+    """
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
+    return os.pread(descriptor, status.st_size + 1, 0)
+
+
 def _is_at(path: str, parent: str, device: int, inode: int) -> bool:  # noqa: PLR0917  # as in C
     try:
         status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
@@ -98,10 +109,7 @@ def _read_at(name: str, folder: int, limit: int) -> bytes | None:
     except FileNotFoundError:
         return None
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
-        return os.pread(descriptor, status.st_size + 1, 0)
+        return content_of(descriptor, limit)
     finally:
         os.close(descriptor)
 

@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from libcni.disk import FILE_MODE, FileOperations, OpenFolder, Sync
+from libcni.disk import FILE_MODE, OpenFolder, Sync, is_plain
 from libcni.errors import CacheError
 from libcni.files import (
     OpenFile,
@@ -30,6 +30,7 @@ from libcni.steps import finish
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from libcni.disk import FileOperations
     from libcni.steps import Steps
 
 __all__ = ["Draft", "Folder"]
@@ -79,8 +80,6 @@ class Folder:
         self.operations = operations
         self.durable = durable
         self._path = os.path.join(cache_dir, name)  # noqa: PTH118 -- text in, text out
-        self.is_plain = type(operations) is FileOperations
-        """Whether changes are what the system does, and nothing that somebody has put in its place."""
         self._held: OpenFolder | None = None
         self._has_unnamed = True
 
@@ -195,7 +194,7 @@ class Folder:
 
         :raises OSError: if it fails.
         """
-        if not (self._has_unnamed and self.is_plain):
+        if not (self._has_unnamed and is_plain(self.operations)):
             return None
         return self._held or self.open(create=True)
 
@@ -238,10 +237,6 @@ class Folder:
         """
         yield from self.creating(name, data)
         return self.open_file(name)
-
-    def replace(self, name: str, data: bytes) -> None:
-        """Write a whole file, as :meth:`replacing`."""
-        finish(self.replacing(name, data))
 
     def replacing(self, name: str, data: bytes) -> Steps[None]:
         """Write a whole file, whatever has its name: beside its place, synced, renamed, and the folder synced.

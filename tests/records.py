@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.document import dump
 from libcni.record import PLUGIN_OFFSET
+from libcni.steps import finish
 from libcni.store import Store
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _BODY = PLUGIN_OFFSET + 32 + len('","check":"01234567",')
 def begin_record(journal: Journal, record: Record) -> bool:
     """Begin an operation, as one that holds the lock."""
     with journal.open(record.key) as opened:
-        return opened.begin(record)
+        return finish(opened.beginning(record))
 
 
 def mark_record(journal: Journal, key: AttachmentKey, state: State) -> bool:

@@ -128,13 +128,10 @@ class AnyioRunner:
         """Start a plugin, and wait for the exit of one that answers at once."""
         while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
             await anyio.sleep(pause)
-        execution.announce()
-        work = execution.file_work
-        if work is not None:
-            await self.call(work.before)
-        execution.give()
-        if work is not None:
-            await self.call(work.during)
+        if execution.file_work is None:
+            execution.announce()
+        else:
+            await self.call(execution.announce)
         seconds = execution.quiet()
         if seconds is not None:
             with anyio.move_on_after(seconds):

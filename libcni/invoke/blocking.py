@@ -99,9 +99,7 @@ class BlockingRunner:
 
         :raises OSError: if the first process cannot be started.
         """
-        if (
-            not self.does_file_work
-        ):  # but has a run of its own, which knows of one plugin only, and is not to be passed by
+        if not self.does_file_work:  # but has a run of its own, which knows of one plugin only
             return [await self.run(calls[0])]
         return self._run(calls)
 
@@ -133,12 +131,6 @@ class BlockingRunner:
         while pause := execution.start():
             self._pause(pause)
         execution.announce()
-        work = execution.file_work
-        if work is not None:
-            work.before()
-        execution.give()
-        if work is not None:
-            work.during()
         seconds = execution.quiet()
         if seconds is not None:
             execution.finish(seconds, fd)

@@ -100,11 +100,8 @@ class Series(Generic[P]):
         finally:
             # Whatever is raised here, by the handler of a signal too: what the arrays say is true.
             self._started = [each for each in self._executions if each.is_started] or self._executions[:1]
-        first, work = self._started[0], self._file_work
-        if work is not None:
-            work.before()
-            first.give()
-            work.during()
+        if self._file_work is not None:
+            self._started[0].announce()
         for execution, each in zip(self._started, taken, strict=True):
             execution.take(each)
         return 0

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -28,7 +28,7 @@ from libcni.steps import one_step
 from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from libcni.invoke.plugin import Runner
     from libcni.steps import Steps
@@ -263,6 +263,18 @@ def test_do_offload_decides_on_the_thread(offload: bool) -> None:
     assert anyio.run(lambda: runner.call(threading.get_ident)) != threading.get_ident()
 
 
+async def _cancelled(coroutine: Coroutine[Any, Any, object], begun: threading.Event, times: int) -> None:
+    """Cancel a task of asyncio so many times, once its work has begun, and wait for its end."""
+    task = asyncio.ensure_future(coroutine)
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.02)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 class _SlowDisk(FileOperations):
     """Syncs take a while; some fail."""
 
@@ -360,14 +372,7 @@ def test_do_cancelled_asyncio_task_waits_for_the_whole_work(times: int) -> None:
     disk = _SlowDisk()
 
     async def main() -> None:
-        task = asyncio.ensure_future(AnyioRunner().do(disk.work()))
-        while not disk.begun.is_set():
-            await asyncio.sleep(0.01)
-        for _ in range(times):
-            task.cancel()
-            await asyncio.sleep(0.02)
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await _cancelled(AnyioRunner().do(disk.work()), disk.begun, times)
 
     asyncio.run(main())
     assert disk.done == [1, "between", 2, "end"]
@@ -426,14 +431,7 @@ def test_call_cancelled_asyncio_task_waits_for_work_that_has_begun(times: int) -
         ended.set()
 
     async def main() -> None:
-        task = asyncio.ensure_future(AnyioRunner().call(work))
-        while not begun.is_set():
-            await asyncio.sleep(0.01)
-        for _ in range(times):
-            task.cancel()
-            await asyncio.sleep(0.02)
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await _cancelled(AnyioRunner().call(work), begun, times)
         assert ended.is_set()
 
     asyncio.run(main())

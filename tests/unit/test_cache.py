@@ -81,7 +81,7 @@ def test_nothing_stays_in_memory_of_what_was_removed(store: Store) -> None:
     store.cache.store(KEY, RT, config=CONFIG, result=RESULT)
     assert store.cache.find(KEY) is not None
     assert (len(store.cache._recent._kept), len(store.journal._recent._kept)) == (1, 1)
-    store.cache.remove(KEY)
+    finish(store.cache.removing(KEY))
     remove_record(store.journal, KEY)
     assert (len(store.cache._recent._kept), len(store.journal._recent._kept)) == (0, 0)
 
@@ -156,14 +156,14 @@ def test_entry_of_an_ambiguous_name_is_never_used_overwritten_or_removed(cache: 
     cache.store(first, RT, config=CONFIG, result=RESULT)
     before = result_file(tmp_path, "a-b-c-e").read_bytes()
     assert cache.find(second) is None
-    cache.remove(second)
+    finish(cache.removing(second))
     cache.store(second, RT, config=b"{}", result=RESULT)
     assert result_file(tmp_path, "a-b-c-e").read_bytes() == before
     assert {item.config for item in cache.attachments()} == {CONFIG, b"{}"}
     cache.store(second, RT, config=b"[]", result=RESULT)
-    cache.remove(first)
+    finish(cache.removing(first))
     assert [item.config for item in cache.attachments()] == [b"[]"]
-    cache.remove(second)
+    finish(cache.removing(second))
     assert cache.attachments() == []
 
 
@@ -220,7 +220,7 @@ def test_damaged_file_in_the_way_of_an_add_is_set_aside(cache: ResultCache, tmp_
 
 def test_damaged_file_is_removed_with_its_attachment(cache: ResultCache, tmp_path: Path) -> None:
     put(tmp_path, "damage")
-    cache.remove(KEY)
+    finish(cache.removing(KEY))
     assert not result_file(tmp_path).exists()
 
 
@@ -233,7 +233,7 @@ def test_link_in_the_cache_is_an_error_and_is_never_followed_or_removed(cache: R
     for action in (
         cache.find,
         cache.has_file,
-        cache.remove,
+        lambda key: finish(cache.removing(key)),
         lambda key: cache.store(key, RT, config=CONFIG, result=RESULT),
     ):
         with pytest.raises(CacheError, match="cannot be read: Too many levels of symbolic links"):

@@ -14,6 +14,7 @@ from libcni.disk import FileOperations
 from libcni.errors import CacheError, DamagedFileError
 from libcni.record import State, current_boot_id, record_of
 from libcni.slots import SLOT_SIZE
+from libcni.steps import finish
 from libcni.store import Store
 from tests.records import begin_record
 
@@ -149,7 +150,7 @@ def test_record_that_cannot_be_written_whole_is_not_there(journal: Journal, tmp_
     other = AttachmentKey("net", "other", "eth0")
     journal.folder.operations = Full()
     with pytest.raises(CacheError, match="cannot be written"), journal.open(other) as opened:
-        opened.begin(record_of(other, RT, config=b"{}", owner=None, state=State.ADDING))
+        finish(opened.beginning(record_of(other, RT, config=b"{}", owner=None, state=State.ADDING)))
     assert [name for name, _ in Store(str(tmp_path), durable=False).journal.scan()] == [NAME]
 
 

@@ -131,7 +131,7 @@ def test_missing_folder_reads_as_empty_and_is_not_made(tmp_path: Path) -> None:
 
 
 def test_folder_without_slots_reads_as_its_files(tmp_path: Path) -> None:
-    Folder(str(tmp_path), "journal", FileOperations(), durable=False).replace(NAME, b"own")
+    finish(Folder(str(tmp_path), "journal", FileOperations(), durable=False).replacing(NAME, b"own"))
     place = slots(tmp_path)
     assert (place.read(NAME), list(place.items())) == (b"own", [(NAME, b"own")])
     assert not file_of(tmp_path).exists()

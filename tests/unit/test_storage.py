@@ -53,7 +53,7 @@ def mode(path: Path) -> int:
 @pytest.mark.usefixtures("_umask")
 def test_modes_are_private_whatever_the_umask(tmp_path: Path) -> None:
     cache_dir = tmp_path / "above" / "below" / "cache"
-    folder(cache_dir, durable=True).replace("name", b"data")
+    finish(folder(cache_dir, durable=True).replacing("name", b"data"))
     assert mode(cache_dir / "results" / "name") == 0o600
     assert mode(cache_dir / "results") == mode(cache_dir) == 0o700
     assert mode(tmp_path / "above") == mode(tmp_path / "above" / "below") == 0o755
@@ -61,8 +61,8 @@ def test_modes_are_private_whatever_the_umask(tmp_path: Path) -> None:
 
 def test_replace_reads_back_and_leaves_nothing_beside(tmp_path: Path) -> None:
     place = folder(tmp_path)
-    place.replace("name", b"one")
-    place.replace("name", b"two")
+    finish(place.replacing("name", b"one"))
+    finish(place.replacing("name", b"two"))
     assert place.read("name") == b"two"
     assert place.names() == ["name"]
 
@@ -107,9 +107,9 @@ class _Failing(FileOperations):
 
 @pytest.mark.parametrize("step", ["write", "sync", "rename"])
 def test_failed_replace_leaves_the_old_file_and_nothing_beside(tmp_path: Path, step: str) -> None:
-    folder(tmp_path).replace("name", b"old")
+    finish(folder(tmp_path).replacing("name", b"old"))
     with pytest.raises(OSError, match="No space"):
-        folder(tmp_path, durable=True, operations=_Failing(step)).replace("name", b"new")
+        finish(folder(tmp_path, durable=True, operations=_Failing(step)).replacing("name", b"new"))
     assert folder(tmp_path).read("name") == b"old"
     assert folder(tmp_path).names() == ["name"]
 
@@ -121,13 +121,13 @@ def test_failed_replace_leaves_the_old_file_and_nothing_beside(tmp_path: Path, s
 )
 def test_durable_file_is_synced_before_it_has_its_name(tmp_path: Path, durable: bool, steps: list[str]) -> None:
     operations = _Failing()
-    folder(tmp_path, durable=durable, operations=operations).replace("name", b"data")
+    finish(folder(tmp_path, durable=durable, operations=operations).replacing("name", b"data"))
     assert operations.steps == steps
 
 
 def test_patch_changes_bytes_in_place(tmp_path: Path) -> None:
     place = folder(tmp_path, durable=True)
-    place.replace("name", b"abcdef")
+    finish(place.replacing("name", b"abcdef"))
     inode = (tmp_path / "results" / "name").stat().st_ino
     patch(place, "name", b"XY", 2)
     assert place.read("name") == b"abXYef"
@@ -137,7 +137,7 @@ def test_patch_changes_bytes_in_place(tmp_path: Path) -> None:
 def test_move_to_another_folder_keeps_the_content(tmp_path: Path) -> None:
     place = folder(tmp_path, durable=True)
     damaged = Folder(str(tmp_path), "damaged", FileOperations(), durable=True)
-    place.replace("name", b"data")
+    finish(place.replacing("name", b"data"))
     place.move_to(damaged, "name", "name.1")
     assert (place.names(), damaged.read("name.1")) == ([], b"data")
 
@@ -146,14 +146,14 @@ def test_links_inside_are_never_followed_and_their_targets_stay(tmp_path: Path) 
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     place = folder(tmp_path / "cache")
-    place.replace("other", b"")
+    finish(place.replacing("other", b""))
     link = tmp_path / "cache" / "results" / "link"
     link.symlink_to(target)
     with pytest.raises(OSError, match="symbolic links"):
         place.read("link")
     with pytest.raises(OSError, match="symbolic links"):
         place.open_file("link")
-    place.replace("link", b"new")
+    finish(place.replacing("link", b"new"))
     assert not link.is_symlink()
     assert (place.read("link"), target.read_bytes()) == (b"new", b"precious")
 
@@ -169,7 +169,7 @@ def test_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     for action in (
         lambda: place.read("name"),
         place.names,
-        lambda: place.replace("name", b"new"),
+        lambda: finish(place.replacing("name", b"new")),
         lambda: place.remove("name"),
         lambda: place.open_file("name"),
     ):
@@ -183,14 +183,14 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     (tmp_path / "results").touch()
     with pytest.raises(CacheError, match="is not a folder"):
-        folder(tmp_path).replace("name", b"")
+        finish(folder(tmp_path).replacing("name", b""))
 
 
 @pytest.mark.parametrize("bits", [0o777, 0o1777, 0o770, 0o720, 0o702])
 @pytest.mark.parametrize("which", ["cache", "cache/results"])
 def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, bits: int, which: str) -> None:
     place = folder(tmp_path / "cache")
-    place.replace("name", b"data")
+    finish(place.replacing("name", b"data"))
     (tmp_path / which).chmod(bits)
     with pytest.raises(CacheError, match="others can write to it") as caught:
         place.read("name")
@@ -200,7 +200,7 @@ def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, bits: int, w
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     place = folder(tmp_path / "cache")
-    place.replace("name", b"data")
+    finish(place.replacing("name", b"data"))
     os.chown(tmp_path / "cache", 12345, -1)
     with pytest.raises(CacheError, match="owner 12345"):
         place.names()
@@ -209,7 +209,7 @@ def test_folder_of_another_user_is_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(10)
 def test_fifo_and_too_large_file_are_refused(tmp_path: Path) -> None:
     place = folder(tmp_path)
-    place.replace("other", b"")
+    finish(place.replacing("other", b""))
     os.mkfifo(tmp_path / "results" / "fifo")
     with (tmp_path / "results" / "large").open("wb") as file:
         file.truncate(READ_LIMIT + 1)
@@ -226,7 +226,7 @@ def _dead_process() -> int:
 
 def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> None:
     place = folder(tmp_path)
-    place.replace("kept", b"")
+    finish(place.replacing("kept", b""))
     # The id of a process says nothing: another one may have it by now, here or in another namespace.
     gone = [f".a.b-c.{_dead_process()}.1a.0.tmp", f".kept.{os.getpid()}.earlier.7.tmp", ".kept.1.1a.0.tmp"]
     # The rest is not a name that the library gives.
@@ -235,7 +235,7 @@ def test_temporary_files_are_swept_when_their_writer_is_gone(tmp_path: Path) -> 
     for name in (*gone, *stays):
         (tmp_path / "results" / name).touch()
     with pytest.raises(OSError, match="No space"):
-        folder(tmp_path, operations=operations).replace("kept", b"x")
+        finish(folder(tmp_path, operations=operations).replacing("kept", b"x"))
     assert sorted(place.remove_temporary()) == sorted(gone)
     assert place.names() == sorted(["kept", *stays])
 
@@ -317,7 +317,7 @@ def test_file_that_cannot_be_made_for_another_reason_than_its_kind_raises(tmp_pa
 
 def test_temporary_file_that_cannot_be_opened_stops_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = folder(tmp_path)
-    place.replace("kept", b"")
+    finish(place.replacing("kept", b""))
     (tmp_path / "results" / ".a.1.1a.0.tmp").touch()
 
     def fail(*_: object, **__: object) -> None:
@@ -358,7 +358,7 @@ def test_interrupt_after_any_step_leaves_no_temporary_file(
     setattr(Interrupted, step, interrupted)
     place = folder(tmp_path, operations=Interrupted())
     with contextlib.suppress(KeyboardInterrupt):
-        (place.create if exclusive else place.replace)("kept", b"x")
+        finish((place.creating if exclusive else place.replacing)("kept", b"x"))
     assert [name for name in place.names() if name != "kept"] == []
 
 
@@ -370,7 +370,7 @@ def test_temporary_file_that_is_being_written_is_not_swept(tmp_path: Path) -> No
             swept.extend(folder(tmp_path).remove_temporary())
             super().write(descriptor, data)
 
-    folder(tmp_path, operations=Sweeping()).replace("kept", b"x")
+    finish(folder(tmp_path, operations=Sweeping()).replacing("kept", b"x"))
     assert (swept, folder(tmp_path).names()) == ([], ["kept"])
 
 
@@ -384,13 +384,13 @@ def test_temporary_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path
                 swept.extend(folder(tmp_path).remove_temporary())
             return descriptor
 
-    folder(tmp_path, operations=Sweeping()).replace("kept", b"x")
+    finish(folder(tmp_path, operations=Sweeping()).replacing("kept", b"x"))
     assert (len(swept), folder(tmp_path).read("kept")) == (1, b"x")
 
 
 def test_temporary_link_is_swept_as_a_name_only(tmp_path: Path) -> None:
     place = folder(tmp_path)
-    place.replace("kept", b"")
+    finish(place.replacing("kept", b""))
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     (tmp_path / "results" / f".a.{_dead_process()}.1a.0.tmp").symlink_to(target)
