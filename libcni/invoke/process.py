@@ -154,19 +154,15 @@ class Execution(Generic[P]):
         return self._cells[STATUS] != CLOSED
 
     def announce(self) -> None:
-        """Call ``on_start``, do what comes before the request, give that, and do what there is time for then.
-
-        What is done already is taken note of. What any of it raises passes through.
-        """
+        """Call ``on_start``, give the request, do the file work that is left; what any of it raises passes through."""
         if self._call.on_start is not None:
             self._call.on_start(self._cells[PID])
-        work = self.file_work
-        if work is not None:
-            work.before()
+        if self.file_work is not None:
+            self.file_work.before()
         if self._cells[STDIN_WRITE] != CLOSED:
             give(self._cells, self._call.stdin)
-        if work is not None:
-            work.during()
+        if self.file_work is not None:
+            self.file_work.during()
 
     def announce_slow(self) -> None:
         """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
