@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from libcni.document import dump
+from libcni.document import dump, parse_object
 from libcni.errors import InvalidParameterError
 from libcni.frozen import FrozenDict, freeze
 from libcni.identifiers import (
@@ -21,14 +21,17 @@ from libcni.identifiers import (
     is_encodable,
     is_text,
 )
+from libcni.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from libcni.errors import CNIError
-    from libcni.results import Result
 
 __all__ = ["AttachmentKey", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
+
+
+_NO_ARGS: FrozenDict = FrozenDict()
 
 
 class AttachmentKey(NamedTuple):
@@ -104,8 +107,24 @@ class RuntimeConf:
             raise InvalidParameterError("capability_args", sorted(map(str, self.capability_args)), str(error)) from None
 
 
+class _ResultLater:
+    """Decodes the result of an attachment when it is first asked for: most are asked for their names alone."""
+
+    __slots__ = ("_text",)
+
+    if not TYPE_CHECKING:  # which would allow every name
+
+        def __getattr__(self, name: str) -> Result | None:
+            if name != "result":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            decoded = parse_object(self._text).get("result")
+            result = None if decoded is None else Result.from_dict(decoded)
+            object.__setattr__(self, "result", result)
+            return result
+
+
 @dataclass(frozen=True, slots=True)
-class NetworkAttachment:
+class NetworkAttachment(_ResultLater):
     """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document."""
 
     container_id: str
@@ -125,6 +144,26 @@ class NetworkAttachment:
     def key(self) -> AttachmentKey:
         """The three names that identify it."""
         return AttachmentKey(self.network, self.container_id, self.ifname)
+
+    @classmethod
+    def listed(cls, members: Mapping[str, Any], text: bytes) -> NetworkAttachment:
+        """Return one whose result is decoded when it is first asked for.
+
+        :param members: of the file, which were checked, with ``config`` decoded.
+        :param text: of the file.
+        """
+        attachment = cls.__new__(cls)
+        fill = object.__setattr__
+        fill(attachment, "container_id", members["containerId"])
+        fill(attachment, "network", members["networkName"])
+        fill(attachment, "ifname", members["ifName"])
+        fill(attachment, "config", members["config"])
+        fill(attachment, "netns", members.get("netns") or "")
+        fill(attachment, "cni_args", tuple(members.get("cniArgs") or ()))
+        args = members.get("capabilityArgs")
+        fill(attachment, "capability_args", freeze(args) if args else _NO_ARGS)
+        fill(attachment, "_text", text)
+        return attachment
 
 
 class Recovery(NamedTuple):

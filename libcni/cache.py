@@ -25,21 +25,24 @@ from libcni.entry import CacheEntry, NewEntry, members_of
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, read_file, write_error
 from libcni.listing import Listing, stamp_of
+from libcni.protocol.glance import glance
 from libcni.protocol.problems import first_problem
 from libcni.protocol.validation import validated
+from libcni.quick import quick
 from libcni.recent import Recent
 from libcni.results import Result
 from libcni.steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from libcni.disk import OpenFolder
     from libcni.protocol.stored import CacheDocument
+    from libcni.quick import PlainFile
     from libcni.steps import Steps
     from libcni.storage import Draft, Folder
 
-__all__ = ["Listed", "ResultCache"]
+__all__ = ["Contents", "Damaged", "ResultCache"]
 
 _log = logging.getLogger("libcni.cache")
 
@@ -47,19 +50,28 @@ _SETTLED = 2_000_000_000
 """Nanoseconds: a file that was changed more recently may change again without its times telling so."""
 
 
-class Listed(NamedTuple):
-    """One file of a listing: what it says of an attachment, and what is wrong with it.
+_PLAIN_LIMIT = 64 * 1024
+"""Bytes: most files of an attachment have one or two thousand; larger ones are read one by one."""
 
-    A damaged result leaves the attachment, without it.
-    """
+
+class Damaged(NamedTuple):
+    """A file that is damaged; where only its result is, ``attachment`` is what else it says."""
 
     name: str
-    attachment: NetworkAttachment | None
-    problem: CacheError | None = None
+    problem: CacheError
+    attachment: NetworkAttachment | None = None
 
-    def is_of_another(self, container_id: str) -> bool:
-        """Say whether it is known to be of another container."""
-        return self.attachment is not None and self.attachment.container_id != container_id
+
+class Contents(NamedTuple):
+    """What the files say, in the order of their names."""
+
+    attachments: list[NetworkAttachment]
+    damaged: list[Damaged]
+
+    def known(self) -> Iterator[NetworkAttachment]:
+        """Go through all attachments of which there is a file, be their results damaged."""
+        yield from self.attachments
+        yield from (item.attachment for item in self.damaged if item.attachment is not None)
 
 
 class ResultCache:
@@ -68,7 +80,7 @@ class ResultCache:
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
-        self._listing: Listing[Listed] = Listing()
+        self._listing: Listing[NetworkAttachment] = Listing()
         self._recent: Recent[CacheEntry] = Recent()
 
     def check_name(self, key: AttachmentKey) -> None:
@@ -183,16 +195,13 @@ class ResultCache:
 
         :raises CacheError: if the folder cannot be read.
         """
-        found: list[NetworkAttachment] = []
-        for listed in self.scan(container_id):
-            if listed.problem is not None:
-                _log.warning("damaged cache file left out: %s", listed.problem)
-            elif listed.attachment is not None:
-                found.append(listed.attachment)
-        return found
+        contents = self.scan(container_id)
+        for item in contents.damaged:
+            _log.warning("damaged cache file left out: %s", item.problem)
+        return contents.attachments
 
-    def scan(self, container_id: str | None = None) -> Iterator[Listed]:
-        """Go through the files; legacy files, which have no names in them, are left out.
+    def scan(self, container_id: str | None = None) -> Contents:
+        """Read the files; legacy files, which have no names in them, are left out.
 
         A file that is the same as in an earlier scan is not read again.
 
@@ -202,21 +211,41 @@ class ResultCache:
             folder = self.folder.open()
             names = sorted(os.listdir(folder.descriptor))  # noqa: PTH208 -- pathlib knows no folder descriptors
         except FileNotFoundError:
-            return
+            return Contents([], [])
         except OSError as error:
             raise self._unreadable("", error) from error
-        # Most files of a large cache need not be looked at to say that they are of another container.
-        parts = ("",) if container_id is None else (f"-{container_id}-", f"@{container_id}@")
         self._listing.forget_others(names)
-        settled = time.time_ns() - _SETTLED
-        for name in names:
-            if is_temporary(name) or not any(part in name for part in parts):
-                continue
-            listed = self._listing.get(name, folder) or self._list(name, folder, settled)
-            if listed is not None and not (container_id is not None and listed.is_of_another(container_id)):
-                yield listed
+        wanted = [name for name in names if not is_temporary(name)]
+        if container_id is not None:
+            # Most files of a large cache need not be looked at to say that they are of another container.
+            parts = (f"-{container_id}-", f"@{container_id}@")
+            wanted = [name for name in wanted if any(part in name for part in parts)]
+        found = self._read_all(wanted, folder)
+        attachments = [item for item in found if isinstance(item, NetworkAttachment)]
+        if container_id is not None:
+            attachments = [item for item in attachments if item.container_id == container_id]
+        return Contents(attachments, [item for item in found if isinstance(item, Damaged)])
 
-    def _list(self, name: str, folder: OpenFolder, settled: int) -> Listed | None:
+    def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
+        settled = time.time_ns() - _SETTLED
+        found: dict[str, NetworkAttachment | Damaged | None] = {name: self._listing.get(name, folder) for name in names}
+        unknown = [name for name, item in found.items() if item is None]
+        expected = iter(unknown)
+
+        def take(files: list[PlainFile | None]) -> None:
+            for file, name in zip(files, expected, strict=False):  # some of the files at a time
+                members = None if file is None else glance(file[0])
+                if file is None or members is None:
+                    found[name] = self._read_one(name, folder, settled)
+                    continue
+                found[name] = attachment = NetworkAttachment.listed(members, file[0])
+                if file[-1] < settled:
+                    self._listing.keep(name, file[1:], attachment)
+
+        quick.read_plain(unknown, folder.descriptor, _PLAIN_LIMIT, take)
+        return found.values()
+
+    def _read_one(self, name: str, folder: OpenFolder, settled: int) -> NetworkAttachment | Damaged | None:
         stamp = stamp_of(name, folder)
         try:
             data = read_file(name, folder.descriptor)
@@ -224,19 +253,19 @@ class ResultCache:
                 return None
             entry = self._decode(name, data, None)
         except OSError as error:
-            return Listed(name, None, self._unreadable(name, error))
+            return Damaged(name, self._unreadable(name, error))
         except CacheError as error:
-            return Listed(name, None, error)
+            return Damaged(name, error)
         if entry.config is None:
             return None
         try:
-            listed = Listed(name, entry.attachment())
+            attachment = entry.attachment()
         except CNIError as error:
             without = replace(entry, decoded_result=None)
-            return Listed(name, without.attachment(), CacheError(self.folder.path(name), str(error)))
-        if stamp is not None and stamp.changed < settled:
-            self._listing.keep(name, stamp, listed)
-        return listed
+            return Damaged(name, CacheError(self.folder.path(name), str(error)), without.attachment())
+        if stamp is not None and stamp[-1] < settled:
+            self._listing.keep(name, stamp, attachment)
+        return attachment
 
     def set_aside_of(self, key: AttachmentKey) -> None:
         """Move the damaged files that have a name of an attachment to ``<cache_dir>/damaged``.

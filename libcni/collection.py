@@ -158,7 +158,7 @@ class Collector:
 
     def _stored_networks(self) -> set[str]:
         """Return the names of all networks that have something stored."""
-        entries = {item.attachment.network for item in self.store.cache.scan() if item.attachment is not None}
+        entries = {item.network for item in self.store.cache.scan().known()}
         return entries | {item.key.network for _, item in self.store.journal.scan() if isinstance(item, Record)}
 
     def _stored(self, network: str, keep: frozenset[GCAttachment]) -> _Stored:
@@ -167,7 +167,7 @@ class Collector:
         :raises CacheError: if something cannot be read.
         """
         owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
-        entries = {item.attachment.key for item in self.store.cache.scan() if item.attachment is not None}
+        entries = {item.key for item in self.store.cache.scan().known()}
         keys = entries | owners.keys()
         stale: list[AttachmentKey] = []
         kept: list[AttachmentKey] = []
@@ -188,11 +188,7 @@ class Collector:
         """
         cache, journal = self.store.cache, self.store.journal
         # A file whose result alone is damaged can still be deleted from.
-        found = [
-            _Damage(cache, item.name, item.problem)
-            for item in cache.scan()
-            if item.problem is not None and item.attachment is None
-        ]
+        found = [_Damage(cache, item.name, item.problem) for item in cache.scan().damaged if item.attachment is None]
         found += [_Damage(journal, name, item) for name, item in journal.scan() if isinstance(item, CacheError)]
         for damage in found:
             if not isinstance(damage.error, DamagedFileError):

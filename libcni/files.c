@@ -1,4 +1,5 @@
-/* What is read, looked at and locked on the way of every verb, in one call each and without the interpreter lock.
+/* What is read, looked at and locked on the way of every verb, and by a listing, in one call each and without the
+ * interpreter lock.
  *
  * quick.py has the same in Python, and says what each of these does. Nothing here changes a file but the note of who
  * holds a lock.
@@ -10,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,10 +189,267 @@ static PyObject *lock_noted(PyObject *Py_UNUSED(module), PyObject *arguments) {
     return PyBool_FromLong(error == 0);
 }
 
+/* Many files, handed on as they are read: a thread reads ahead while Python takes in what was read. */
+
+#define MAX_KEYS 256
+#define MAX_OPEN 64
+#define MAX_DIGITS 15
+#define BLOCK 64 /* files that are handed on together */
+#define AHEAD 1024
+
+static int is_digit(char character) {
+    return character >= '0' && character <= '9';
+}
+
+static size_t skip_space(const char *text, size_t at, size_t size) {
+    while (at < size && (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r')) {
+        at++;
+    }
+    return at;
+}
+
+struct key {
+    const char *text;
+    size_t size;
+};
+
+static int is_among(const struct key *keys, size_t first, size_t count, const char *text, size_t size) {
+    for (size_t each = first; each < count; each++) {
+        if (keys[each].size == size && memcmp(keys[each].text, text, size) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether a JSON text has nothing in it that decoders differ about: it is ASCII without escapes, no object has a key
+ * twice, and its numbers are short. That it is JSON at all is for the decoder to say. */
+static int is_plain(const char *text, size_t size) {
+    struct key keys[MAX_KEYS]; /* of all objects that are open */
+    size_t firsts[MAX_OPEN];   /* where those of each begin */
+    size_t count = 0, depth = 0, digits = 0, at = 0;
+    while (at < size) {
+        char character = text[at++];
+        digits = is_digit(character) ? digits + 1 : 0;
+        if (character == '"') {
+            size_t begin = at;
+            while (at < size && text[at] != '"') {
+                if (text[at] == '\\' || text[at] < ' ' || text[at] > '~') {
+                    return 0;
+                }
+                at++;
+            }
+            size_t end = at++;
+            size_t behind = skip_space(text, at, size);
+            if (behind < size && text[behind] == ':') {
+                if (depth == 0 || count == MAX_KEYS ||
+                    is_among(keys, firsts[depth - 1], count, text + begin, end - begin)) {
+                    return 0;
+                }
+                keys[count++] = (struct key){text + begin, end - begin};
+            }
+        } else if (character == '{' || character == '[') {
+            if (depth == MAX_OPEN) {
+                return 0;
+            }
+            firsts[depth++] = count;
+        } else if (character == '}' || character == ']') {
+            if (depth == 0) {
+                return 0;
+            }
+            count = firsts[--depth];
+        } else if (character == 'N' || character == 'I' || character == 'E' || digits > MAX_DIGITS ||
+                   (character == 'e' && at > 1 && is_digit(text[at - 2]))) {
+            return 0; /* NaN, Infinity, an exponent, a number that may be rounded */
+        }
+    }
+    return 1;
+}
+
+struct plain {
+    PyObject *name;
+    const char *path; /* in it */
+    char *text;       /* NULL if it is not one */
+    ssize_t size;
+    struct stat status;
+};
+
+struct plains {
+    struct plain *items;
+    size_t count;
+    long long limit;
+    int folder;
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t moved;
+    size_t read, taken;
+    int is_given_up;
+};
+
+static size_t end_of_block(const struct plains *all, size_t first) {
+    return all->count - first < BLOCK ? all->count : first + BLOCK;
+}
+
+static void read_block(const struct plains *all, size_t first) {
+    for (size_t each = first, end = end_of_block(all, first); each < end; each++) {
+        struct plain *item = &all->items[each];
+        int error = 0, descriptor = open_at(all->folder, item->path, READ_FILE);
+        if (descriptor < 0) {
+            continue;
+        }
+        if (fstat(descriptor, &item->status) == 0) {
+            item->text = content_of(descriptor, all->limit, &item->size, &error);
+        }
+        close(descriptor);
+        if (item->text != NULL && !is_plain(item->text, (size_t)item->size)) {
+            free(item->text);
+            item->text = NULL;
+        }
+    }
+}
+
+static void move(struct plains *all, size_t *counter, size_t value) {
+    pthread_mutex_lock(&all->lock);
+    *counter = value;
+    pthread_cond_signal(&all->moved);
+    pthread_mutex_unlock(&all->lock);
+}
+
+static void *read_ahead(void *shared) {
+    struct plains *all = shared;
+    for (size_t first = 0; first < all->count; first += BLOCK) {
+        pthread_mutex_lock(&all->lock);
+        while (!all->is_given_up && first >= all->taken + AHEAD) {
+            pthread_cond_wait(&all->moved, &all->lock);
+        }
+        int is_given_up = all->is_given_up;
+        pthread_mutex_unlock(&all->lock);
+        if (is_given_up) {
+            break;
+        }
+        read_block(all, first);
+        move(all, &all->read, first + BLOCK);
+    }
+    return NULL;
+}
+
+static int start_reading(struct plains *all, pthread_t *thread) {
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before); /* signals are for the threads of Python */
+    int error = pthread_create(thread, NULL, read_ahead, all);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == 0;
+}
+
+static void wait_for_block(struct plains *all, size_t first) {
+    pthread_mutex_lock(&all->lock);
+    while (all->read <= first) {
+        pthread_cond_wait(&all->moved, &all->lock);
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+static void stop_reading(struct plains *all, pthread_t thread) {
+    pthread_mutex_lock(&all->lock);
+    all->is_given_up = 1;
+    pthread_cond_signal(&all->moved);
+    pthread_mutex_unlock(&all->lock);
+    pthread_join(thread, NULL);
+}
+
+static long long nanoseconds(struct timespec time) {
+    return (long long)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static PyObject *plain_of(struct plain *item) {
+    const struct stat *status = &item->status;
+    if (item->text == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("y#KLLL", item->text, (Py_ssize_t)item->size, (unsigned long long)status->st_ino,
+                         (long long)status->st_size, nanoseconds(status->st_mtim), nanoseconds(status->st_ctim));
+}
+
+static int hand_on(const struct plains *all, size_t first, PyObject *take) {
+    size_t end = end_of_block(all, first);
+    PyObject *block = PyList_New((Py_ssize_t)(end - first)), *answer = NULL;
+    for (size_t each = first; block != NULL && each < end; each++) {
+        struct plain *item = &all->items[each];
+        PyObject *plain = plain_of(item);
+        free(item->text);
+        item->text = NULL;
+        if (plain == NULL || PyList_SetItem(block, (Py_ssize_t)(each - first), plain) != 0) {
+            Py_DECREF(block);
+            block = NULL;
+        }
+    }
+    if (block != NULL) {
+        answer = PyObject_CallFunctionObjArgs(take, block, NULL);
+        Py_DECREF(block);
+        Py_XDECREF(answer);
+    }
+    return answer != NULL;
+}
+
+static int hand_all_on(struct plains *all, PyObject *take) {
+    pthread_t thread;
+    int is_going_well = 1, is_ahead = all->count > BLOCK && start_reading(all, &thread);
+    for (size_t first = 0; is_going_well && first < all->count; first += BLOCK) {
+        Py_BEGIN_ALLOW_THREADS
+        if (is_ahead) {
+            wait_for_block(all, first);
+        } else {
+            read_block(all, first);
+        }
+        Py_END_ALLOW_THREADS
+        is_going_well = hand_on(all, first, take);
+        move(all, &all->taken, first + BLOCK);
+    }
+    if (is_ahead) {
+        Py_BEGIN_ALLOW_THREADS
+        stop_reading(all, thread);
+        Py_END_ALLOW_THREADS
+    }
+    return is_going_well;
+}
+
+static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *names, *take;
+    struct plains all = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+    if (!PyArg_ParseTuple(arguments, "O!iLO", &PyList_Type, &names, &all.folder, &all.limit, &take)) {
+        return NULL;
+    }
+    size_t count = (size_t)PyList_Size(names);
+    if ((all.items = calloc(count + 1, sizeof *all.items)) == NULL) {
+        return PyErr_NoMemory();
+    }
+    int is_going_well = 1;
+    while (is_going_well && all.count < count) {
+        PyObject *name = PyList_GetItem(names, (Py_ssize_t)all.count);
+        struct plain *item = &all.items[all.count];
+        is_going_well = name != NULL && PyUnicode_FSConverter(name, &item->name);
+        if (is_going_well) {
+            item->path = PyBytes_AsString(item->name);
+            all.count++;
+        }
+    }
+    is_going_well = is_going_well && hand_all_on(&all, take);
+    for (size_t each = 0; each < all.count; each++) {
+        free(all.items[each].text);
+        Py_DECREF(all.items[each].name);
+    }
+    free(all.items);
+    if (!is_going_well) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"is_at", is_at, METH_VARARGS, NULL},         {"is_program", is_program, METH_O, NULL},
     {"read_at", read_at, METH_VARARGS, NULL},     {"open_own", open_own, METH_VARARGS, NULL},
-    {"lock_noted", lock_noted, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL},
+    {"lock_noted", lock_noted, METH_VARARGS, NULL}, {"read_plain", read_plain, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_files", NULL, 0, functions, NULL, NULL, NULL, NULL};
 

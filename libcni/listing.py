@@ -7,7 +7,7 @@ can set back. Go counterpart: none.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,13 +22,8 @@ LIMIT = 16384
 """Files of which something is kept; some kilobytes each."""
 
 
-class Stamp(NamedTuple):
-    """What tells a file from a later one of its name; times in nanoseconds."""
-
-    inode: int
-    size: int
-    modified: int
-    changed: int
+Stamp: TypeAlias = tuple[int, int, int, int]
+"""What tells a file from a later one of its name: inode, size in bytes, times of modification and of change in ns."""
 
 
 def stamp_of(name: str, folder: OpenFolder) -> Stamp | None:
@@ -37,7 +32,7 @@ def stamp_of(name: str, folder: OpenFolder) -> Stamp | None:
         status = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
     except OSError:
         return None
-    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Listing(Generic[T]):

@@ -11,14 +11,25 @@ import errno
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from libcni.bytelocks import lock_byte
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHANGE_FILE", "HOLDER", "IN_PYTHON", "READ_FILE", "Quick", "check_own", "content_of", "is_safe", "quick"]
+__all__ = [
+    "CHANGE_FILE",
+    "HOLDER",
+    "IN_PYTHON",
+    "READ_FILE",
+    "PlainFile",
+    "Quick",
+    "check_own",
+    "content_of",
+    "is_safe",
+    "quick",
+]
 
 # Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -26,6 +37,8 @@ CHANGE_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 HOLDER = struct.Struct("=QQ")
 """The note of who holds a lock: process id, offset of the lock."""
+
+PlainFile: TypeAlias = tuple[bytes, int, int, int, int]
 
 _FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -46,6 +59,12 @@ class Quick(NamedTuple):
     ``lock_noted(descriptor, offset, shared, place)`` locks one byte as :func:`libcni.bytelocks.lock_byte` does, and if
     that is possible notes at ``place`` who has it (:data:`HOLDER`).
 
+    ``read_plain(names, folder, limit, take)`` reads files of an open folder, and calls ``take`` with a list of some of
+    them at a time: the content of each, inode, size, and times of modification and change in nanoseconds, or ``None``
+    for one that cannot be read, is larger, or is not plain. A JSON text is plain when decoders cannot differ about what
+    it says: it is ASCII without escapes, no object has a key twice, no number is long. To find out in Python takes
+    longer than to decode it: there, none is.
+
     :raises OSError: if the file cannot be used: it is a link, no regular file, too large, or has a second name.
     """
 
@@ -54,6 +73,7 @@ class Quick(NamedTuple):
     read_at: Callable[[str, int, int], bytes | None]
     open_own: Callable[[str, int], tuple[int, int] | None]
     lock_noted: Callable[[int, int, bool, int], bool]
+    read_plain: Callable[[list[str], int, int, Callable[[list[PlainFile | None]], object]], None]
 
 
 def is_safe(status: os.stat_result) -> bool:
@@ -130,7 +150,11 @@ def _lock_noted(descriptor: int, offset: int, shared: bool, place: int) -> bool:
     return True
 
 
-IN_PYTHON = Quick(_is_at, _is_program, _read_at, _open_own, _lock_noted)
+def _read_plain(names: list[str], _folder: int, _limit: int, take: Callable[[list[PlainFile | None]], object]) -> None:
+    take([None] * len(names))
+
+
+IN_PYTHON = Quick(_is_at, _is_program, _read_at, _open_own, _lock_noted, _read_plain)
 
 
 def _chosen() -> Quick:
@@ -138,7 +162,9 @@ def _chosen() -> Quick:
         from libcni import _files  # noqa: PLC0415 -- it may not have been built
     except ImportError:
         return IN_PYTHON
-    return Quick(_files.is_at, _files.is_program, _files.read_at, _files.open_own, _files.lock_noted)
+    return Quick(
+        *(_files.is_at, _files.is_program, _files.read_at, _files.open_own, _files.lock_noted, _files.read_plain)
+    )
 
 
 quick = _chosen()

@@ -192,7 +192,7 @@ class CheckedResult(NamedTuple):
         return _from_families(self.document, self.version)
 
 
-_WIRE_FORMATS = {
+WIRE_FORMATS = {
     "0.1.0": "01",
     "0.2.0": "01",
     "0.3.0": "03",
@@ -224,7 +224,7 @@ def check_result(obj: object, default_version: str = "") -> CheckedResult:
     if not is_object(obj):
         raise ResultError(f"expected a JSON object, found {kind_of(obj)}")
     version = _version_of(obj, default_version)
-    return CheckedResult(version, _validated(f"ResultDocument{_WIRE_FORMATS[version]}", obj))
+    return CheckedResult(version, _validated(f"ResultDocument{WIRE_FORMATS[version]}", obj))
 
 
 def _version_of(obj: JSONObject, default_version: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import CoreSchema
 
-__all__ = ["CONFIG", "Validated", "validated"]
+__all__ = ["CONFIG", "Validated", "models", "validated"]
 
 CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
 """What pydantic's core makes of the configuration that all models have."""
@@ -59,15 +59,16 @@ def _validator(model: str) -> SchemaValidator:
 
 
 @functools.cache
-def _models() -> dict[str, Any]:
-    models: dict[str, Any] = json.loads(pkgutil.get_data("libcni.protocol", "validators.json") or b"")
-    return models
+def models() -> dict[str, Any]:
+    """Return what ``validators.json`` says, by the name of the model; not to be changed."""
+    described: dict[str, Any] = json.loads(pkgutil.get_data("libcni.protocol", "validators.json") or b"")
+    return described
 
 
 @functools.cache
 def _model(name: str) -> dict[str, Any]:
     """Return the schema of a model, in the form of pydantic's core."""
-    described = _models()[name]
+    described = models()[name]
     fields = {field: {"type": "model-field", "schema": _built(each)} for field, each in described["fields"].items()}
     schema = {
         "type": "model",

@@ -17,7 +17,7 @@ LAYERS: list[list[str]] = [
     ["versions", "identifiers", "document", "diagnosis", "positions", "frozen", "addresses", "turn", "recent", "steps"],
     [
         *("values", "scalars", "abbreviated", "conventions", "attachment", "results", "config", "effective"),
-        *(f"protocol.{name}" for name in ("base", "problems", "validation")),
+        *(f"protocol.{name}" for name in ("base", "problems", "validation", "glance")),
         *(f"protocol.{name}" for name in ("configuration", "answers", "stored")),
         *(f"protocol.{name}" for name in ("results01", "results03", "results10", "results11")),
     ],

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import copy
 import errno
 import json
 import logging
 import os
+import pickle
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.attachment import AttachmentKey, RuntimeConf
+from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
+from libcni.quick import IN_PYTHON, quick
 from libcni.record import RunningPlugin, State, netns_identity, record_of
+from libcni.results import Result
 from libcni.steps import finish
 from libcni.store import Store
 from tests.records import as_file, begin_record, mark_record, remove_record, sealed
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from libcni.cache import ResultCache
     from libcni.journal import Journal
+    from libcni.quick import Quick
 
 KEY = AttachmentKey("net", "box", "eth0")
 CONFIG = b'{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtu": 1.50}]}'
@@ -271,6 +277,24 @@ def test_null_members_of_a_file_count_as_absent(cache: ResultCache, tmp_path: Pa
     assert (entry.netns, entry.args, entry.capability_args, entry.result) == ("", (), {}, "")
 
 
+@pytest.mark.parametrize("form", [quick, IN_PYTHON], ids=["in-c", "in-python"])
+def test_attachment_is_what_was_stored(cache: ResultCache, monkeypatch: pytest.MonkeyPatch, form: Quick) -> None:
+    monkeypatch.setattr("libcni.cache.quick", form)
+    rt = replace(RT, capability_args={"mac": "m"})
+    cache.store(KEY, rt, config=CONFIG, result=RESULT)
+    cache.store(KEY._replace(network="bare"), RuntimeConf("box", "", "eth0"), config=CONFIG, result="")
+    bare, attachment = cache.attachments()
+    expected = NetworkAttachment(
+        "box", "net", "eth0", CONFIG, rt.netns, rt.args, rt.capability_args, Result.from_dict(json.loads(RESULT))
+    )
+    for item in (copy.copy(attachment), pickle.loads(pickle.dumps(attachment)), replace(attachment)):  # noqa: S301  # ours
+        assert (item, repr(item), hash(item)) == (expected, repr(expected), hash(expected))
+    assert bare == NetworkAttachment("box", "bare", "eth0", CONFIG)
+    for name in ("results", "_own"):
+        with pytest.raises(AttributeError, match=f"'NetworkAttachment' object has no attribute '{name}'"):
+            getattr(attachment, name)
+
+
 def test_attachments_of_one_container_are_those_only(cache: ResultCache) -> None:
     for network, container_id in (("net", "box"), ("box", "a"), ("n-box", "b"), ("net2", "box")):
         cache.store(AttachmentKey(network, container_id, "eth0"), RT, config=CONFIG, result=RESULT)
@@ -288,7 +312,7 @@ def test_names_too_long_for_a_file_are_refused(cache: ResultCache) -> None:
 
 def test_temporary_file_is_no_attachment(cache: ResultCache, tmp_path: Path) -> None:
     put(tmp_path, "half", ".net-box-eth0.1.1.1.tmp")
-    assert list(cache.scan()) == []
+    assert cache.scan() == ([], [])
 
 
 def test_folder_that_cannot_be_read_is_a_cache_error(cache: ResultCache, journal: Journal, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from tests.contract.modules import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from libcni.quick import PlainFile
 
 NOBODY = 65534
 LIMIT = 1000
@@ -222,6 +225,109 @@ def test_lock_that_the_system_refuses_is_an_error(form: Quick) -> None:
     assert _refusal(lambda: form.lock_noted(999_999, 7, False, 0)) == closed
 
 
+# Many files.
+
+
+def _taken(names: list[str], folder: int, *, form: Quick = quick, limit: int = LIMIT) -> list[PlainFile | None]:
+    taken: list[PlainFile | None] = []
+    before = _open_count()
+    form.read_plain(names, folder, limit, taken.extend)
+    assert _open_count() == before
+    return taken
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 128, 5000])
+def test_plain_files_are_handed_on_in_their_order(tmp_path: Path, folder: int, count: int) -> None:
+    names = [f"file ü {number}" for number in range(count)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text(f'{{"number": {number}}}')
+    files = _taken(names, folder)
+    assert len(files) == count
+    for number, (file, name) in enumerate(zip(files, names, strict=True)):
+        status = (tmp_path / name).stat()
+        stamp = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        assert file == (b'{"number": %d}' % number, *stamp)
+
+
+def test_in_python_no_file_is_known_to_be_plain(tmp_path: Path, folder: int) -> None:
+    (tmp_path / "file").write_text("{}")
+    assert _taken(["file", "missing"], folder, form=IN_PYTHON) == [None, None]
+
+
+def test_what_cannot_be_read_is_not_handed_on(tmp_path: Path, folder: int) -> None:
+    (tmp_path / "exact").write_text(" " * LIMIT)
+    (tmp_path / "large").write_text(" " * (LIMIT + 1))
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "link").symlink_to("exact")
+    os.mkfifo(tmp_path / "pipe")
+    files = _taken(["exact", "large", "inner", "link", "pipe", "missing", "inner/x"], folder)
+    assert [file is not None for file in files] == [True] + 6 * [False]
+    assert _taken(["exact"], 999_999) == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_plain"),
+    [
+        ('{"a": {"b": 1}, "c": [{"a": 2, "b": "a"}, {"a": "x:y"}], "b": true, "d": null, "e": -1.5, "f": false}', True),
+        ('{"a":1,"b":2,"a":3}', False),
+        ('{"a":1,"b":{"x":1,"x" \t\r\n:2}}', False),
+        ('[{"a":1},{"b":1,"b":1}]', False),
+        ('{"a":{"b":1},"b":{"a":1},"c":1,"a":2}', False),
+        ('{"a":"a","b":"a"}', True),
+        ('{"a":"\\n"}', False),
+        ('{"\\u0061":1}', False),
+        ('{"a":"ü"}', False),
+        ('{"a":"\x7f"}', False),
+        ('{"a":"\t"}', False),
+        ('{"a":123456789012345}', True),
+        ('{"a":1234567890123456}', False),
+        ('{"a":1e5}', False),
+        ('{"a":1E5}', False),
+        ('{"a":NaN}', False),
+        ('{"a":-Infinity}', False),
+        ('"a":1', False),
+        ("]", False),
+        ('{"a', True),
+        ("", True),
+        ("[" * 64 + "]" * 64, True),
+        ("[" * 65 + "]" * 65, False),
+        ("{" + ",".join(f'"{number}":1' for number in range(256)) + "}", True),
+        ("{" + ",".join(f'"{number}":1' for number in range(257)) + "}", False),
+    ],
+)
+def test_text_is_plain_when_decoders_cannot_differ_about_it(
+    tmp_path: Path, folder: int, *, text: str, is_plain: bool
+) -> None:
+    """That it is JSON is for the decoder to say."""
+    (tmp_path / "file").write_text(text)
+    [file] = _taken(["file"], folder, limit=100_000)
+    assert (file is not None) is is_plain
+    assert file is None or file[0] == text.encode()
+
+
+@pytest.mark.parametrize("count", [1, 64, 3000])
+def test_error_in_taking_files_ends_the_reading(tmp_path: Path, folder: int, count: int) -> None:
+    names = [str(number) for number in range(count)]
+    for name in names:
+        (tmp_path / name).touch()
+
+    def take(files: list[PlainFile | None]) -> None:
+        raise KeyError(len(files))
+
+    gc.collect()  # what earlier tests left open
+    before, threads = _open_count(), len(os.listdir("/proc/self/task"))  # noqa: PTH208  # only their number
+    for _ in range(20):
+        with pytest.raises(KeyError, match=str(min(count, 64))):
+            quick.read_plain(names, folder, LIMIT, take)
+    assert (_open_count(), len(os.listdir("/proc/self/task"))) == (before, threads)  # noqa: PTH208  # same
+
+
+def test_names_that_no_file_has_are_refused(folder: int) -> None:
+    for name, error in (("with\0nul", ValueError), ("\ud800", UnicodeEncodeError), (7, TypeError)):
+        with pytest.raises(error):
+            _taken(["file", name], folder)  # type: ignore[list-item]
+
+
 # Which form.
 
 
@@ -233,7 +339,7 @@ def test_without_the_c_part_it_is_done_in_python(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("arguments", [(), ("x",), (1, 2, 3, 4, 5)])
 def test_wrong_arguments_are_refused_in_c(arguments: tuple[Any, ...]) -> None:
-    for function in (quick.is_at, quick.read_at, quick.open_own, quick.lock_noted):
+    for function in (quick.is_at, quick.read_at, quick.open_own, quick.lock_noted, quick.read_plain):
         with pytest.raises(TypeError):
             function(*arguments)
     with pytest.raises(TypeError):
