@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.attachment import AttachmentKey
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from libcni.invoke.filework import FileWork
     from libcni.invoke.plugin import PluginOutput, Runner
     from libcni.journal import OpenRecord
+    from libcni.steps import Steps
     from libcni.versions import PluginInfo
 
 __all__ = ["Caller", "Job", "Limits", "Request", "attachment_request", "in_order"]
@@ -84,6 +86,8 @@ class Request(NamedTuple):
     """What it is to print for the requests after it to be right."""
     file_work: FileWork | None = None
     """What is done while the plugin starts and runs."""
+    meanwhile: Callable[[], Steps[None]] | None = None
+    """What may be done while it runs."""
 
     def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
         """Return the execution of it."""
@@ -92,6 +96,7 @@ class Request(NamedTuple):
             on_stderr=self._log_line,
             on_slow=on_slow,
             file_work=self.file_work,
+            meanwhile=self.meanwhile,
             expected_stdout=self.expected,
         )
 
@@ -132,10 +137,12 @@ class Caller(NamedTuple):
         invocations: Sequence[Invocation],
         *,
         file_work: FileWork | None = None,
+        likely: Callable[[str], Steps[None]] | None = None,
     ) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
         :param file_work: is done while the first plugin starts and runs.
+        :param likely: may be called, while plugins run, with the text of what is likely to be the last answer.
         """
         environment = self._environment("ADD", job)
 
@@ -148,6 +155,8 @@ class Caller(NamedTuple):
         while others:
             # Many a plugin prints the result that it was given: then the request of the one after it is this one.
             requests = [request(*each, answer) for each in others]
+            if likely is not None:
+                requests[0] = requests[0]._replace(meanwhile=partial(likely, answer.text))
             for output in await self._execute(requests, job.limits, job.record):
                 invocation, _ = others.pop(0)
                 check_success(invocation, output, job.limits.timeout)

@@ -110,6 +110,7 @@ class NewEntry:
         self._place: OpenFolder | None = None
         self._write = write
         self._draft: Draft | None = None
+        self._made: tuple[str | None, bytes] = None, b""
 
     def __enter__(self) -> Self:
         return self
@@ -135,14 +136,28 @@ class NewEntry:
         with contextlib.suppress(OSError, CacheError):
             self._draft = self._folder.draft()
 
+    @property
+    def expecting(self) -> Callable[[str], Steps[None]] | None:
+        """What brings it to the disk in advance, with a result that is likely; ``None`` if that would save nothing."""
+        return self._expecting if self._folder.durable else None
+
+    def _expecting(self, result: str) -> Steps[None]:
+        if self._draft is not None:
+            yield from self._folder.expecting(self._draft, self._content(result))
+
     def storing(self, result: str) -> Steps[None]:
         """Write it, durably when the cache is.
 
         :param result: encoded; empty when there is none.
         :raises CacheError: if it cannot be written.
         """
-        members = [*self._members, ("result", result)] if result else self._members
-        yield from self._write(join_object(members).encode(), self._draft)
+        yield from self._write(self._content(result), self._draft)
+
+    def _content(self, result: str) -> bytes:
+        if self._made[0] != result:
+            members = [*self._members, ("result", result)] if result else self._members
+            self._made = result, join_object(members).encode()
+        return self._made[1]
 
 
 def members_of(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ class Operations:
             await do_steps(self.runner, self._beginning_add(opened, record, begun))
             with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
                 file_work = self._add_work(opened, entry, begun)
-                answer = await self.caller.add(job, invocations, file_work=file_work)
+                answer = await self.caller.add(job, invocations, file_work=file_work, likely=entry.expecting)
                 await do_steps(self.runner, self._storing_result(opened, entry, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.

@@ -46,6 +46,7 @@ _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENO
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
 _CLOSED = -1
+_UNKNOWN = b""
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -56,6 +57,9 @@ class Draft:
     def __init__(self, descriptor: int, folder: OpenFolder) -> None:
         self.descriptor = descriptor
         self.folder = folder
+        self.content: bytes | None = None
+        """What was written to it; empty if that is not known, and it is of no use any more."""
+        self.is_synced = False
 
     def close(self) -> None:
         """Close it."""
@@ -215,7 +219,7 @@ class Folder:
         :raises OSError: if it fails; there is then no file, or a complete one that is perhaps not on the disk.
         """
         folder = self.open(create=True)
-        if draft is not None and draft.folder is folder:
+        if draft is not None and draft.folder is folder and draft.content in {None, data}:
             is_created = yield from self._naming_draft(draft, name, data)
         else:
             is_created = yield from self._creating_unnamed(name, data)
@@ -273,7 +277,7 @@ class Folder:
             draft.close()
 
     def _naming_draft(self, draft: Draft, name: str, data: bytes) -> Steps[bool]:
-        yield from self._filling(draft.descriptor, data)
+        yield from self._filling_draft(draft, data)
         try:
             self.operations.link_unnamed(draft.descriptor, name, draft.folder.descriptor)
         except OSError as error:
@@ -299,6 +303,22 @@ class Folder:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+    def expecting(self, draft: Draft, data: bytes) -> Steps[None]:
+        """Write in advance what :meth:`creating` is likely to be asked for; where that fails, it makes another file."""
+        try:
+            yield from self._filling_draft(draft, data)
+        except OSError:
+            draft.content = _UNKNOWN
+
+    def _filling_draft(self, draft: Draft, data: bytes) -> Steps[None]:
+        if draft.content is None:
+            draft.content = _UNKNOWN
+            self.operations.write(draft.descriptor, data)
+            draft.content = data
+        if self.durable and not draft.is_synced:
+            yield Sync(self.operations, draft.descriptor)
+            draft.is_synced = True
 
     def _filling(self, descriptor: int, data: bytes) -> Steps[None]:
         self.operations.write(descriptor, data)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from libcni.invoke import portable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from libcni.invoke.filework import WorkInC
     from libcni.invoke.portable import Cells, Start, Taken
 
-__all__ = ["Processes", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
+__all__ = ["Processes", "Run", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
 Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
 
@@ -38,6 +38,22 @@ class Threads(NamedTuple):
     collect: Callable[[object], list[Taken | None]]
 
 
+class Run(Protocol):
+    """Type of :attr:`Processes.run`."""
+
+    def __call__(  # noqa: PLR0917  # as in C
+        self,
+        starts: Sequence[Start],
+        milliseconds: int,
+        interrupt: int,
+        work: WorkInC | None,
+        meanwhile: Callable[[], object] | None = None,
+        /,
+    ) -> list[Taken | None]:
+        """Run programs one after the other."""
+        ...
+
+
 class Processes(NamedTuple):
     """The functions, in one of their two forms. All of them keep the arrays true whatever is raised.
 
@@ -49,12 +65,13 @@ class Processes(NamedTuple):
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
     it may be reaped, when nobody can write to them any more.
 
-    ``run(starts, milliseconds, interrupt, work)`` does both for one program after the other, with that much time for
-    all together, and returns what ``finish`` does for each that was started. It stops, at the latest in time, after one
-    that has not exited with status 0, was not reaped, wrote to stderr, or wrote something else to stdout than what is
-    expected of it, the last of its parts; in Python after the first. What keeps a later one from being started is
-    raised when that is the first of another call. In C, ``work`` (:attr:`libcni.invoke.filework.FileWork.in_c`) is done
-    while the first starts and runs; when its sync fails, that has not got its request.
+    ``run(starts, milliseconds, interrupt, work, meanwhile)`` does both for one program after the other, with that much
+    time for all together, and returns what ``finish`` does for each that was started. It stops, at the latest in time,
+    after one that has not exited with status 0, was not reaped, wrote to stderr, or wrote something else to stdout than
+    what is expected of it, the last of its parts; in Python after the first. What keeps a later one from being started
+    is raised when that is the first of another call. In C, ``work`` (:attr:`libcni.invoke.filework.FileWork.in_c`) is
+    done while the first starts and runs; when its sync fails, that has not got its request. ``meanwhile``, if there is
+    one, is called while the first runs, when it has got its request; what it raises passes through.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 
@@ -65,7 +82,7 @@ class Processes(NamedTuple):
 
     start: Callable[[Cells, bytes, bytes, bytes | None], None]
     finish: Callable[[Cells, int, int], Taken | None]
-    run: Callable[[Sequence[Start], int, int, WorkInC | None], list[Taken | None]]
+    run: Run
     drain: Callable[[Cells], Taken]
     threads: Threads | None = None
 

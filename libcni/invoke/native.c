@@ -395,7 +395,8 @@ typedef struct {
  * missing. */
 typedef struct job {
     struct job *next;
-    PyObject *calls; /* keeps alive what the pointers lead to */
+    PyObject *calls;     /* keeps alive what the pointers lead to */
+    PyObject *meanwhile; /* what Python does while the first runs; NULL for nothing */
     Py_buffer work, shared;
     Py_ssize_t count, started;
     int patience, interrupt, event, error, is_done;
@@ -476,6 +477,14 @@ static void make_draft(cell *work) {
     }
 }
 
+static int call_meanwhile(PyObject *meanwhile, PyThreadState **python) {
+    PyEval_RestoreThread(*python);
+    PyObject *answer = PyObject_CallObject(meanwhile, NULL);
+    Py_XDECREF(answer);
+    *python = PyEval_SaveThread();
+    return answer == NULL ? -1 : 0;
+}
+
 /* Run one plugin as far as its ordinary course goes. Returns -1 with an exception. */
 static int run_one(job *work, plugin *one, long long end, PyThreadState **python) {
     cell *cells = one->cells.buf;
@@ -490,6 +499,9 @@ static int run_one(job *work, plugin *one, long long end, PyThreadState **python
     }
     if (cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
         return 0;
+    }
+    if (is_first && work->meanwhile != NULL && call_meanwhile(work->meanwhile, python) != 0) {
+        return -1;
     }
     one->has_exited = wait_for_exit(cells, end, work->interrupt, python);
     if (one->has_exited > 0 && drain_pipes(cells, one->outputs, OTHERS)) {
@@ -613,9 +625,9 @@ static PyObject *results_of(job *work) {
 }
 
 static PyObject *run(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    PyObject *calls, *file_work;
+    PyObject *calls, *file_work, *meanwhile = Py_None;
     int patience, interrupt;
-    if (!PyArg_ParseTuple(arguments, "OiiO", &calls, &patience, &interrupt, &file_work)) {
+    if (!PyArg_ParseTuple(arguments, "OiiO|O", &calls, &patience, &interrupt, &file_work, &meanwhile)) {
         return NULL;
     }
     job *work = job_of(calls, file_work);
@@ -624,6 +636,7 @@ static PyObject *run(PyObject *Py_UNUSED(module), PyObject *arguments) {
     }
     work->patience = patience;
     work->interrupt = interrupt;
+    work->meanwhile = meanwhile == Py_None ? NULL : meanwhile;
     PyThreadState *python = PyEval_SaveThread();
     int failed = run_all(work, &python);
     PyEval_RestoreThread(python);

@@ -39,6 +39,7 @@ class PluginCall:
     plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
     plugin still runs after some milliseconds. ``file_work`` is done while the plugin starts and runs, before
     :meth:`Runner.run` returns, by a runner that :func:`does_file_work`; others know nothing of it.
+    ``meanwhile`` may be called while the plugin runs, to do in advance what is done after it otherwise.
     ``expected_stdout`` is what it must print for the calls after it to be right: see :func:`run_in_turn`. Request and
     environment may hold secrets and stay out of ``repr()``.
     """
@@ -51,6 +52,7 @@ class PluginCall:
     on_start: Callable[[int], None] | None = None
     on_slow: Callable[[int], None] | None = None
     file_work: FileWork | None = field(default=None, repr=False)
+    meanwhile: Callable[[], Steps[None]] | None = field(default=None, repr=False)
     expected_stdout: bytes = field(default=b"", repr=False)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "run", "start"]
 
@@ -125,11 +125,19 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
     any(map(partial(setitem, cells), places, values))
 
 
-def run(starts: Sequence[Start], milliseconds: int, interrupt: int, _: object) -> list[Taken | None]:
+def run(  # noqa: PLR0917  # as in C
+    starts: Sequence[Start],
+    milliseconds: int,
+    interrupt: int,
+    _: object,
+    meanwhile: Callable[[], object] | None = None,
+) -> list[Taken | None]:
     """Run the first of some programs, as :class:`libcni.invoke.child.Processes` says."""
     cells, program, environment, request, _ = starts[0]
     start(cells, program, environment, request)
     is_quiet = cells[STDIN_WRITE] == CLOSED != cells[PIDFD]
+    if is_quiet and meanwhile is not None:
+        meanwhile()
     return [finish(cells, milliseconds, interrupt) if is_quiet else None]
 
 

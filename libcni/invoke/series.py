@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 from libcni.invoke import child
 from libcni.invoke.portable import CLOSED
 from libcni.invoke.process import Execution, Poller
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,10 +50,12 @@ class Series(Generic[P]):
 
     def __init__(self, calls: Sequence[PluginCall], limits: Limits, make_poller: Callable[[], P]) -> None:
         # Of those that want to know their start, each is the first of a series.
-        alike = takewhile(lambda call: call.on_start is None and call.file_work is None, calls[1:])
+        alike = takewhile(_wants_nothing, calls[1:])
         self._executions = [Execution(call, limits, make_poller) for call in (calls[0], *alike)]
         self._started = self._executions[:1]
         self._file_work = calls[0].file_work
+        meanwhile = calls[0].meanwhile
+        self._meanwhile = None if meanwhile is None else lambda: finish(meanwhile())
         self._work_in_c = None if self._file_work is None else self._file_work.in_c
 
     @property
@@ -79,7 +82,7 @@ class Series(Generic[P]):
         :raises OSError: if the first cannot be started.
         :raises ValueError: if a path or environment cannot be expressed in C.
         """
-        return self._take(partial(child.processes.run, *self._starts(), interrupt, self._work_in_c))
+        return self._take(partial(child.processes.run, *self._starts(), interrupt, self._work_in_c, self._meanwhile))
 
     def submit(self, threads: Threads, event: int) -> Job:
         """Have it done by a thread.
@@ -116,3 +119,8 @@ class Series(Generic[P]):
             execution.release()
         if self._file_work is not None:
             self._file_work.close()
+
+
+def _wants_nothing(call: PluginCall) -> bool:
+    """Say whether nothing is to be done for a call when its plugin starts."""
+    return call.on_start is None and call.file_work is None and call.meanwhile is None

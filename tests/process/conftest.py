@@ -196,7 +196,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which there are more descriptors or threads than before."""
     descriptors, threads = _open_descriptors(), len(_threads())
     yield
-    if _open_descriptors() > descriptors:
-        gc.collect()  # an exception keeps the frames it went through, and they what they own
     assert eventually(lambda: len(_threads()) <= threads), _threads()
+    if _open_descriptors() > descriptors:
+        gc.collect()  # an exception keeps the frames it went through, those of a thread too, and they what they own
     assert eventually(lambda: _open_descriptors() <= descriptors), _descriptors()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni import AsyncCNIConfig, CNIConfig, PluginError, RuntimeConf
+from libcni import AsyncCNIConfig, CNIConfig, PluginError, Result, RuntimeConf
 from libcni.config import parse_network
+from libcni.disk import FileOperations
 from tests.process.conftest import Interrupted, eventually
 
 if TYPE_CHECKING:
@@ -98,3 +100,30 @@ def test_request_record_and_result_are_there(flavour: Flavour, plugins: Plugins,
         assert b'"name":"net"' in (plugins.folder / f"{name}.asked").read_bytes()
     assert (plugins.folder / "cache" / "results" / "net-pod-eth0").stat().st_mode & 0o777 == 0o600
     assert verbs.pending() == []
+
+
+@pytest.mark.parametrize("answer", [ANSWER, ANSWER.replace("}", ',"own":1}')])
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_likely_result_is_on_the_disk_before_the_last_plugin_ends(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch, *, answer: str, is_durable: bool
+) -> None:
+    """Which it is likely to print again; what it did print is stored."""
+    here = plugins.folder
+    plugins.script(f"cat >/dev/null; {ANSWER}", "first")
+    wait = f"until test -e {here}/synced; do sleep 0.001; done" if is_durable else ":"
+    plugins.script(f"cat >/dev/null; {wait}; touch {here}/over; {answer}", "second")
+    config = CNIConfig([here], cache_dir=here / "cache", durable=is_durable)
+    folder = config.operations.store.cache.folder
+    synced: list[bool] = []
+
+    class Noting(FileOperations):
+        def sync(self, descriptor: int) -> None:
+            super().sync(descriptor)
+            synced.append((here / "over").exists())
+            (here / "synced").touch()
+
+    monkeypatch.setattr(folder, "operations", Noting())
+    config.add_network_list(NETWORK, RT)
+    assert synced == ([] if not is_durable else [False] if answer == ANSWER else [False, True])
+    assert config.get_network_list_cached_result(NETWORK, RT) == Result.from_dict(json.loads(answer[6:-1]))
+    assert len(list((here / "cache" / "results").iterdir())) == 1

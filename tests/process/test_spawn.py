@@ -421,6 +421,40 @@ def test_python_runs_the_first_program() -> None:
     _settle(starts[0][0])
 
 
+def test_something_is_done_while_the_first_program_runs(chosen: Processes, tmp_path: Path) -> None:
+    starts = _starts(f"cat; until test -e {tmp_path}/go; do sleep 0.01; done; exit 0\n", "exit 0")
+    first, second = (cells for cells, *_ in starts)
+    seen: list[tuple[int, int]] = []
+
+    def meanwhile() -> None:
+        os.kill(first[PID], 0)
+        seen.append((first[STATUS], second[PID]))
+        (tmp_path / "go").touch()
+
+    taken = chosen.run(starts, MILLISECONDS, -1, None, meanwhile)
+    assert taken[0] == (b"", b"")
+    assert seen == [(CLOSED, 0)]
+    for cells, _ in zip((first, second), taken, strict=False):
+        _settle(cells)
+
+
+def test_what_is_raised_meanwhile_passes_through(chosen: Processes) -> None:
+    starts = _starts("exec sleep 300", "exit 0")
+    with pytest.raises(ZeroDivisionError):
+        chosen.run(starts, MILLISECONDS, -1, None, lambda: 1 / 0)
+    first, second = (cells for cells, *_ in starts)
+    assert (first[STATUS], second[PID]) == (CLOSED, 0)
+    os.kill(first[PID], signal.SIGKILL)
+    _settle(first)
+
+
+def test_nothing_is_done_meanwhile_before_the_whole_request_is_written(chosen: Processes) -> None:
+    starts = _starts("exec sleep 300\n" + " " * (1 << 20))
+    assert chosen.run(starts, MILLISECONDS, -1, None, lambda: 1 / 0) == [None]
+    os.kill(starts[0][0][PID], signal.SIGKILL)
+    _settle(starts[0][0])
+
+
 def test_program_that_does_not_start_ends_the_row() -> None:
     starts = _starts("exit 0", "never")
     starts[1] = (starts[1][0], b"/nonexistent", b"", b"", b"")

@@ -16,7 +16,7 @@ import pytest
 from libcni.disk import FileOperations
 from libcni.errors import CacheError
 from libcni.files import READ_LIMIT
-from libcni.steps import finish
+from libcni.steps import Walk, finish
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -266,6 +266,69 @@ def test_file_that_was_made_in_advance_gets_name_and_content(tmp_path: Path) -> 
     draft.close()
     draft.close()
     assert (place.read("name"), mode(tmp_path / "results" / "name")) == (b"one", 0o600)
+
+
+class _Noting(FileOperations):
+    """Notes what is written and synced, and fails in one of them if that is asked for."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.steps: list[str] = []
+        self._failing = failing
+
+    def _note(self, step: str) -> None:
+        self.steps.append(step)
+        if step == self._failing:
+            self._failing = ""
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        super().write(descriptor, data)
+        self._note("write")
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        self._note("sync")
+
+    def create_unnamed(self, folder: int) -> int:
+        self._note("make")
+        return super().create_unnamed(folder)
+
+
+@pytest.mark.parametrize(
+    ("failing", "data", "steps"),
+    [
+        ("", b"likely", []),
+        ("", b"another", ["make", "write", "sync"]),
+        ("write", b"likely", ["make", "write", "sync"]),
+        ("sync", b"likely", ["make", "write", "sync"]),
+    ],
+)
+def test_file_that_was_written_in_advance_is_used_if_it_is_right_and_whole(
+    tmp_path: Path, failing: str, data: bytes, steps: list[str]
+) -> None:
+    operations = _Noting(failing)
+    place = folder(tmp_path, durable=True, operations=operations)
+    draft = place.draft()
+    assert draft is not None
+    finish(place.expecting(draft, b"likely"))
+    assert operations.steps == ["make", "write"] + (["sync"] if failing != "write" else [])
+    operations.steps.clear()
+    finish(place.creating("name", data, draft))
+    draft.close()
+    assert operations.steps == steps
+    assert (place.read("name"), place.names()) == (data, ["name"])
+
+
+def test_sync_that_was_not_done_in_advance_is_done_in_the_end(tmp_path: Path) -> None:
+    operations = _Noting()
+    place = folder(tmp_path, durable=True, operations=operations)
+    draft = place.draft()
+    assert draft is not None
+    Walk(place.expecting(draft, b"likely")).close()
+    finish(place.creating("name", b"likely", draft))
+    draft.close()
+    assert operations.steps == ["make", "write", "sync"]
+    assert place.read("name") == b"likely"
 
 
 def test_file_that_was_made_in_advance_and_not_used_is_gone(tmp_path: Path) -> None:
