@@ -132,25 +132,97 @@ static PyObject *read_at(PyObject *Py_UNUSED(module), PyObject *arguments) {
     return result;
 }
 
+/* A file that is to be changed, which must have one name: descriptor, or -1 with an error. */
+static int open_to_change(int folder, const char *name, long long *size, int *error) {
+    struct stat status;
+    int descriptor = open_at(folder, name, CHANGE_FILE);
+    if (descriptor < 0) {
+        *error = errno == ENOENT ? NO_FILE : errno;
+        return -1;
+    }
+    if (fstat(descriptor, &status) != 0) {
+        *error = errno;
+    } else if (!S_ISREG(status.st_mode) || status.st_nlink != 1) {
+        *error = NOT_OURS;
+    } else {
+        *size = (long long)status.st_size;
+        return descriptor;
+    }
+    close(descriptor);
+    return -1;
+}
+
+static PyObject *fail_to_change(int error) {
+    return error == NOT_OURS ? fail(EINVAL, "is not a regular file with one name") : fail(error, NULL);
+}
+
 static PyObject *open_own(PyObject *Py_UNUSED(module), PyObject *arguments) {
     PyObject *name;
     int folder, descriptor, error = 0;
-    struct stat status;
+    long long size = 0;
     if (!PyArg_ParseTuple(arguments, "O&i", PyUnicode_FSConverter, &name, &folder)) {
         return NULL;
     }
     const char *here = PyBytes_AsString(name);
     Py_BEGIN_ALLOW_THREADS
-    descriptor = open_at(folder, here, CHANGE_FILE);
-    if (descriptor < 0) {
-        error = errno == ENOENT ? NO_FILE : errno;
-    } else {
-        if (fstat(descriptor, &status) != 0) {
+    descriptor = open_to_change(folder, here, &size, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
+    if (error == NO_FILE) {
+        Py_RETURN_NONE;
+    }
+    return error != 0 ? fail_to_change(error) : Py_BuildValue("iL", descriptor, size);
+}
+
+static struct flock one_byte(short kind, long long offset) {
+    return (struct flock){.l_type = kind, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1};
+}
+
+/* Lock one byte, and note who has it: 1, or 0 if somebody else has, with an error if that cannot be done. */
+static int lock_and_note(int descriptor, long long offset, int is_shared, long long place, int *error) {
+    struct flock request = one_byte(is_shared ? F_RDLCK : F_WRLCK, offset);
+    if (fcntl(descriptor, F_OFD_SETLK, &request) != 0) {
+        *error = errno == EAGAIN || errno == EACCES ? 0 : errno;
+        return 0;
+    }
+    uint64_t holder[] = {(uint64_t)getpid(), (uint64_t)offset};
+    if (pwrite(descriptor, holder, sizeof holder, place) < 0) {
+        /* A full disk: the lock holds all the same, and its holder has no name. */
+    }
+    return 1;
+}
+
+static PyObject *lock_noted(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    int descriptor, is_shared, is_locked, error = 0;
+    long long offset, place;
+    if (!PyArg_ParseTuple(arguments, "iLpL", &descriptor, &offset, &is_shared, &place)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    is_locked = lock_and_note(descriptor, offset, is_shared, place, &error);
+    Py_END_ALLOW_THREADS
+    return error != 0 ? fail(error, NULL) : PyBool_FromLong(is_locked);
+}
+
+static PyObject *open_locked(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *name, *into;
+    int folder, is_shared, descriptor, is_locked = 0, error = 0;
+    long long wanted, offset, place, size;
+    if (!PyArg_ParseTuple(arguments, "O&iLLpLO!", PyUnicode_FSConverter, &name, &folder, &wanted, &offset, &is_shared,
+                          &place, &PyList_Type, &into)) {
+        return NULL;
+    }
+    const char *here = PyBytes_AsString(name);
+    Py_BEGIN_ALLOW_THREADS
+    descriptor = open_to_change(folder, here, &size, &error);
+    if (error == 0) {
+        struct flock others = one_byte(F_RDLCK, wanted);
+        if (wanted >= 0 && fcntl(descriptor, F_OFD_GETLK, &others) != 0) {
             error = errno;
-        } else if (!S_ISREG(status.st_mode) || status.st_nlink != 1) {
-            error = NOT_OURS;
+        } else if (wanted < 0 || others.l_type == F_UNLCK) {
+            is_locked = lock_and_note(descriptor, offset, is_shared, place, &error);
         }
-        if (error != 0) {
+        if (!is_locked) {
             close(descriptor);
         }
     }
@@ -160,33 +232,62 @@ static PyObject *open_own(PyObject *Py_UNUSED(module), PyObject *arguments) {
         Py_RETURN_NONE;
     }
     if (error != 0) {
-        return error == NOT_OURS ? fail(EINVAL, "is not a regular file with one name") : fail(error, NULL);
+        return fail_to_change(error);
     }
-    return Py_BuildValue("iL", descriptor, (long long)status.st_size);
-}
-
-static PyObject *lock_noted(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    int descriptor, is_shared, error = 0;
-    long long offset, place;
-    if (!PyArg_ParseTuple(arguments, "iLpL", &descriptor, &offset, &is_shared, &place)) {
-        return NULL;
-    }
-    struct flock request = {
-        .l_type = is_shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1};
-    Py_BEGIN_ALLOW_THREADS
-    if (fcntl(descriptor, F_OFD_SETLK, &request) != 0) {
-        error = errno;
-    } else {
-        uint64_t holder[] = {(uint64_t)getpid(), (uint64_t)offset};
-        if (pwrite(descriptor, holder, sizeof holder, place) < 0) {
-            /* A full disk: the lock holds all the same, and its holder has no name. */
+    if (is_locked) {
+        /* Here, and not where the caller gets it: an interrupt may come in between. */
+        PyObject *number = PyLong_FromLong(descriptor);
+        int is_kept = number != NULL && PyList_Append(into, number) == 0;
+        Py_XDECREF(number);
+        if (!is_kept) {
+            close(descriptor);
+            return NULL;
         }
     }
-    Py_END_ALLOW_THREADS
-    if (error != 0 && error != EAGAIN && error != EACCES) {
-        return fail(error, NULL);
+    return PyBool_FromLong(is_locked);
+}
+
+static int overwrite(int descriptor, const char *data, ssize_t size, long long offset) {
+    while (size > 0) {
+        ssize_t written = pwrite(descriptor, data, (size_t)size, offset);
+        if (written < 0) {
+            return errno;
+        }
+        data += written;
+        offset += written;
+        size -= written;
     }
-    return PyBool_FromLong(error == 0);
+    return 0;
+}
+
+static PyObject *fill_free(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    int descriptor, is_filled = 0, error = 0;
+    long long offset;
+    const char *block;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "iLy#", &descriptor, &offset, &block, &size)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    struct flock lock = one_byte(F_WRLCK, offset), unlock = one_byte(F_UNLCK, 0);
+    unlock.l_len = 0; /* all */
+    if (fcntl(descriptor, F_OFD_SETLK, &lock) != 0) {
+        error = errno == EAGAIN || errno == EACCES ? 0 : errno;
+    } else {
+        char first = 0;
+        if (pread(descriptor, &first, 1, offset) < 0) {
+            error = errno;
+        } else if (first == 0) {
+            error = overwrite(descriptor, block, size, offset);
+            is_filled = error == 0;
+            if (!is_filled && pwrite(descriptor, "", 1, offset) < 0) {
+                /* A full disk took no part of it. */
+            }
+        }
+        fcntl(descriptor, F_OFD_SETLK, &unlock);
+    }
+    Py_END_ALLOW_THREADS
+    return error != 0 ? fail(error, NULL) : PyBool_FromLong(is_filled);
 }
 
 /* Many files, handed on as they are read: a thread reads ahead while Python takes in what was read. */
@@ -448,7 +549,8 @@ static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *arguments) {
 static PyMethodDef functions[] = {
     {"is_at", is_at, METH_VARARGS, NULL},         {"is_program", is_program, METH_O, NULL},
     {"read_at", read_at, METH_VARARGS, NULL},     {"open_own", open_own, METH_VARARGS, NULL},
-    {"lock_noted", lock_noted, METH_VARARGS, NULL}, {"read_plain", read_plain, METH_VARARGS, NULL},
+    {"lock_noted", lock_noted, METH_VARARGS, NULL}, {"open_locked", open_locked, METH_VARARGS, NULL},
+    {"fill_free", fill_free, METH_VARARGS, NULL},   {"read_plain", read_plain, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_files", NULL, 0, functions, NULL, NULL, NULL, NULL};

@@ -8,7 +8,7 @@ __all__ = ["FrozenDict", "FrozenList", "array_of", "freeze", "is_array", "is_obj
 
 
 def _frozen(*_args: object, **_kwargs: object) -> NoReturn:
-    raise TypeError("a decoded document is immutable; make a copy with copy.deepcopy() or dict()")
+    raise TypeError("this is immutable; make a copy with copy.deepcopy() or dict()")
 
 
 class FrozenDict(dict[str, Any]):

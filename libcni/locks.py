@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libcni.bytelocks import is_byte_locked, unlock_bytes
@@ -20,6 +21,7 @@ from libcni.files import NO_ROOM
 from libcni.quick import CHANGE_FILE, HOLDER, check_own, quick
 
 if TYPE_CHECKING:
+    from libcni.disk import OpenFolder
     from libcni.storage import Folder
 
 __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
@@ -27,7 +29,7 @@ __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
 _FILE = "all"
 _NETWORK = "network@"
 _WANTED = "wanted@"
-_CLOSED = -1
+_NONE = -1
 
 _PRIME = 2**61 - 1
 """What offsets are taken modulo of: names that differ in a few characters are far apart. No hash has to be imported."""
@@ -49,13 +51,14 @@ def network_lock(network: str) -> str:
 class HeldLock:
     """One lock, or several of one operation, that this thread or task has; they end with :meth:`release`."""
 
-    __slots__ = ("_also", "_descriptor", "_locks", "_on_folder")
+    __slots__ = ("_also", "_locks", "_on_folder", "opened")
 
-    def __init__(self, locks: Locks, descriptor: int, *, on_folder: bool = False) -> None:
+    def __init__(self, locks: Locks, *opened: int, on_folder: bool = False) -> None:
         self._locks = locks
-        self._descriptor = descriptor
         self._on_folder = on_folder
         self._also: HeldLock | None = None
+        self.opened = list(opened)
+        """The descriptor through which it is held; none when it is not."""
 
     def also(self, name: str) -> HeldLock | None:
         """Take another lock alone, if it is free now, to be released with this one; else return ``None``.
@@ -66,15 +69,15 @@ class HeldLock:
             self._also = self._locks.try_lock(name)
             return self if self._also is not None else None
         try:
-            return self if _set(self._descriptor, _offset(name), shared=False) else None
+            return self if _set(self.opened[0], _offset(name)) else None
         except OSError as error:
             raise self._locks.error(error) from error
 
     def release(self) -> None:
         """Give everything up. Unlocked and not only closed: a forked child may have the descriptor as well."""
-        descriptor, self._descriptor = self._descriptor, _CLOSED
-        if descriptor == _CLOSED:
+        if not self.opened:
             return
+        descriptor = self.opened.pop()
         try:
             if self._also is not None:
                 self._also.release()
@@ -105,22 +108,25 @@ class Locks:
         """
         try:
             try:
-                descriptor = self._open()
+                return self._lock_byte(name, _WANTED + name if shared else "", shared=shared)
             except OSError as error:
                 if error.errno not in NO_ROOM:
                     raise
                 return self._lock_folder(name, shared=shared)
-            return self._lock_byte(descriptor, name, shared=shared)
         except OSError as error:
             raise self.error(error) from error
 
-    def _lock_byte(self, descriptor: int, name: str, *, shared: bool) -> HeldLock | None:
-        held = HeldLock(self, descriptor)
-        is_wanted = shared and is_byte_locked(descriptor, _offset(_WANTED + name))
-        if not is_wanted and _set(descriptor, _offset(name), shared=shared):
-            return held
-        held.release()
-        return None
+    def _lock_byte(self, name: str, wanted: str = "", *, shared: bool = False) -> HeldLock | None:
+        """Lock one byte if nobody else has it, or has that of ``wanted`` alone."""
+        held = HeldLock(self)
+        offset, others = _offset(name), _offset(wanted) if wanted else _NONE
+        folder = self.folder.open(create=True)
+        lock = partial(quick.open_locked, _FILE, folder.descriptor, others, offset, shared, _place(offset), held.opened)
+        is_locked = lock()
+        if is_locked is None:
+            self._make(folder)
+            is_locked = lock()
+        return held if is_locked else None
 
     def error(self, error: OSError) -> CacheError:
         """Return the library's error for what the system says of a lock."""
@@ -132,19 +138,15 @@ class Locks:
         Without it, who wants a lock alone may wait for ever: those who share it come and go, and never all at once.
         """
         try:
-            return self._lock_byte(self._open(), _WANTED + name, shared=False)
+            return self._lock_byte(_WANTED + name)
         except (OSError, CacheError):
             return None
 
-    def _open(self) -> int:
-        folder = self.folder.open(create=True)
-        opened = quick.open_own(_FILE, folder.descriptor)
-        if opened is not None:
-            return opened[0]
+    def _make(self, folder: OpenFolder) -> None:
         descriptor = os.open(_FILE, CHANGE_FILE | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
         check_own(descriptor)
         os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
-        return descriptor
+        os.close(descriptor)
 
     def _lock_folder(self, name: str, *, shared: bool) -> HeldLock | None:
         # Two folders, as an operation has two locks. What does not exist cannot be made, so all choose the same two.
@@ -164,9 +166,12 @@ class Locks:
         """Return the process id of who has the lock, as far as it is known; of those who share it, one that lives."""
         offset = _offset(name)
         try:
-            descriptor = self._open()
+            opened = quick.open_own(_FILE, self.folder.open().descriptor)
         except (OSError, CacheError):
             return None
+        if opened is None:
+            return None
+        descriptor = opened[0]
         try:
             if not is_byte_locked(descriptor, offset, shared=True):
                 return None
@@ -186,9 +191,9 @@ def _place(offset: int) -> int:
     return offset % _HOLDERS * HOLDER.size
 
 
-def _set(descriptor: int, offset: int, *, shared: bool) -> bool:
-    """Lock one byte if nobody else has it, and say whether that is so; note who has it, of many the last."""
-    return quick.lock_noted(descriptor, offset, shared, _place(offset))
+def _set(descriptor: int, offset: int) -> bool:
+    """Lock one byte if nobody else has it, and say whether that is so; note who has it."""
+    return quick.lock_noted(descriptor, offset, False, _place(offset))  # noqa: FBT003  # as in C
 
 
 def _nearest(path: str) -> str:

@@ -13,7 +13,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from libcni.bytelocks import lock_byte
+from libcni.bytelocks import is_byte_locked, lock_byte
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,14 @@ class Quick(NamedTuple):
     ``lock_noted(descriptor, offset, shared, place)`` locks one byte as :func:`libcni.bytelocks.lock_byte` does, and if
     that is possible notes at ``place`` who has it (:data:`HOLDER`).
 
+    ``open_locked(name, folder, wanted, offset, shared, place, into)`` does as ``open_own`` and ``lock_noted``, and puts
+    the descriptor into a list. ``False`` if somebody else has the byte, or has the byte ``wanted`` (-1: none) alone;
+    ``None`` if there is no such file.
+
+    ``fill_free(descriptor, offset, block)`` writes a block whose first byte is NUL or behind the end of the file, and
+    says whether it did: somebody else may be about to. It has a lock on that byte meanwhile. ``None`` in Python, where
+    :class:`libcni.disk.FileOperations` does that.
+
     ``read_plain(names, folder, limit, take)`` reads files of an open folder, and calls ``take`` with a list of some of
     them at a time: the content of each, inode, size, and times of modification and change in nanoseconds, or ``None``
     for one that cannot be read, is larger, or is not plain. A JSON text is plain when decoders cannot differ about what
@@ -73,6 +81,8 @@ class Quick(NamedTuple):
     read_at: Callable[[str, int, int], bytes | None]
     open_own: Callable[[str, int], tuple[int, int] | None]
     lock_noted: Callable[[int, int, bool, int], bool]
+    open_locked: Callable[[str, int, int, int, bool, int, list[int]], bool | None]
+    fill_free: Callable[[int, int, bytes], bool] | None
     read_plain: Callable[[list[str], int, int, Callable[[list[PlainFile | None]], object]], None]
 
 
@@ -150,11 +160,35 @@ def _lock_noted(descriptor: int, offset: int, shared: bool, place: int) -> bool:
     return True
 
 
+def _open_locked(  # noqa: PLR0913, PLR0917  # as in C
+    name: str,
+    folder: int,
+    wanted: int,
+    offset: int,
+    shared: bool,  # noqa: FBT001  # as in C
+    place: int,
+    into: list[int],
+) -> bool | None:
+    opened = _open_own(name, folder)
+    if opened is None:
+        return None
+    descriptor = opened[0]
+    into.append(descriptor)
+    is_locked = False
+    try:
+        is_wanted = wanted >= 0 and is_byte_locked(descriptor, wanted)
+        is_locked = not is_wanted and _lock_noted(descriptor, offset, shared, place)
+    finally:
+        if not is_locked:
+            os.close(into.pop())
+    return is_locked
+
+
 def _read_plain(names: list[str], _folder: int, _limit: int, take: Callable[[list[PlainFile | None]], object]) -> None:
     take([None] * len(names))
 
 
-IN_PYTHON = Quick(_is_at, _is_program, _read_at, _open_own, _lock_noted, _read_plain)
+IN_PYTHON = Quick(_is_at, _is_program, _read_at, _open_own, _lock_noted, _open_locked, None, _read_plain)
 
 
 def _chosen() -> Quick:
@@ -163,7 +197,8 @@ def _chosen() -> Quick:
     except ImportError:
         return IN_PYTHON
     return Quick(
-        *(_files.is_at, _files.is_program, _files.read_at, _files.open_own, _files.lock_noted, _files.read_plain)
+        *(_files.is_at, _files.is_program, _files.read_at, _files.open_own),
+        *(_files.lock_noted, _files.open_locked, _files.fill_free, _files.read_plain),
     )
 
 

@@ -73,6 +73,11 @@ class State(StrEnum):
     NEEDS_DELETE = "needs-delete"
 
 
+_STATES = {f"{state:{_STATE_WIDTH}}".encode(): state for state in State}
+_FIELDS = {state: field for field, state in _STATES.items()}
+_NO_PLUGIN = b" " * _PLUGIN_WIDTH
+
+
 class RunningPlugin(NamedTuple):
     """The last plugin that was started: its process id, and seconds since boot when it was started."""
 
@@ -182,7 +187,7 @@ def record_name(key: AttachmentKey) -> str:
 
 def state_field(state: State) -> bytes:
     """Return what stands at :data:`STATE_OFFSET`."""
-    return f"{state:{_STATE_WIDTH}}".encode()
+    return _FIELDS[state]
 
 
 def plugin_field(pid: int, started: float) -> bytes:
@@ -212,8 +217,7 @@ def encode_record(record: Record) -> bytes:
     }
     body = dump(document)[1:].encode()
     # In front of it what changes, and a check sum of what does not: a power loss may tear a record.
-    plugin = b" " * _PLUGIN_WIDTH
-    return b'{"state":"%b","plugin":"%b","check":"%08x",%b' % (state_field(record.state), plugin, crc32(body), body)
+    return b'{"state":"%b","plugin":"%b","check":"%08x",%b' % (state_field(record.state), _NO_PLUGIN, crc32(body), body)
 
 
 def settled_part(data: bytes) -> bytes:
@@ -226,8 +230,10 @@ def record_in_state_of(data: bytes, record: Record) -> Record:
 
     :raises ValueError: if one of these is damaged.
     """
-    state = State(data[STATE_OFFSET:_STATE_END].decode().strip())
-    plugin = _decode_plugin(data[PLUGIN_OFFSET:_PLUGIN_END].decode())
+    text = data[STATE_OFFSET:_STATE_END]
+    state = _STATES.get(text) or State(text.decode().strip())
+    text = data[PLUGIN_OFFSET:_PLUGIN_END]
+    plugin = None if text == _NO_PLUGIN else _decode_plugin(text.decode())
     return record if (state, plugin) == (record.state, record.plugin) else replace(record, state=state, plugin=plugin)
 
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
-from libcni.disk import FILE_MODE, Sync
+from libcni.disk import FILE_MODE, Sync, is_plain
 from libcni.files import OpenFile
 from libcni.quick import quick
 from libcni.storage import Folder
@@ -38,11 +38,13 @@ _LEVELS = (509, 4093, 16381)
 Primes: names that differ in a few characters are spread evenly."""
 
 _STARTS = (0, *accumulate(count + 1 for count in _LEVELS))
+_STARTS_AND_COUNTS = tuple(zip(_STARTS, _LEVELS, strict=False))
 _PROBES = 2
 _PROBED = (_PROBES - 1) * SLOT_SIZE
 _FREE = b"\0"
 _EMPTY = (b"", _FREE)
 """How a free slot begins: behind the end of the file, a hole in it, or removed."""
+_ALL_FREE = bytes(SLOT_SIZE)
 _END_OF_NAME = b"\n"
 _NAME_LIMIT = 256
 _SCAN_SIZE = 256 * SLOT_SIZE
@@ -66,7 +68,7 @@ class _Slot(NamedTuple):
     @property
     def content(self) -> bytes:
         """What it holds."""
-        return self.data.partition(_END_OF_NAME)[2].rstrip(_FREE)
+        return _without_free(self.data.partition(_END_OF_NAME)[2])
 
 
 class _SlotFile:
@@ -92,15 +94,18 @@ class _SlotFile:
         start = _start(name)
         free: list[int] = []
         for first in _first_slots(name):
-            numbers = range(first, first + _PROBES)
             offset = first * SLOT_SIZE
-            # Neighbours, read at once; what is behind the end of the file is free.
-            data = os.pread(self.descriptor, _PROBED + len(start), offset) if offset < self.size else b""
-            for number, at in zip(numbers, range(0, SLOT_SIZE * _PROBES, SLOT_SIZE), strict=True):
+            if offset >= self.size:  # and free
+                free += range(first, first + _PROBES)
+                continue
+            # Neighbours, read at once.
+            data = os.pread(self.descriptor, _PROBED + len(start), offset)
+            for probe in range(_PROBES):
+                at = probe * SLOT_SIZE
                 if data.startswith(start, at):
-                    return number, []
+                    return first + probe, []
                 if data[at : at + 1] in _EMPTY:
-                    free.append(number)
+                    free.append(first + probe)
         return self._by_number(name), free
 
     def read(self, number: int) -> _Slot:
@@ -143,7 +148,7 @@ class _OpenSlot(OpenFile):
     def read(self) -> bytes:
         """Return its content, as :meth:`OpenFile.read`."""
         size = self._start + SLOT_SIZE - self._content_start
-        return os.pread(self._descriptor, size, self._content_start).rstrip(_FREE)
+        return _without_free(os.pread(self._descriptor, size, self._content_start))
 
     def patch(self, data: bytes, offset: int) -> None:
         """Overwrite a few bytes in place, as :meth:`OpenFile.patch`."""
@@ -214,6 +219,8 @@ class SlotFolder(Folder):
 
     def _fill_slot(self, descriptor: int, offset: int, block: bytes) -> bool:
         """Write a slot, unless somebody else has just done it, or is about to."""
+        if quick.fill_free is not None and is_plain(self.operations):
+            return quick.fill_free(descriptor, offset, block)
         if not lock_byte(descriptor, offset):
             return False
         try:
@@ -332,15 +339,24 @@ class SlotFolder(Folder):
         return [name for name in super().names() if name != _FILE]
 
 
+def _without_free(data: bytes) -> bytes:
+    """Return what stands in front of the rest of a slot, which is free."""
+    end = data.find(_FREE)
+    if end < 0:
+        return data
+    # What bytes.rstrip() goes through byte by byte takes as long as two calls of the system.
+    return data[:end] if data[end:] == _ALL_FREE[: len(data) - end] else data.rstrip(_FREE)
+
+
 def _start(name: str) -> bytes:
     """Return how a slot with that name begins."""
     return name.encode() + _END_OF_NAME
 
 
-def _first_slots(name: str) -> Iterator[int]:
+def _first_slots(name: str) -> list[int]:
     """Return the first slot for a name in each level."""
     key = int.from_bytes(name.encode(), "big")
-    return (start + key % count for start, count in zip(_STARTS, _LEVELS, strict=False))
+    return [start + key % count for start, count in _STARTS_AND_COUNTS]
 
 
 def _exists(name: str, folder: OpenFolder) -> bool:

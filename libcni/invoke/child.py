@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import os
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from libcni.invoke import portable
+from libcni.invoke.environment import PluginEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from libcni.invoke.portable import Cells, Start, Taken
 
 __all__ = ["Processes", "Run", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
-
-Encoded: TypeAlias = tuple["Mapping[str, str]", bytes]
 
 
 class Threads(NamedTuple):
@@ -115,26 +114,41 @@ def encoded_path(text: str) -> bytes:
 
 
 class _Environments:
-    """Encodes environments, and keeps the last one: the plugins of a chain have the same."""
+    """Encodes environments, and keeps the last one and what it has of this process: a chain's plugins have the same."""
 
     def __init__(self) -> None:
-        # One attribute: threads see both or neither.
-        self._last: Encoded = {}, b""
+        # One attribute each: threads see both of its parts or neither.
+        self._last: tuple[PluginEnvironment | None, bytes] = None, b""
+        self._last_variables: tuple[Mapping[str, str], bytes] = {}, b""
 
     def __call__(self, environment: Mapping[str, str]) -> bytes:
         """Return ``NAME=VALUE`` texts one after the other, each with a NUL at its end.
 
         :raises ValueError: if a text has a NUL character, or the name of a variable is none.
         """
+        if not isinstance(environment, PluginEnvironment):
+            return self._known(environment)
         known, block = self._last
-        if environment != known:
-            if "" in environment or "=" in "".join(environment):
-                raise ValueError("illegal environment variable name")
-            block = os.fsencode("".join([f"{name}={value}\0" for name, value in environment.items()]))
-            if block.count(b"\0") != len(environment):
-                raise ValueError("embedded null byte")
-            self._last = dict(environment), block
+        if environment is not known:
+            block = self._known(environment.passed_on) + _encode(environment.own)
+            self._last = environment, block
         return block
+
+    def _known(self, variables: Mapping[str, str]) -> bytes:
+        known, block = self._last_variables
+        if variables != known:
+            block = _encode(variables)
+            self._last_variables = dict(variables), block
+        return block
+
+
+def _encode(variables: Mapping[str, str]) -> bytes:
+    if "" in variables or "=" in "".join(variables):
+        raise ValueError("illegal environment variable name")
+    block = os.fsencode("".join([f"{name}={value}\0" for name, value in variables.items()]))
+    if block.count(b"\0") != len(variables):
+        raise ValueError("embedded null byte")
+    return block
 
 
 encoded_environment = _Environments()

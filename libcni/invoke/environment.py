@@ -6,8 +6,9 @@ Go counterpart: ``invoke.Args``. Source: SPEC 1.1.0, section 2, "Parameters".
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from libcni.frozen import FrozenDict
 from libcni.identifiers import format_args
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "CNI_NETNS",
     "CNI_PATH",
     "CurrentEnvironment",
+    "PluginEnvironment",
     "attachment_environment",
     "join_path",
     "network_environment",
@@ -43,18 +45,36 @@ _VARIABLES = frozenset({CNI_COMMAND, CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI
 _HARMLESS = "dummy"
 
 
+class PluginEnvironment(FrozenDict):
+    """The environment of a plugin: what this process passes on, then the variables of the protocol.
+
+    Both are at hand, too: what is passed on is the same for all plugins, and is encoded once.
+    """
+
+    __slots__ = ("own", "passed_on")
+
+    def __init__(self, passed_on: Mapping[str, str], own: Mapping[str, str]) -> None:
+        super().__init__(passed_on, **own)
+        self.passed_on = passed_on
+        """Without any of the protocol."""
+        self.own = own
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self.passed_on), self.own)
+
+
 def attachment_environment(
     base: Mapping[str, str],
     command: str,
     *,
     paths: Sequence[str],
     rt: RuntimeConf,
-) -> dict[str, str]:
+) -> PluginEnvironment:
     """Return the environment for ADD, DEL and CHECK: the base, then the six variables in the specification's order.
 
     :raises InvalidParameterError: if an argument cannot be expressed in ``CNI_ARGS``.
     """
-    return _without_protocol(base) | {
+    own = {
         CNI_COMMAND: command,
         CNI_CONTAINERID: rt.container_id,
         CNI_NETNS: rt.netns,
@@ -62,16 +82,17 @@ def attachment_environment(
         CNI_ARGS: format_args(rt.args),
         CNI_PATH: join_path(paths),
     }
+    return PluginEnvironment(_without_protocol(base), own)
 
 
-def network_environment(base: Mapping[str, str], command: str, paths: Sequence[str]) -> dict[str, str]:
+def network_environment(base: Mapping[str, str], command: str, paths: Sequence[str]) -> PluginEnvironment:
     """Return the environment for GC and STATUS, which concern no container."""
-    return _without_protocol(base) | {CNI_COMMAND: command, CNI_PATH: join_path(paths)}
+    return PluginEnvironment(_without_protocol(base), {CNI_COMMAND: command, CNI_PATH: join_path(paths)})
 
 
-def probe_environment(base: Mapping[str, str], paths: Sequence[str]) -> dict[str, str]:
+def probe_environment(base: Mapping[str, str], paths: Sequence[str]) -> PluginEnvironment:
     """Return the environment for VERSION, with values that satisfy old plugins."""
-    return _without_protocol(base) | {
+    own = {
         CNI_COMMAND: "VERSION",
         CNI_CONTAINERID: _HARMLESS,
         CNI_NETNS: _HARMLESS,
@@ -79,6 +100,7 @@ def probe_environment(base: Mapping[str, str], paths: Sequence[str]) -> dict[str
         CNI_ARGS: "",
         CNI_PATH: join_path(paths),
     }
+    return PluginEnvironment(_without_protocol(base), own)
 
 
 class CurrentEnvironment:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
+import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +33,7 @@ from libcni.invoke import (
     find_in_path,
 )
 from libcni.invoke.answer import Invocation, check_success, read_result, read_version, start_error
+from libcni.invoke.child import encoded_environment
 from libcni.invoke.environment import attachment_environment, network_environment, probe_environment, split_path
 from libcni.invoke.plugin import PluginOutput
 from libcni.invoke.schedule import Limits, Schedule, Step
@@ -131,6 +135,34 @@ def test_attachment_environment_is_the_base_and_the_six_variables() -> None:
         ("CNI_PATH", "/a:/b"),
     ]
     assert BASE["CNI_COMMAND"] == "stale"
+
+
+def test_environment_is_a_dict_that_does_not_change() -> None:
+    base = {"PATH": "/bin"}
+    environment = attachment_environment(base, "ADD", paths=["/a"], rt=RT)
+    base["PATH"] = "/sbin"
+    assert encoded_environment(environment).startswith(b"PATH=/bin\0CNI_COMMAND=ADD\0")
+    for copied in (pickle.loads(pickle.dumps(environment)), copy.copy(environment), environment | {}):  # noqa: S301  # ours
+        assert list(copied.items()) == list(environment.items())
+    with pytest.raises(TypeError, match="immutable"):
+        environment["PATH"] = "/sbin"
+
+
+def test_encoded_environment_is_that_of_now() -> None:
+    base = {"PATH": "/bin", "CNI_OWN": "kept"}
+    for path, container_id in (("/bin", "one"), ("/bin", "two"), ("/sbin", "two")):
+        base["PATH"] = path
+        environment = attachment_environment(base, "ADD", paths=["/a"], rt=replace(RT, container_id=container_id))
+        expected = b"".join(f"{name}={value}\0".encode() for name, value in environment.items())
+        assert encoded_environment(environment) == encoded_environment(environment) == expected
+        assert encoded_environment(dict(environment)) == expected
+
+
+@pytest.mark.parametrize("base", [{"": "x"}, {"A=B": "x"}, {"A": "x\0y"}, {"A\0": "x"}])
+def test_environment_that_no_process_can_have_is_refused(base: dict[str, str]) -> None:
+    for environment in (base, attachment_environment(base, "ADD", paths=["/a"], rt=RT)):
+        with pytest.raises(ValueError, match=r"illegal environment variable name|embedded null byte"):
+            encoded_environment(environment)
 
 
 def test_network_environment_names_no_container() -> None:

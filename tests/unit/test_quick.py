@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import quick as module
-from libcni.bytelocks import is_byte_locked, lock_byte
+from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.quick import HOLDER, IN_PYTHON, Quick, quick
 from tests.contract.modules import ROOT
 
@@ -225,6 +225,105 @@ def test_lock_that_the_system_refuses_is_an_error(form: Quick) -> None:
     assert _refusal(lambda: form.lock_noted(999_999, 7, False, 0)) == closed
 
 
+def _held(path: Path, form: Quick, folder: int, *, wanted: int = -1, shared: bool = False) -> list[int] | bool | None:
+    """Open a file of locks and take the lock at 7, noted at 32: the descriptors, or why there are none."""
+    into: list[int] = []
+    is_locked = form.open_locked(path.name, folder, wanted, 7, shared, 32, into)
+    assert is_locked or not into
+    return into if is_locked else is_locked
+
+
+def test_lock_is_taken_as_its_file_is_opened(form: Quick, tmp_path: Path, folder: int) -> None:
+    path = tmp_path / "locks ü"
+    assert _held(path, form, folder) is None
+    path.touch()
+    held = _held(path, form, folder)
+    assert isinstance(held, list)
+    [descriptor] = held
+    assert not os.get_inheritable(descriptor)
+    assert os.pread(descriptor, HOLDER.size, 32) == HOLDER.pack(os.getpid(), 7)
+    before = _open_count()
+    assert _held(path, form, folder) is _held(path, form, folder, shared=True) is False
+    assert _open_count() == before
+    os.close(descriptor)
+    for _ in range(2):
+        shared = _held(path, form, folder, shared=True)
+        assert isinstance(shared, list)
+    assert _held(path, form, folder) is False
+
+
+def test_lock_is_not_taken_while_another_byte_is_wanted_alone(form: Quick, tmp_path: Path, folder: int) -> None:
+    path = tmp_path / "locks"
+    with path.open("wb+", buffering=0) as other:
+        assert lock_byte(other.fileno(), 9, shared=True)
+        held = _held(path, form, folder, wanted=9, shared=True)
+        assert isinstance(held, list)
+        os.close(held[0])
+        unlock_bytes(other.fileno())
+        assert lock_byte(other.fileno(), 9)
+        before = _open_count()
+        assert _held(path, form, folder, wanted=9, shared=True) is False
+        assert _open_count() == before
+    assert path.read_bytes()[32:] == HOLDER.pack(os.getpid(), 7)
+
+
+def test_file_of_locks_that_is_not_the_librarys_is_refused(form: Quick, tmp_path: Path, folder: int) -> None:
+    (tmp_path / "one").write_bytes(b"")
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    odd = (OSError, errno.EINVAL, "is not a regular file with one name")
+    assert _refusal(lambda: _held(tmp_path / "one", form, folder)) == odd
+    (tmp_path / "three").touch()
+    wrong = (OSError, errno.EINVAL, os.strerror(errno.EINVAL))
+    assert _refusal(lambda: form.open_locked("three", folder, -1, -5, False, 0, [])) == wrong
+
+
+# Blocks.
+
+
+def _fill(descriptor: int, offset: int, block: bytes) -> bool:
+    assert quick.fill_free is not None
+    return quick.fill_free(descriptor, offset, block)
+
+
+def test_block_is_written_where_nothing_is(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb+", buffering=0) as file:
+        assert _fill(file.fileno(), 10, b"block")
+        assert _fill(file.fileno(), 5, b"first")
+        assert not _fill(file.fileno(), 10, b"other")
+        os.pwrite(file.fileno(), b"\0", 10)
+        assert _fill(file.fileno(), 10, b"other")
+        assert (tmp_path / "file").read_bytes() == bytes(5) + b"firstother"
+        with (tmp_path / "file").open("rb+") as other:
+            assert not is_byte_locked(other.fileno(), 10)
+            assert lock_byte(other.fileno(), 20)
+            assert not _fill(file.fileno(), 20, b"block")
+    assert len((tmp_path / "file").read_bytes()) == 15
+
+
+def test_block_that_cannot_be_written_leaves_its_place_free(tmp_path: Path) -> None:
+    """The limit of this process takes the place of a full disk: a part is written."""
+    script = """
+import os, resource, signal, sys
+from libcni.quick import quick
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+try:
+    quick.fill_free(descriptor, 2, b"block")
+except OSError as error:
+    print(error.errno, os.pread(descriptor, 10, 0))
+for function in (lambda: quick.fill_free(999_999, 0, b""), lambda: quick.fill_free(os.open("/", 0), 0, b"")):
+    try:
+        function()
+    except OSError as error:
+        print(error.errno)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "file")], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split("\n")[:2] == [f"{errno.EFBIG} {bytes(3) + b'l'!r}", str(errno.EBADF)]
+
+
 # Many files.
 
 
@@ -339,7 +438,15 @@ def test_without_the_c_part_it_is_done_in_python(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("arguments", [(), ("x",), (1, 2, 3, 4, 5)])
 def test_wrong_arguments_are_refused_in_c(arguments: tuple[Any, ...]) -> None:
-    for function in (quick.is_at, quick.read_at, quick.open_own, quick.lock_noted, quick.read_plain):
+    for function in (
+        quick.is_at,
+        quick.read_at,
+        quick.open_own,
+        quick.lock_noted,
+        quick.open_locked,
+        _fill,
+        quick.read_plain,
+    ):
         with pytest.raises(TypeError):
             function(*arguments)
     with pytest.raises(TypeError):

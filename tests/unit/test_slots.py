@@ -18,6 +18,7 @@ import pytest
 from libcni.bytelocks import lock_byte
 from libcni.disk import FileOperations
 from libcni.files import READ_LIMIT
+from libcni.quick import IN_PYTHON
 from libcni.slots import _LEVELS, _PROBES, _STARTS, SLOT_SIZE, SlotFolder, _first_slots
 from libcni.steps import finish
 from libcni.storage import Folder
@@ -309,6 +310,7 @@ def test_look_on_a_disk_that_fails_leaves_no_descriptor(tmp_path: Path, monkeypa
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
+        patched.setattr("libcni.slots.quick", IN_PYTHON)
         patched.setattr(os, "pread", fail)
         actions: list[Callable[[], object]] = [
             lambda: place.read(NAME),
@@ -603,6 +605,16 @@ def test_slot_that_somebody_else_is_about_to_write_is_passed(tmp_path: Path) -> 
     assert slot_of(tmp_path, NAME) == second
 
 
+@pytest.mark.parametrize("data", [b"", b"a", bytes(5), b"a" + bytes(9), b"a\0b" + bytes(9), b"a\0b", bytes(9) + b"b"])
+def test_what_is_free_behind_the_content_is_no_part_of_it(tmp_path: Path, data: bytes) -> None:
+    place = slots(tmp_path)
+    place.create(NAME, data)
+    opened = place.open_file(NAME)
+    assert opened is not None
+    assert opened.read() == place.read(NAME) == data.rstrip(b"\0")
+    opened.close()
+
+
 def test_slot_that_was_taken_since_it_was_looked_at_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = names_that_meet(2)
     place, rival = slots(tmp_path), slots(tmp_path)
@@ -612,6 +624,7 @@ def test_slot_that_was_taken_since_it_was_looked_at_is_passed(tmp_path: Path, mo
         rival.create(second, b"theirs")
         return lock_byte(descriptor, offset)
 
+    monkeypatch.setattr("libcni.slots.quick", IN_PYTHON)
     monkeypatch.setattr("libcni.slots.lock_byte", lock_late)
     place.create(first, b"ours")
     assert (slot_of(tmp_path, second), slot_of(tmp_path, first)) == tuple(candidates(first)[:2])
