@@ -421,6 +421,19 @@ def test_python_runs_the_first_program() -> None:
     _settle(starts[0][0])
 
 
+def test_no_program_of_a_row_ignores_a_signal() -> None:
+    nothing = b"SigIgn:\t0000000000000000\n"
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGHUP, signal.SIGRTMAX)]
+    try:
+        taken = _in_c().run(
+            _starts(*3 * ["exec grep ^SigIgn /proc/self/status"], expected=nothing), MILLISECONDS, -1, None
+        )
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    assert taken == 3 * [(nothing, b"")]
+
+
 def test_something_is_done_while_the_first_program_runs(chosen: Processes, tmp_path: Path) -> None:
     starts = _starts(f"cat; until test -e {tmp_path}/go; do sleep 0.01; done; exit 0\n", "exit 0")
     first, second = (cells for cells, *_ in starts)
