@@ -187,6 +187,7 @@ class ResultCache:
         try:
             yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
+            self._listing.forget(name)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
 

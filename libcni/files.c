@@ -516,30 +516,41 @@ static int hand_all_on(struct plains *all, PyObject *take) {
 
 static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *arguments) {
     PyObject *names, *take;
-    struct plains all = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
-    if (!PyArg_ParseTuple(arguments, "O!iLO", &PyList_Type, &names, &all.folder, &all.limit, &take)) {
+    long long limit;
+    int folder, is_going_well = 1;
+    if (!PyArg_ParseTuple(arguments, "O!iLO", &PyList_Type, &names, &folder, &limit, &take)) {
         return NULL;
     }
     size_t count = (size_t)PyList_Size(names);
-    if ((all.items = calloc(count + 1, sizeof *all.items)) == NULL) {
+    /* Not on the stack: a thread of Python that is ended with the interpreter leaves the other one reading. */
+    struct plains *all = calloc(1, sizeof *all);
+    struct plain *items = calloc(count + 1, sizeof *items);
+    if (all == NULL || items == NULL) {
+        free(all);
+        free(items);
         return PyErr_NoMemory();
     }
-    int is_going_well = 1;
-    while (is_going_well && all.count < count) {
-        PyObject *name = PyList_GetItem(names, (Py_ssize_t)all.count);
-        struct plain *item = &all.items[all.count];
+    *all = (struct plains){.items = items,
+                           .limit = limit,
+                           .folder = folder,
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .moved = PTHREAD_COND_INITIALIZER};
+    while (is_going_well && all->count < count) {
+        PyObject *name = PyList_GetItem(names, (Py_ssize_t)all->count);
+        struct plain *item = &items[all->count];
         is_going_well = name != NULL && PyUnicode_FSConverter(name, &item->name);
         if (is_going_well) {
             item->path = PyBytes_AsString(item->name);
-            all.count++;
+            all->count++;
         }
     }
-    is_going_well = is_going_well && hand_all_on(&all, take);
-    for (size_t each = 0; each < all.count; each++) {
-        free(all.items[each].text);
-        Py_DECREF(all.items[each].name);
+    is_going_well = is_going_well && hand_all_on(all, take);
+    for (size_t each = 0; each < all->count; each++) {
+        free(items[each].text);
+        Py_DECREF(items[each].name);
     }
-    free(all.items);
+    free(items);
+    free(all);
     if (!is_going_well) {
         return NULL;
     }

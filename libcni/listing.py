@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
     from libcni.disk import OpenFolder
 
@@ -51,7 +51,12 @@ class Listing(Generic[T]):
         if len(self._kept) < LIMIT:
             self._kept[name] = stamp, value
 
-    def forget_others(self, names: Collection[str]) -> None:
+    def forget_others(self, names: Iterable[str]) -> None:
         """Forget the files that are no longer there."""
-        if len(self._kept) > len(names):
-            self._kept = {name: self._kept[name] for name in names if name in self._kept}
+        gone = self._kept.keys() - names
+        for name in gone:
+            self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Forget one file."""
+        self._kept.pop(name, None)

@@ -53,12 +53,12 @@ class HeldLock:
 
     __slots__ = ("_also", "_locks", "_on_folder", "opened")
 
-    def __init__(self, locks: Locks, *opened: int, on_folder: bool = False) -> None:
+    def __init__(self, locks: Locks, *, on_folder: bool = False) -> None:
+        self.opened: list[int] = []
+        """The descriptor through which it is held; none when it is not."""
         self._locks = locks
         self._on_folder = on_folder
         self._also: HeldLock | None = None
-        self.opened = list(opened)
-        """The descriptor through which it is held; none when it is not."""
 
     def also(self, name: str) -> HeldLock | None:
         """Take another lock alone, if it is free now, to be released with this one; else return ``None``.
@@ -75,9 +75,11 @@ class HeldLock:
 
     def release(self) -> None:
         """Give everything up. Unlocked and not only closed: a forked child may have the descriptor as well."""
-        if not self.opened:
+        # Without a call in between, after which the handler of a signal might raise.
+        opened, self.opened = self.opened, []
+        if not opened:
             return
-        descriptor = self.opened.pop()
+        descriptor = opened[0]
         try:
             if self._also is not None:
                 self._also.release()
@@ -154,13 +156,14 @@ class Locks:
         if name.startswith(_NETWORK):
             own = self.folder.path("")
             place = own if os.path.isdir(own) else os.path.dirname(place)  # noqa: PTH112, PTH120 -- text in, text out
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held = HeldLock(self, on_folder=True)
+        held.opened.append(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(held.opened[0], (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
+            held.release()
             return None
-        return HeldLock(self, descriptor, on_folder=True)
+        return held
 
     def holder(self, name: str) -> int | None:
         """Return the process id of who has the lock, as far as it is known; of those who share it, one that lives."""

@@ -45,8 +45,7 @@ _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
-_CLOSED = -1
-_UNKNOWN = b""
+_CLOSED, _UNKNOWN = -1, b""
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -222,6 +221,8 @@ class Folder:
         if draft is not None and draft.folder is folder and draft.content in {None, data}:
             is_created = yield from self._naming_draft(draft, name, data)
         else:
+            if draft is not None:
+                draft.close()  # its room may be all that is left
             is_created = yield from self._creating_unnamed(name, data)
         if not is_created:
             yield from self._creating_beside(folder, name, data)
@@ -308,8 +309,10 @@ class Folder:
         """Write in advance what :meth:`creating` is likely to be asked for; where that fails, it makes another file."""
         try:
             yield from self._filling_draft(draft, data)
-        except OSError:
+        except OSError as error:
             draft.content = _UNKNOWN
+            if error.errno is None:  # the handler of a signal has raised it
+                raise
 
     def _filling_draft(self, draft: Draft, data: bytes) -> Steps[None]:
         if draft.content is None:

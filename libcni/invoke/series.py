@@ -13,9 +13,9 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from libcni.invoke import child
+from libcni.invoke.ahead import Ahead
 from libcni.invoke.portable import CLOSED
 from libcni.invoke.process import Execution, Poller
-from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,8 +54,7 @@ class Series(Generic[P]):
         self._executions = [Execution(call, limits, make_poller) for call in (calls[0], *alike)]
         self._started = self._executions[:1]
         self._file_work = calls[0].file_work
-        meanwhile = calls[0].meanwhile
-        self._meanwhile = None if meanwhile is None else lambda: finish(meanwhile())
+        self._ahead = None if calls[0].meanwhile is None else Ahead(calls[0].meanwhile)
         self._work_in_c = None if self._file_work is None else self._file_work.in_c
 
     @property
@@ -82,7 +81,8 @@ class Series(Generic[P]):
         :raises OSError: if the first cannot be started.
         :raises ValueError: if a path or environment cannot be expressed in C.
         """
-        return self._take(partial(child.processes.run, *self._starts(), interrupt, self._work_in_c, self._meanwhile))
+        meanwhile = None if self._ahead is None else self._ahead.begin
+        return self._take(partial(child.processes.run, *self._starts(), interrupt, self._work_in_c, meanwhile))
 
     def submit(self, threads: Threads, event: int) -> Job:
         """Have it done by a thread.
@@ -99,6 +99,8 @@ class Series(Generic[P]):
         try:
             taken = job()
         except OSError as error:
+            if self._executions[0].is_started:
+                raise
             return self._executions[0].pause_after(error)
         finally:
             # Whatever is raised here, by the handler of a signal too: what the arrays say is true.
@@ -119,6 +121,8 @@ class Series(Generic[P]):
             execution.release()
         if self._file_work is not None:
             self._file_work.close()
+        if self._ahead is not None:
+            self._ahead.end()
 
 
 def _wants_nothing(call: PluginCall) -> bool:

@@ -53,7 +53,15 @@ LAYERS: list[list[str]] = [
     ],
     [
         *("leftover", "chain", "waiting", "operations", "collection"),
-        *("invoke.portable", "invoke.child", "invoke.process", "invoke.series", "invoke.blocking", "invoke.aio"),
+        *(
+            "invoke.portable",
+            "invoke.child",
+            "invoke.process",
+            "invoke.ahead",
+            "invoke.series",
+            "invoke.blocking",
+            "invoke.aio",
+        ),
     ],
     ["api", "async_api", "invoke.delegate"],
     [

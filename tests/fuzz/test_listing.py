@@ -51,7 +51,12 @@ def _damaged(chance: random.Random) -> bytes:
         )
         place = chance.choice([at for at, character in enumerate(good) if character == "{"]) + 1
         return f"{good[:place]}{member},{good[place:]}".encode()
-    if how < 0.5:  # a number that is none, or not as it reads
+    if how < 0.45:  # a name that is none, or not quite ordinary
+        name = chance.choice(
+            ["interface-name-0", "interface-name-", "", ".", "a b", "ü", "a:b", "-", "../a", "a" * 300]
+        )
+        return good.replace(chance.choice(['"eth0"', '"c"', '"net"']), json.dumps(name), 1).encode()
+    if how < 0.55:  # a number that is none, or not as it reads
         number = chance.choice(["NaN", "-Infinity", "1e999", "1E5", "01", "-", "1.", "0.1", "9" * 20, "-0", "1" * 5000])
         return good.replace("1.5", number).replace(": 0", f": {number}").encode()
     return mutate(good.encode(), chance)
@@ -65,7 +70,7 @@ def _read(folder: Path, monkeypatch: pytest.MonkeyPatch, form: object) -> Conten
 def _told(item: NetworkAttachment | Damaged) -> tuple[object, ...]:
     if isinstance(item, Damaged):
         return item.name, str(item.problem), item.attachment
-    return item, repr(item), item.cni_args, item.capability_args, item.key
+    return item, repr(item), item.cni_args, repr(item.capability_args), item.key
 
 
 def test_listing_says_what_the_models_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 from dataclasses import replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from libcni import NetworkConfigList
     from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
+    from libcni.steps import Steps
     from tests.process.conftest import Flavour, Plugins
 
 QUIET = "exit 0"
@@ -234,3 +236,22 @@ def test_runner_that_does_more_for_each_is_asked_for_each(flavour: Flavour, call
     calls = calls_of(QUIET, QUIET)
     flavour.drive(lambda: _all_of(runner, calls))
     assert seen == [call.path for call in calls]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ETXTBSY, "busy"), TimeoutError("of a signal"), KeyError("own")])
+def test_what_is_raised_while_plugins_run_is_no_failure_to_start_them(
+    calls_of: Any, plugins: Plugins, error: Exception
+) -> None:
+    begun: list[int] = []
+
+    def work() -> Steps[None]:
+        begun.append(1)
+        yield from ()
+        raise error
+
+    first, second = calls_of(f"echo $$ >{plugins.folder}/first; exec {LONG}", QUIET)
+    with pytest.raises(type(error)) as caught:
+        complete(run_in_turn(BlockingRunner(), [replace(first, meanwhile=work), second]))
+    assert caught.value is error
+    assert begun == [1]
+    assert _ran(plugins.folder) in (["0"], [])

@@ -295,6 +295,42 @@ def test_attachment_is_what_was_stored(cache: ResultCache, monkeypatch: pytest.M
             getattr(attachment, name)
 
 
+@pytest.mark.parametrize("form", [quick, IN_PYTHON], ids=["in-c", "in-python"])
+def test_listed_file_is_read_again_when_it_has_changed(
+    cache: ResultCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Quick
+) -> None:
+    reads: list[str] = []
+
+    def noting(names: list[str], *others: Any) -> None:
+        reads.extend(names)
+        form.read_plain(names, *others)
+
+    monkeypatch.setattr("libcni.cache.quick", form._replace(read_plain=noting))
+    for container_id in ("one", "two"):
+        rt = RuntimeConf(container_id, "", "eth0")
+        cache.store(KEY._replace(container_id=container_id), rt, config=CONFIG, result=RESULT)
+
+    def listed() -> list[str]:
+        reads.clear()
+        return [attachment.netns for attachment in cache.attachments()]
+
+    assert listed() == listed() == ["", ""]
+    assert reads == ["net-one-eth0", "net-two-eth0"], "what has just changed may change again, and is not kept"
+    monkeypatch.setattr("libcni.cache._SETTLED", -(10**12))
+    assert listed() == listed() == ["", ""]
+    assert reads == []
+    one = result_file(tmp_path, "net-one-eth0")
+    one.write_text(one.read_text().replace('"networkName"', '"netns":"/a","networkName"'))
+    assert listed() == ["/a", ""]
+    assert reads == ["net-one-eth0"]
+    finish(cache.removing(KEY._replace(container_id="one")))
+    assert cache._listing._kept.keys() == {"net-two-eth0"}
+    result_file(tmp_path, "net-two-eth0").rename(one)
+    assert listed() == [""]
+    assert reads == ["net-one-eth0"]
+    assert cache._listing._kept.keys() == {"net-one-eth0"}
+
+
 def test_attachments_of_one_container_are_those_only(cache: ResultCache) -> None:
     for network, container_id in (("net", "box"), ("box", "a"), ("n-box", "b"), ("net2", "box")):
         cache.store(AttachmentKey(network, container_id, "eth0"), RT, config=CONFIG, result=RESULT)

@@ -20,6 +20,7 @@ from libcni.locks import Locks, container_lock, network_lock
 from libcni.quick import IN_PYTHON
 from libcni.store import Store
 from libcni.testing import ScriptedRunner, success
+from tests.contract.modules import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,6 +214,69 @@ def test_second_lock_that_the_system_refuses_is_an_error_and_the_first_one_stays
     assert made.try_lock(NAME) is None
     held.release()
     assert made.try_lock(NAME) is not None
+
+
+def test_announcement_holds_off_those_who_would_share_the_lock(made: Locks) -> None:
+    name = network_lock("net")
+    sharing = made.try_lock(name, shared=True)
+    announced = made.announce(name)
+    assert sharing is not None
+    assert announced is not None
+    assert made.try_lock(name, shared=True) is None
+    sharing.release()
+    alone = made.try_lock(name)
+    assert alone is not None
+    alone.release()
+    announced.release()
+    again = made.try_lock(name, shared=True)
+    assert again is not None
+    again.release()
+
+
+INTERRUPTED = """
+import os, random, signal, sys, time
+from libcni.store import Store
+
+class Interrupt(BaseException):
+    pass
+
+def interrupt(*_):
+    if armed:
+        raise Interrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+locks = Store(sys.argv[1], durable=False).locks
+rounds = interrupts = stuck = 0
+armed = False
+until = time.monotonic() + 2
+while time.monotonic() < until:
+    rounds += 1
+    name = f"lock {rounds}"
+    held = locks.try_lock(name)
+    try:
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 25e-6))
+            held.release()
+            for _ in range(100):
+                pass
+        finally:
+            armed = False
+    except Interrupt:
+        interrupts += 1
+    del held
+    again = locks.try_lock(name)
+    stuck += again is None
+    if again is not None:
+        again.release()
+print(interrupts > 1000, stuck, len(os.listdir("/proc/self/fd")) < 20)
+"""
+
+
+def test_interrupt_while_a_lock_is_given_up_does_not_keep_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "0", "True"]
 
 
 def test_announcement_that_cannot_be_made_holds_nobody_off(made: Locks, tmp_path: Path) -> None:

@@ -319,6 +319,39 @@ def test_file_that_was_written_in_advance_is_used_if_it_is_right_and_whole(
     assert (place.read("name"), place.names()) == (data, ["name"])
 
 
+def test_what_the_handler_of_a_signal_raises_in_advance_passes_through(tmp_path: Path) -> None:
+    class Interrupted(FileOperations):
+        def write(self, descriptor: int, data: bytes) -> None:
+            super().write(descriptor, data)
+            raise TimeoutError
+
+    place = folder(tmp_path, operations=Interrupted())
+    draft = place.draft()
+    assert draft is not None
+    with pytest.raises(TimeoutError):
+        finish(place.expecting(draft, b"likely"))
+    place.operations = FileOperations()
+    finish(place.creating("name", b"likely", draft))
+    assert place.read("name") == b"likely"
+
+
+def test_room_of_what_was_written_in_advance_is_free_for_what_is_stored(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    draft = place.draft()
+    assert draft is not None
+    finish(place.expecting(draft, b"likely"))
+    likely, seen = draft, list[int]()
+
+    class Looking(FileOperations):
+        def create_unnamed(self, folder: int) -> int:
+            seen.append(likely.descriptor)
+            return super().create_unnamed(folder)
+
+    place.operations = Looking()
+    finish(place.creating("name", b"another", draft))
+    assert seen == [-1]
+
+
 def test_sync_that_was_not_done_in_advance_is_done_in_the_end(tmp_path: Path) -> None:
     operations = _Noting()
     place = folder(tmp_path, durable=True, operations=operations)
