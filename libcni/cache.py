@@ -223,9 +223,13 @@ class ResultCache:
             wanted = [name for name in wanted if any(part in name for part in parts)]
         found = self._read_all(wanted, folder)
         attachments = [item for item in found if isinstance(item, NetworkAttachment)]
+        damaged = [item for item in found if isinstance(item, Damaged)]
         if container_id is not None:
             attachments = [item for item in attachments if item.container_id == container_id]
-        return Contents(attachments, [item for item in found if isinstance(item, Damaged)])
+            damaged = [
+                item for item in damaged if item.attachment is None or item.attachment.container_id == container_id
+            ]
+        return Contents(attachments, damaged)
 
     def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
         settled = time.time_ns() - _SETTLED

@@ -259,6 +259,10 @@ def test_entry_with_a_damaged_result_is_left_out_of_the_list(
         entry.attachment()
     assert cache.attachments() == []
     assert "net-box-eth0" in caplog.text
+    put(tmp_path, document(containerId="other", result={"cniVersion": "1.0.0", "ips": 7}))
+    caplog.clear()
+    assert cache.attachments("box") == []
+    assert "net-box-eth0" not in caplog.text, "it is of another container"
 
 
 def test_legacy_file_is_a_result_and_nothing_else(cache: ResultCache, tmp_path: Path) -> None:
