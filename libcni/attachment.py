@@ -21,12 +21,12 @@ from libcni.identifiers import (
     is_encodable,
     is_text,
 )
-from libcni.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from libcni.errors import CNIError
+    from libcni.results import Result
 
 __all__ = ["AttachmentKey", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
 
@@ -117,6 +117,8 @@ class _ResultLater:
         def __getattr__(self, name: str) -> Result | None:
             if name != "result":
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            from libcni.results import Result  # noqa: PLC0415 -- 4 ms that a RuntimeConf does not need
+
             decoded = parse_object(self._text).get("result")
             result = None if decoded is None else Result.from_dict(decoded)
             object.__setattr__(self, "result", result)

@@ -45,7 +45,7 @@ _NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
-_CLOSED, _UNKNOWN = -1, b""
+_CLOSED = -1
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -310,13 +310,13 @@ class Folder:
         try:
             yield from self._filling_draft(draft, data)
         except OSError as error:
-            draft.content = _UNKNOWN
+            draft.content = b""
             if error.errno is None:  # the handler of a signal has raised it
                 raise
 
     def _filling_draft(self, draft: Draft, data: bytes) -> Steps[None]:
         if draft.content is None:
-            draft.content = _UNKNOWN
+            draft.content = b""
             self.operations.write(draft.descriptor, data)
             draft.content = data
         if self.durable and not draft.is_synced:
