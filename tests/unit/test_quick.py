@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import gc
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from libcni import quick as module
 from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.quick import HOLDER, IN_PYTHON, Quick, quick
 from tests.contract.modules import ROOT
+from tests.descriptors import no_new_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,16 +49,10 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _open_count() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # only their number
-
-
 def _refusal(call: Callable[[], object]) -> tuple[type[OSError], int | None, str | None]:
     """Return what an OSError says, and make sure that nothing stays open."""
-    before = _open_count()
-    with pytest.raises(OSError, match=r"\[Errno [0-9]+\]") as caught:
+    with no_new_descriptor(), pytest.raises(OSError, match=r"\[Errno [0-9]+\]") as caught:
         call()
-    assert _open_count() == before
     return type(caught.value), caught.value.errno, caught.value.strerror
 
 
@@ -133,9 +127,8 @@ def test_path_without_bytes_is_an_error(form: Quick, name: str) -> None:
 def test_content_is_read_whole(form: Quick, tmp_path: Path, folder: int, size: int) -> None:
     content = os.urandom(size)
     (tmp_path / "file ü").write_bytes(content)
-    before = _open_count()
-    assert form.read_at("file ü", folder, 100_000) == content
-    assert _open_count() == before
+    with no_new_descriptor():
+        assert form.read_at("file ü", folder, 100_000) == content
 
 
 def test_missing_file_is_none(form: Quick, folder: int) -> None:
@@ -242,9 +235,8 @@ def test_lock_is_taken_as_its_file_is_opened(form: Quick, tmp_path: Path, folder
     [descriptor] = held
     assert not os.get_inheritable(descriptor)
     assert os.pread(descriptor, HOLDER.size, 32) == HOLDER.pack(os.getpid(), 7)
-    before = _open_count()
-    assert _held(path, form, folder) is _held(path, form, folder, shared=True) is False
-    assert _open_count() == before
+    with no_new_descriptor():
+        assert _held(path, form, folder) is _held(path, form, folder, shared=True) is False
     os.close(descriptor)
     for _ in range(2):
         shared = _held(path, form, folder, shared=True)
@@ -261,9 +253,8 @@ def test_lock_is_not_taken_while_another_byte_is_wanted_alone(form: Quick, tmp_p
         os.close(held[0])
         unlock_bytes(other.fileno())
         assert lock_byte(other.fileno(), 9)
-        before = _open_count()
-        assert _held(path, form, folder, wanted=9, shared=True) is False
-        assert _open_count() == before
+        with no_new_descriptor():
+            assert _held(path, form, folder, wanted=9, shared=True) is False
     assert path.read_bytes()[32:] == HOLDER.pack(os.getpid(), 7)
 
 
@@ -329,9 +320,8 @@ for function in (lambda: quick.fill_free(999_999, 0, b""), lambda: quick.fill_fr
 
 def _taken(names: list[str], folder: int, *, form: Quick = quick, limit: int = LIMIT) -> list[PlainFile | None]:
     taken: list[PlainFile | None] = []
-    before = _open_count()
-    form.read_plain(names, folder, limit, taken.extend)
-    assert _open_count() == before
+    with no_new_descriptor():
+        form.read_plain(names, folder, limit, taken.extend)
     return taken
 
 
@@ -413,12 +403,12 @@ def test_error_in_taking_files_ends_the_reading(tmp_path: Path, folder: int, cou
     def take(files: list[PlainFile | None]) -> None:
         raise KeyError(len(files))
 
-    gc.collect()  # what earlier tests left open
-    before, threads = _open_count(), len(os.listdir("/proc/self/task"))  # noqa: PTH208  # only their number
-    for _ in range(20):
-        with pytest.raises(KeyError, match=str(min(count, 64))):
-            quick.read_plain(names, folder, LIMIT, take)
-    assert (_open_count(), len(os.listdir("/proc/self/task"))) == (before, threads)  # noqa: PTH208  # same
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208  # only their number
+    with no_new_descriptor():
+        for _ in range(20):
+            with pytest.raises(KeyError, match=str(min(count, 64))):
+                quick.read_plain(names, folder, LIMIT, take)
+    assert len(os.listdir("/proc/self/task")) <= threads  # noqa: PTH208  # same
 
 
 def test_names_that_no_file_has_are_refused(folder: int) -> None:
