@@ -16,16 +16,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from libcni.invoke import child
+from libcni.invoke.filework import outcome_in_c, sync_in_c
 from libcni.invoke.find import find_in_path
 from libcni.invoke.plugin import STDOUT_LIMIT, is_own
+from libcni.invoke.portable import CLOSED
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
-from libcni.steps import finish
+from libcni.steps import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
     from types import FrameType
 
+    from libcni.disk import Sync
     from libcni.invoke.plugin import PluginCall, PluginOutput
     from libcni.invoke.process import Execution
     from libcni.steps import Steps
@@ -33,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["BlockingRunner", "complete"]
 
 T = TypeVar("T")
-
-_NONE = -1
-"""In place of a descriptor."""
 
 
 def complete(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -48,6 +49,8 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     >>> complete(answer())
     42
     """
+    turns = child.processes.turns
+    turns.begin()
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -55,6 +58,7 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
         return value
     finally:
         coroutine.close()
+        turns.end()
     raise RuntimeError(f"{coroutine!r} waits for an event loop, and a blocking runner has none")
 
 
@@ -122,18 +126,19 @@ class BlockingRunner:
     def _start(self, series: Series[select.poll]) -> None:
         """Start plugins, and wait for the exit of those that answer at once."""
         interrupt = self._here.interrupt
-        fd = _NONE if interrupt is None else interrupt.fd
+        fd = CLOSED if interrupt is None else interrupt.fd
         execution = series.last
         if not execution.is_held:
             while pause := series.run(fd):
                 self._pause(pause)
             return
-        while pause := execution.start():
-            self._pause(pause)
-        execution.announce()
-        seconds = execution.quiet()
-        if seconds is not None:
-            execution.finish(seconds, fd)
+        with _BetweenTurns():
+            while pause := execution.start():
+                self._pause(pause)
+            execution.announce()
+            seconds = execution.quiet()
+            if seconds is not None:
+                execution.finish(seconds, fd)
 
     def _wait_for_interrupt(self, execution: Execution[select.poll]) -> None:
         interrupt = self._here.interrupt
@@ -142,11 +147,18 @@ class BlockingRunner:
 
     async def do(self, steps: Steps[T]) -> T:
         """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`."""
-        return finish(steps)
+        try:
+            walk = Walk(steps)
+            while walk.sync is not None:
+                walk.go_on(_outcome_of(walk.sync))
+            return walk.value
+        finally:
+            steps.close()
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
-        return work()
+        with _BetweenTurns():
+            return work()
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -154,10 +166,11 @@ class BlockingRunner:
 
     def _pause(self, seconds: float) -> None:
         interrupt = self._here.interrupt
-        if interrupt is None:
-            time.sleep(seconds)
-        elif interrupt.wait(seconds):
-            raise KeyboardInterrupt
+        with _BetweenTurns():
+            if interrupt is None:
+                time.sleep(seconds)
+            elif interrupt.wait(seconds):
+                raise KeyboardInterrupt
 
     async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
         """Run the jobs, at most ``limit`` at once, each in a thread of its own, and return their results in order.
@@ -167,7 +180,8 @@ class BlockingRunner:
         """
         if limit <= 1 or len(jobs) <= 1:
             return [await job() for job in jobs]
-        return self._gather(jobs, min(limit, len(jobs)))
+        with _BetweenTurns():
+            return self._gather(jobs, min(limit, len(jobs)))
 
     def _gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], threads: int) -> list[T]:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # logging, queue: 8 ms for those who need none
@@ -213,20 +227,48 @@ def _stop(execution: Execution[select.poll], fd: int) -> NoReturn:
 
 def _drive(execution: Execution[select.poll]) -> None:
     """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
-    while True:
-        step, seconds = execution.step()
-        if step is Step.FINISH:
-            return
-        if step is Step.WAIT:
-            execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
-        else:
-            execution.signal(step)
+    with _BetweenTurns():
+        while True:
+            step, seconds = execution.step()
+            if step is Step.FINISH:
+                return
+            if step is Step.WAIT:
+                execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
+            else:
+                execution.signal(step)
+
+
+def _outcome_of(sync: Sync) -> BaseException | None:
+    """Do a sync, and return why it failed, if it did."""
+    try:
+        work = sync_in_c(sync)
+        if work is not None and child.processes.in_c:
+            child.processes.run([], 0, CLOSED, work)
+            return outcome_in_c(work)
+        with _BetweenTurns():
+            sync.now()
+    except BaseException as error:  # noqa: BLE001  # raised in the work, which passes it on
+        return error
+    return None
+
+
+class _BetweenTurns:
+    """A block that is no part of this thread's turn in Python: it may wait there."""
+
+    __slots__ = ("_had_turn",)
+
+    def __enter__(self) -> None:
+        self._had_turn = child.processes.turns.end()
+
+    def __exit__(self, *_: object) -> None:
+        if self._had_turn:
+            child.processes.turns.begin()
 
 
 class _Interrupt:
     """A flag that can be polled. Threads may outlive who made it: it is closed when the last one drops it."""
 
-    fd = _NONE
+    fd = CLOSED
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -240,7 +282,7 @@ class _Interrupt:
         return bool(poller.poll(math.ceil(seconds * 1000)))
 
     def __del__(self) -> None:
-        if self.fd != _NONE:
+        if self.fd != CLOSED:
             os.close(self.fd)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from libcni.invoke.filework import WorkInC
     from libcni.invoke.portable import Cells, Start, Taken
 
-__all__ = ["Processes", "Run", "Threads", "encoded_environment", "encoded_path", "new_cells", "processes"]
+__all__ = ["Processes", "Run", "Threads", "Turns", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
 
 class Threads(NamedTuple):
@@ -35,6 +35,19 @@ class Threads(NamedTuple):
 
     submit: Callable[[Sequence[Start], int, int, WorkInC | None], object]
     collect: Callable[[object], list[Taken | None]]
+
+
+class Turns(NamedTuple):
+    """Turns in Python that threads take: who has one is not interrupted by others at each call of the system.
+
+    ``begin()`` waits for the turn of this thread, and ``end()`` ends it; both say whether it has, or had, one. Nothing
+    but speed depends on that: nobody waits long for one, and who has none may do what it likes.
+
+    ``run`` is no part of the turn that it was called in, and a new one begins at its end.
+    """
+
+    begin: Callable[[], bool]
+    end: Callable[[], bool]
 
 
 class Run(Protocol):
@@ -76,6 +89,8 @@ class Processes(NamedTuple):
 
     ``threads`` do the same while an event loop goes on; Python has none.
 
+    ``turns`` are for threads that wait for plugins themselves; in Python there are none.
+
     :raises OSError: if the process cannot be started; then there is none.
     """
 
@@ -84,6 +99,7 @@ class Processes(NamedTuple):
     run: Run
     drain: Callable[[Cells], Taken]
     threads: Threads | None = None
+    turns: Turns = Turns(bool, bool)
 
     @property
     def in_c(self) -> bool:
@@ -159,8 +175,8 @@ def _chosen() -> Processes:
         from libcni.invoke import _native  # noqa: PLC0415 -- it may not have been built, or not fit this system
     except ImportError:
         return IN_PYTHON
-    threads = Threads(_native.submit, _native.collect)
-    return Processes(_native.start, _native.finish, _native.run, _native.drain, threads)
+    threads, turns = Threads(_native.submit, _native.collect), Turns(_native.begin_turn, _native.end_turn)
+    return Processes(_native.start, _native.finish, _native.run, _native.drain, threads, turns)
 
 
 processes = _chosen()

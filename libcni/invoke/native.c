@@ -3,7 +3,8 @@
  * The ordinary course and nothing else: a plugin that is fed in one go, answers, and exits soon. Deadlines, kills, long
  * requests and children that hold a pipe are left to process.py, which takes over where this returns. What is known of a
  * process stands in an array of the caller's (child.py), filled in here before any signal handler of Python can run.
- * While the first plugin starts and runs, there is time for file work (filework.py).
+ * While the first plugin starts and runs, there is time for file work (filework.py); meanwhile it is another thread's
+ * turn in Python.
  */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
@@ -68,6 +69,75 @@ static long long now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec * NANOSECONDS + time.tv_nsec;
+}
+
+/* Threads that use the library take turns in Python. Python gives its interpreter lock away with each call of the system,
+ * and whoever is waiting takes it: threads at the same work would hand it on dozens of times for one ADD. Nothing but
+ * speed depends on whose turn it is, so that nobody waits for it long: while a call of the system, or a function of the
+ * user's, takes its time in somebody's turn, the others go on without. */
+#define TURN_MILLISECONDS 20 /* a turn that takes longer is late */
+#define TURN_WAITS 10        /* so many times as long is waited in all */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t left;
+    int is_taken, is_late;
+    unsigned long count;
+} turn = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static __thread int has_turn;
+
+static int begin_turns(void) {
+    pthread_condattr_t attributes;
+    int error = pthread_condattr_init(&attributes);
+    if (error == 0) {
+        error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+        error = error ? error : pthread_cond_init(&turn.left, &attributes);
+        pthread_condattr_destroy(&attributes);
+    }
+    turn.is_taken = turn.is_late = has_turn = 0;
+    return error;
+}
+
+/* With the lock held: wait until nobody has the turn, or whoever has it is late. */
+static void wait_for_turn(void) {
+    for (int i = 0; i < TURN_WAITS && turn.is_taken && !turn.is_late; i++) {
+        unsigned long count = turn.count;
+        long long end = now() + TURN_MILLISECONDS * MILLISECOND;
+        struct timespec until = {end / NANOSECONDS, end % NANOSECONDS};
+        int error = 0;
+        while (turn.is_taken && !turn.is_late && error == 0) {
+            error = pthread_cond_timedwait(&turn.left, &turn.lock, &until);
+        }
+        if (turn.is_taken && turn.count == count) {
+            turn.is_late = 1;
+            pthread_cond_broadcast(&turn.left);
+        }
+    }
+}
+
+static void take_turn(int may_wait) {
+    pthread_mutex_lock(&turn.lock);
+    if (may_wait) {
+        wait_for_turn();
+    }
+    if (!turn.is_taken) {
+        turn.is_taken = has_turn = 1;
+        turn.count++;
+    }
+    pthread_mutex_unlock(&turn.lock);
+}
+
+/* Says whether this thread had it. */
+static int leave_turn(void) {
+    if (!has_turn) {
+        return 0;
+    }
+    pthread_mutex_lock(&turn.lock);
+    turn.is_taken = turn.is_late = has_turn = 0;
+    pthread_cond_signal(&turn.left);
+    pthread_mutex_unlock(&turn.lock);
+    return 1;
 }
 
 static void close_end(cell *cells, int end) {
@@ -423,7 +493,7 @@ typedef struct job {
     Py_buffer work, shared;
     Py_ssize_t count, started;
     handled signals;
-    int patience, interrupt, event, error, is_done;
+    int patience, interrupt, event, error, is_done, had_turn;
     pid_t owner;
     plugin plugins[];
 } job;
@@ -501,10 +571,24 @@ static void make_draft(cell *work) {
     }
 }
 
-static int call_meanwhile(PyObject *meanwhile, PyThreadState **python) {
-    PyEval_RestoreThread(*python);
-    PyObject *answer = PyObject_CallObject(meanwhile, NULL);
+/* Leave Python, and with it the turn, if this thread had that, and come back. */
+static PyThreadState *leave_python(int *had_turn) {
+    *had_turn = leave_turn();
+    return PyEval_SaveThread();
+}
+
+static void enter_python(PyThreadState *python, int had_turn) {
+    if (had_turn) {
+        take_turn(1);
+    }
+    PyEval_RestoreThread(python);
+}
+
+static int call_meanwhile(job *work, PyThreadState **python) {
+    enter_python(*python, work->had_turn);
+    PyObject *answer = PyObject_CallObject(work->meanwhile, NULL);
     Py_XDECREF(answer);
+    leave_turn();
     *python = PyEval_SaveThread();
     return answer == NULL ? -1 : 0;
 }
@@ -525,7 +609,7 @@ static int run_one(job *work, plugin *one, long long end, PyThreadState **python
     if (cells[STDIN_WRITE] != CLOSED || cells[PIDFD] == CLOSED) {
         return 0;
     }
-    if (is_first && work->meanwhile != NULL && call_meanwhile(work->meanwhile, python) != 0) {
+    if (is_first && work->meanwhile != NULL && call_meanwhile(work, python) != 0) {
         return -1;
     }
     one->has_exited = wait_for_exit(cells, end, work->interrupt, python);
@@ -662,12 +746,29 @@ static PyObject *run(PyObject *Py_UNUSED(module), PyObject *arguments) {
     work->patience = patience;
     work->interrupt = interrupt;
     work->meanwhile = meanwhile == Py_None ? NULL : meanwhile;
-    PyThreadState *python = PyEval_SaveThread();
+    PyThreadState *python = leave_python(&work->had_turn);
     int failed = run_all(work, &python);
-    PyEval_RestoreThread(python);
+    enter_python(python, work->had_turn);
     PyObject *results = failed ? NULL : results_of(work);
     free_job(work);
     return results;
+}
+
+/* Who gets it at once keeps the interpreter lock too. */
+static PyObject *begin_turn(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(nothing)) {
+    if (!has_turn) {
+        take_turn(0);
+    }
+    if (!has_turn) {
+        Py_BEGIN_ALLOW_THREADS
+        take_turn(1);
+        Py_END_ALLOW_THREADS
+    }
+    return PyBool_FromLong(has_turn);
+}
+
+static PyObject *end_turn(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(nothing)) {
+    return PyBool_FromLong(leave_turn());
 }
 
 /* The pool: an event loop must not be held up while a plugin starts, which takes as long as it gets no processor. */
@@ -766,6 +867,8 @@ static void forget_threads(void) {
     pool.first = NULL;
     pool.last = &pool.first;
     pool.threads = pool.waiting = pool.idle = 0;
+    pthread_mutex_init(&turn.lock, NULL);
+    begin_turns();
 }
 
 static void wait_for(job *work) {
@@ -828,7 +931,8 @@ static int check_system(PyObject *Py_UNUSED(module)) {
         PyErr_SetString(PyExc_ImportError, "this system has no close_range");
         return -1;
     }
-    int error = pthread_atfork(NULL, NULL, forget_threads);
+    int error = begin_turns();
+    error = error ? error : pthread_atfork(NULL, NULL, forget_threads);
     if (error != 0) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);
@@ -844,6 +948,8 @@ static PyMethodDef functions[] = {
     {"run", run, METH_VARARGS, NULL},
     {"submit", submit, METH_VARARGS, NULL},
     {"collect", collect, METH_O, NULL},
+    {"begin_turn", begin_turn, METH_NOARGS, NULL},
+    {"end_turn", end_turn, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)check_system}, {0, NULL}};
