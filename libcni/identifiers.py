@@ -37,6 +37,7 @@ _PLAIN_INTERFACE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,15}")
 
 # The Linux kernel's IFNAMSIZ of 16 counts the final NUL.
 _INTERFACE_NAME_BYTES = 15
+_NOT_IN_A_FILE_NAME = frozenset("/\\\0")
 _NOT_ENCODABLE = "must not contain half of a surrogate pair, which has no bytes"
 
 
@@ -96,7 +97,7 @@ def plugin_type_problem(name: str) -> str | None:
     """
     if not name:
         return "must not be empty"
-    if name in {".", ".."} or any(character in "/\\\0" for character in name):
+    if name in {".", ".."} or not _NOT_IN_A_FILE_NAME.isdisjoint(name):
         return "must be a plain file name, without a separator"
     return None
 

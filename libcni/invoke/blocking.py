@@ -50,15 +50,17 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     42
     """
     turns = child.processes.turns
-    turns.begin()
     try:
+        turns.begin()
         coroutine.send(None)
     except StopIteration as stop:
         value: T = stop.value
         return value
     finally:
-        coroutine.close()
-        turns.end()
+        try:
+            coroutine.close()
+        finally:
+            turns.end()
     raise RuntimeError(f"{coroutine!r} waits for an event loop, and a blocking runner has none")
 
 

@@ -75,8 +75,7 @@ static long long now(void) {
  * and whoever is waiting takes it: threads at the same work would hand it on dozens of times for one ADD. Nothing but
  * speed depends on whose turn it is, so that nobody waits for it long: while a call of the system, or a function of the
  * user's, takes its time in somebody's turn, the others go on without. */
-#define TURN_MILLISECONDS 20 /* a turn that takes longer is late */
-#define TURN_WAITS 10        /* so many times as long is waited in all */
+#define TURN_MILLISECONDS 20
 
 static struct {
     pthread_mutex_t lock;
@@ -99,20 +98,18 @@ static int begin_turns(void) {
     return error;
 }
 
-/* With the lock held: wait until nobody has the turn, or whoever has it is late. */
+/* With the lock held: wait until nobody has the turn. If the same thread has it all the time, that is late. */
 static void wait_for_turn(void) {
-    for (int i = 0; i < TURN_WAITS && turn.is_taken && !turn.is_late; i++) {
-        unsigned long count = turn.count;
-        long long end = now() + TURN_MILLISECONDS * MILLISECOND;
-        struct timespec until = {end / NANOSECONDS, end % NANOSECONDS};
-        int error = 0;
-        while (turn.is_taken && !turn.is_late && error == 0) {
-            error = pthread_cond_timedwait(&turn.left, &turn.lock, &until);
-        }
-        if (turn.is_taken && turn.count == count) {
-            turn.is_late = 1;
-            pthread_cond_broadcast(&turn.left);
-        }
+    unsigned long count = turn.count;
+    long long end = now() + TURN_MILLISECONDS * MILLISECOND;
+    struct timespec until = {end / NANOSECONDS, end % NANOSECONDS};
+    int error = 0;
+    while (turn.is_taken && !turn.is_late && error == 0) {
+        error = pthread_cond_timedwait(&turn.left, &turn.lock, &until);
+    }
+    if (turn.is_taken && turn.count == count) {
+        turn.is_late = 1;
+        pthread_cond_broadcast(&turn.left);
     }
 }
 
@@ -513,8 +510,11 @@ static struct {
 } syncs = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
 static int sync_alone(const cell *work) {
-    int descriptor = (int)work[SYNC];
-    return (work[IS_OF_NAMES] ? fsync(descriptor) : fdatasync(descriptor)) != 0 ? errno : 0;
+    int descriptor = (int)work[SYNC], failed;
+    do {
+        failed = work[IS_OF_NAMES] ? fsync(descriptor) : fdatasync(descriptor);
+    } while (failed && errno == EINTR);
+    return failed ? errno : 0;
 }
 
 /* Bring a file to the disk, or have a sync do it that another thread begins after this was called. */
@@ -879,11 +879,16 @@ static void wait_for(job *work) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+static void wait_outside(job *work) {
+    int had_turn;
+    PyThreadState *python = leave_python(&had_turn);
+    wait_for(work);
+    enter_python(python, had_turn);
+}
+
 static void drop_job(PyObject *capsule) {
     job *work = PyCapsule_GetPointer(capsule, JOB);
-    Py_BEGIN_ALLOW_THREADS
-    wait_for(work);
-    Py_END_ALLOW_THREADS
+    wait_outside(work);
     free_job(work);
 }
 
@@ -919,9 +924,7 @@ static PyObject *collect(PyObject *Py_UNUSED(module), PyObject *capsule) {
     if (work == NULL) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    wait_for(work);
-    Py_END_ALLOW_THREADS
+    wait_outside(work);
     return results_of(work);
 }
 
@@ -931,8 +934,12 @@ static int check_system(PyObject *Py_UNUSED(module)) {
         PyErr_SetString(PyExc_ImportError, "this system has no close_range");
         return -1;
     }
-    int error = begin_turns();
-    error = error ? error : pthread_atfork(NULL, NULL, forget_threads);
+    static int is_ready; /* another interpreter of the process may have the module already */
+    int error = is_ready ? 0 : begin_turns();
+    if (error == 0 && !is_ready) {
+        error = pthread_atfork(NULL, NULL, forget_threads);
+    }
+    is_ready = error == 0;
     if (error != 0) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);

@@ -259,6 +259,8 @@ class Execution(Generic[P]):
         if not self.is_started or self.is_over or self._is_lost:
             return Step.FINISH, None
         now = time.monotonic()
+        if self._schedule.is_overdue(now):
+            self._look_for_exit()  # it may have ended in time, and nobody was there to see it
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
         alone = self._tree is None or not self._schedule.has_exited or self._tree.is_alone()
         step, until = self._schedule.step(now, drained=drained, alone=alone)

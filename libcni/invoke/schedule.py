@@ -74,6 +74,10 @@ class Schedule:
         """Tell whether a start may be tried again at that time."""
         return at < min(self._deadline, self._started + self._limits.busy)
 
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether a plugin that still runs is to be ended for its deadline with the next step."""
+        return now >= self._deadline and not self._ending and self._exited_at is self._kill_at is None
+
     def exited(self, now: float) -> None:
         """Note that the plugin process is dead."""
         self._exited_at = now

@@ -14,7 +14,7 @@ import pytest
 
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
-from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
+from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Interrupted, Plugins, eventually, is_gone, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,16 @@ def test_run_hanging_plugin_is_terminated_at_the_deadline(flavour: Flavour, plug
     assert (output.exit_status, output.signal) == (None, signal.SIGTERM)
     assert output.stdout == b"partial\n"
     assert 0.2 <= output.duration < SOON
+
+
+def test_plugin_that_ended_in_time_did_not_time_out(flavour: Flavour, plugins: Plugins) -> None:
+    def be_late(pid: int) -> None:
+        (plugins.folder / "go").touch()
+        assert eventually(lambda: is_gone(pid))
+        time.sleep(1)
+
+    output = flavour.run(plugins.call(f"{wait_for('go')}; echo answer", on_slow=be_late, timeout=1))
+    assert (output.stdout, output.exit_status, output.timed_out) == (b"answer\n", 0, False)
 
 
 def test_run_plugin_that_handles_sigterm_has_the_grace(flavour: Flavour, plugins: Plugins) -> None:

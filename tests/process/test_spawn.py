@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 from array import array
@@ -19,6 +21,7 @@ from libcni.invoke import child as module
 from libcni.invoke import portable
 from libcni.invoke.child import IN_PYTHON, Processes, Threads, encoded_environment, encoded_path, new_cells, processes
 from libcni.invoke.portable import CLOSED, DESCRIPTORS, ENDED, PID, PIDFD, STARTED, STATUS, STDIN_WRITE
+from tests.contract.modules import ROOT
 from tests.process.conftest import LONG, PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -624,6 +627,45 @@ def test_sync_does_not_wait_for_a_thread_of_another_process(event: int, tmp_path
     assert _threads().collect(job) == []
     assert numbers[2] == 0
     os.close(file)
+
+
+INTERRUPTED = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int fdatasync(int descriptor) {
+    static int calls;
+    errno = EINTR;
+    return calls++ ? (int)syscall(SYS_fdatasync, descriptor) : -1;
+}
+"""
+
+
+def test_sync_that_a_signal_interrupts_is_done_again(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None or not _in_c().in_c:
+        pytest.skip("no C compiler")
+    source, library = tmp_path / "interrupted.c", tmp_path / "interrupted.so"
+    source.write_text(INTERRUPTED)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    script = """
+import os, sys
+from array import array
+from libcni.invoke.child import processes
+numbers = array("q", (os.open(sys.argv[1], os.O_RDONLY), 0, -1, -1, -1))
+processes.run([], 0, -1, (numbers, None))
+print(numbers[2])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(source)],
+        env=os.environ | {"LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert done.stdout == "0\n"
 
 
 def test_file_work_of_another_form_is_refused() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+import types
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from libcni.disk import FileOperations, Sync
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.child import IN_PYTHON, Turns, encoded_environment, new_cells, processes
 from libcni.invoke.portable import CLOSED
@@ -17,7 +19,9 @@ from tests.process.conftest import PATIENCE, SOON, as_sync, eventually, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from libcni.steps import Steps
     from tests.process.conftest import Plugins
 
 T = TypeVar("T")
@@ -73,11 +77,17 @@ def test_there_are_no_turns_in_python() -> None:
 def test_who_waits_gets_the_turn_when_it_ends(turns: Turns) -> None:
     assert turns.begin()
     got: list[bool] = []
-    thread = threading.Thread(target=lambda: got.append(turns.begin() and turns.end()))
+
+    def wait() -> None:
+        while not got:  # without one, if that of the other thread is late
+            got.extend([True] * (turns.begin() and turns.end()))
+
+    thread = threading.Thread(target=wait)
     thread.start()
+    time.sleep(0.01)
+    assert not got
     turns.end()
     thread.join()
-    assert got == [True]
 
 
 def test_nobody_waits_for_a_turn_that_is_late(turns: Turns) -> None:
@@ -157,7 +167,7 @@ def test_what_is_done_while_a_program_runs_is_in_a_turn(turns: Turns) -> None:
     assert turns.end()
 
 
-def test_what_may_wait_is_between_two_turns(turns: Turns, plugins: Plugins) -> None:
+def test_what_may_wait_is_between_two_turns(turns: Turns, plugins: Plugins, tmp_path: Path) -> None:
     runner = BlockingRunner()
     seen: dict[str, bool] = {}
 
@@ -167,35 +177,106 @@ def test_what_may_wait_is_between_two_turns(turns: Turns, plugins: Plugins) -> N
     async def job() -> None:
         look("job")
 
+    def let_go(_: int) -> None:
+        look("slow")
+        (tmp_path / "go").touch()
+
     async def work() -> None:
         look("verb")
         await runner.call(partial(look, "call"))
         await runner.do(as_sync(partial(look, "sync")))
         await runner.gather([job, job], limit=2)
         await runner.run(plugins.call("exit 0", on_start=partial(look, "start")))
-        await runner.run(plugins.call("sleep 0.1", on_slow=partial(look, "slow")))
-        await runner.run(plugins.call("echo line >&2", on_stderr=partial(look, "line")))
+        await runner.run(
+            plugins.call(f"{wait_for('go')}; echo line >&2", on_slow=let_go, on_stderr=partial(look, "line"))
+        )
         look("end")
 
     complete(work())
     look("afterwards")
-    in_a_turn = {"verb", "job", "slow", "line", "end"}
-    assert seen == {place: place in in_a_turn for place in (*in_a_turn, "call", "sync", "start", "afterwards")}
+    in_a_turn = {"verb", "job", "slow", "end"}
+    assert seen == {place: place in in_a_turn for place in (*in_a_turn, "call", "sync", "start", "line", "afterwards")}
+
+
+def test_steps_go_on_in_a_turn_after_a_sync(turns: Turns, tmp_path: Path) -> None:
+    seen: list[bool] = []
+    with (tmp_path / "file").open("wb") as file:
+
+        def steps() -> Steps[None]:
+            seen.append(is_taken(turns))
+            yield Sync(FileOperations(), file.fileno())
+            seen.append(is_taken(turns))
+
+        complete(BlockingRunner().do(steps()))
+    assert seen == [True, True]
+
+
+def test_thread_of_c_is_waited_for_between_two_turns(turns: Turns, plugins: Plugins) -> None:
+    assert processes.threads is not None
+    environment = encoded_environment({"PATH": os.environ["PATH"], "HERE": str(plugins.folder)})
+    start = new_cells(), b"/bin/sh", environment, f"{wait_for('go')}\n".encode(), b""
+    job = processes.threads.submit([start], int(PATIENCE * 1000), CLOSED, None)
+    got: list[bool] = []
+
+    def look() -> None:
+        got.append(eventually(lambda: turns.begin() and turns.end()))
+        (plugins.folder / "go").touch()
+
+    assert turns.begin()
+    thread = threading.Thread(target=look)
+    thread.start()
+    processes.threads.collect(job)
+    thread.join()
+    assert got == [True]
+    assert turns.end()
 
 
 def test_pause_is_between_two_turns(turns: Turns) -> None:
     had: list[bool] = []
+    sleeps = threading.Event()
 
     async def work() -> None:
-        await BlockingRunner().sleep(1)
+        sleeps.set()
+        await BlockingRunner().sleep(2)
         had.append(turns.end())
 
     thread = threading.Thread(target=lambda: complete(work()))
     thread.start()
-    got = [turns.begin() and turns.end() for _ in range(100)]
+    sleeps.wait()
+    assert eventually(lambda: turns.begin() and turns.end())
+    assert not had
     thread.join()
-    assert any(got)
     assert had == [True]
+
+
+def test_interrupt_as_a_turn_begins_ends_it(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin() -> bool:
+        turns.begin()
+        raise KeyboardInterrupt
+
+    async def nothing() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("libcni.invoke.child.processes", processes._replace(turns=Turns(begin, turns.end)))
+    with pytest.raises(KeyboardInterrupt):
+        complete(nothing())
+    assert not is_taken(turns)
+
+
+def test_turn_ends_whatever_the_end_of_a_coroutine_raises(turns: Turns) -> None:
+    @types.coroutine
+    def pause() -> Iterator[None]:
+        yield
+
+    async def work() -> None:
+        try:
+            await pause()
+        finally:
+            raise KeyError("last")
+
+    with pytest.raises(KeyError, match="last"):
+        complete(work())
+    assert not is_taken(turns)
 
 
 def test_function_of_the_user_may_wait_for_another_thread(plugins: Plugins) -> None:
