@@ -83,7 +83,8 @@ class Processes(NamedTuple):
     what is expected of it, the last of its parts; in Python after the first. What keeps a later one from being started
     is raised when that is the first of another call. In C, ``work`` (:attr:`libcni.invoke.filework.FileWork.in_c`) is
     done while the first starts and runs; when its sync fails, that has not got its request. ``meanwhile``, if there is
-    one, is called while the first runs, when it has got its request; what it raises passes through.
+    one, is called while the first runs, when it has got its request, unless another thread has the turn in Python; what
+    it raises passes through.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 

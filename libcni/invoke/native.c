@@ -584,8 +584,15 @@ static void enter_python(PyThreadState *python, int had_turn) {
     PyEval_RestoreThread(python);
 }
 
+/* Work in advance saves time only where there is nothing else to do: it does not wait for its turn. */
 static int call_meanwhile(job *work, PyThreadState **python) {
-    enter_python(*python, work->had_turn);
+    if (work->had_turn) {
+        take_turn(0);
+        if (!has_turn) {
+            return 0;
+        }
+    }
+    PyEval_RestoreThread(*python);
     PyObject *answer = PyObject_CallObject(work->meanwhile, NULL);
     Py_XDECREF(answer);
     leave_turn();

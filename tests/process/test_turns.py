@@ -167,6 +167,27 @@ def test_what_is_done_while_a_program_runs_is_in_a_turn(turns: Turns) -> None:
     assert turns.end()
 
 
+def test_work_in_advance_does_not_wait_for_its_turn(turns: Turns) -> None:
+    done: list[bool] = []
+    is_over = threading.Event()
+
+    def work() -> bool:
+        """Run a program, and say whether work in advance was left because another thread had the turn."""
+        start = new_cells(), b"/bin/true", encoded_environment({}), b"", b""
+        done.clear()
+        is_over.clear()
+        turns.begin()
+        thread = threading.Thread(target=lambda: turns.begin() and is_over.wait() and turns.end())
+        thread.start()
+        processes.run([start], int(PATIENCE * 1000), CLOSED, None, lambda: done.append(True))
+        turns.end()
+        is_over.set()
+        thread.join()
+        return not done
+
+    assert eventually(work)
+
+
 def test_what_may_wait_is_between_two_turns(turns: Turns, plugins: Plugins, tmp_path: Path) -> None:
     runner = BlockingRunner()
     seen: dict[str, bool] = {}
