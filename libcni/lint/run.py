@@ -232,9 +232,9 @@ class _Linter:
                 seen.inlined_only.add(name)
             else:
                 chain += self._lint_drop_ins(source.file.parent / name, version)
-        if not chain and "plugins" not in document and name not in seen.inlined_only:
-            message = f"no plugins: none in the list, and no .conf file in the folder {name!r} beside it"
-            source.report("CNI106", ("plugins",), message)
+        if not chain and "plugins" not in document and not (isinstance(name, str) and name in seen.inlined_only):
+            beside = f", and no .conf file in the folder {name!r} beside it" if isinstance(name, str) else ""
+            source.report("CNI106", ("plugins",), f"no plugins: none in the list{beside}")
         return chain
 
     def _lint_drop_ins(self, folder: Path, version: str) -> list[PlacedPlugin]:

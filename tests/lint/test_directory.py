@@ -115,6 +115,13 @@ def test_list_without_plugins_is_fine_when_some_are_dropped_in(tmp_path: Path) -
     assert found(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", [[], {}, 5, None])
+def test_list_without_plugins_and_without_a_name_has_none(name: object, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"10-lab.conflist": {"cniVersion": "1.0.0", "name": name}})
+    [finding] = [each for each in lint_paths([tmp_path]) if each.code == "CNI106"]
+    assert finding.message == "no plugins: none in the list"
+
+
 def test_folder_without_a_network_is_reported(tmp_path: Path) -> None:
     write_tree(tmp_path, {"10-lab.conflist": LAB, "office/10-tuning.conf": TUNING, "notes/readme.md": "text"})
     assert found(tmp_path) == [("CNI504", "office", "")]

@@ -67,8 +67,10 @@ def _texts(draw: st.DrawFn) -> str:
 def test_whatever_stands_in_a_file_gives_findings_with_a_place(text: str, extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"10-network{extension}"
     path.write_text(text)
-    findings = lint_paths([tmp_path])
-    path.unlink()
+    try:
+        findings = lint_paths([tmp_path])
+    finally:
+        path.unlink()
     lines = text.split("\n")
     for finding in findings:
         if finding.line is not None and finding.column is not None:
