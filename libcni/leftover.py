@@ -97,8 +97,17 @@ def _with_environment(record: Record, paths: Sequence[str]) -> Iterator[psutil.P
                 continue
             # A script's own path is the second argument, after its interpreter's.
             programs = [os.path.realpath(argument) for argument in process.cmdline()[:3] if os.sep in argument]
-            if any(str(PurePath(program).parent) in folders for program in programs):
+            places = folders.intersection(str(PurePath(program).parent) for program in programs)
+            if any(_is_seen_by(process, place) for place in places):
                 yield process
+
+
+def _is_seen_by(process: psutil.Process, folder: str) -> bool:
+    """Say whether a folder is the same one to a process: a container may have all the same paths and names."""
+    try:
+        return os.path.samefile(folder, f"/proc/{process.pid}/root{folder}")  # noqa: PTH121 -- text in
+    except OSError:  # the process has ended
+        return False
 
 
 def _this_and_its_parents() -> set[int]:

@@ -120,6 +120,30 @@ def test_plugin_that_recovers_its_own_container_does_not_end_itself(tmp_path: Pa
     assert (done.returncode, done.stdout) == (0, "[True]\n"), done.stderr
 
 
+def test_plugin_of_a_container_with_the_same_paths_is_left_alone(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a file system of its own")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = (
+        f"mount -t tmpfs tmpfs {folder} && printf '#!/bin/sh\\necho ready\\nsleep 60 & wait\\n' >{folder}/slow"
+        f" && chmod 755 {folder}/slow && exec {folder}/slow"
+    )
+    environ = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "box", "CNI_IFNAME": "eth0"}
+    words = ["unshare", "--mount", "sh", "-c", script]
+    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            journal = Store(str(tmp_path / "cache"), durable=False).journal
+            begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
+            config = CNIConfig([folder], cache_dir=tmp_path / "cache", runner=ScriptedRunner(), durable=False)
+            assert [report.done for report in config.recover()] == [True]
+            assert process.poll() is None
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:
     journal = Store(str(tmp_path), durable=False).journal
     begin_record(journal, record_of(KEY, RT, config=CONFIG, owner=None, state=State.ADDING))
