@@ -20,6 +20,10 @@ T = TypeVar("T")
 Steps: TypeAlias = "Generator[Sync, None, T]"
 
 
+def _now(sync: Sync) -> None:
+    sync.now()
+
+
 class Walk(Generic[T]):
     """Work on its way: up to the first sync when it is made, then from one to the next. To be closed.
 
@@ -48,11 +52,14 @@ class Walk(Generic[T]):
             self.sync = None
             self.value = stop.value
 
-    def finish(self) -> T:
-        """Go on to the end, each sync at once, and return what the work does."""
+    def finish(self, do: Callable[[Sync], object] = _now) -> T:
+        """Go on to the end, each sync at once, and return what the work does.
+
+        :param do: does a sync; what it raises is raised in the work.
+        """
         while self.sync is not None:
             try:
-                self.sync.now()
+                do(self.sync)
             except BaseException as error:  # noqa: BLE001  # raised in the work, which passes it on
                 self.go_on(error)
             else:
@@ -64,8 +71,8 @@ class Walk(Generic[T]):
         self._steps.close()
 
 
-def finish(steps: Steps[T]) -> T:
-    """Do work to its end, each sync at once, and return what it does.
+def finish(steps: Steps[T], do: Callable[[Sync], object] = _now) -> T:
+    """Do work to its end, each sync at once, and return what it does, as :meth:`Walk.finish`.
 
     >>> def work():
     ...     yield from ()
@@ -74,7 +81,7 @@ def finish(steps: Steps[T]) -> T:
     'done'
     """
     try:
-        return Walk(steps).finish()
+        return Walk(steps).finish(do)
     finally:
         # Now, and not with the last reference: an exception that came between two steps holds one.
         steps.close()

@@ -23,7 +23,7 @@ from libcni.invoke.plugin import STDOUT_LIMIT, is_own
 from libcni.invoke.portable import CLOSED
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
 from libcni.invoke.series import Series
-from libcni.steps import Walk
+from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -149,13 +149,7 @@ class BlockingRunner:
 
     async def do(self, steps: Steps[T]) -> T:
         """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`."""
-        try:
-            walk = Walk(steps)
-            while walk.sync is not None:
-                walk.go_on(_outcome_of(walk.sync))
-            return walk.value
-        finally:
-            steps.close()
+        return finish(steps, _sync)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
@@ -240,18 +234,17 @@ def _drive(execution: Execution[select.poll]) -> None:
                 execution.signal(step)
 
 
-def _outcome_of(sync: Sync) -> BaseException | None:
-    """Do a sync, and return why it failed, if it did."""
-    try:
-        work = sync_in_c(sync)
-        if work is not None and child.processes.in_c:
-            child.processes.run([], 0, CLOSED, work)
-            return outcome_in_c(work)
+def _sync(sync: Sync) -> None:
+    """Do a sync between two turns; raise what it does."""
+    work = sync_in_c(sync) if child.processes.in_c else None
+    if work is None:
         with _BetweenTurns():
             sync.now()
-    except BaseException as error:  # noqa: BLE001  # raised in the work, which passes it on
-        return error
-    return None
+        return
+    child.processes.run([], 0, CLOSED, work)
+    error = outcome_in_c(work)
+    if error is not None:
+        raise error
 
 
 class _BetweenTurns:

@@ -942,11 +942,12 @@ static int check_system(PyObject *Py_UNUSED(module)) {
         return -1;
     }
     static int is_ready; /* another interpreter of the process may have the module already */
-    int error = is_ready ? 0 : begin_turns();
-    if (error == 0 && !is_ready) {
-        error = pthread_atfork(NULL, NULL, forget_threads);
+    int error = 0;
+    if (!is_ready) {
+        error = begin_turns();
+        error = error ? error : pthread_atfork(NULL, NULL, forget_threads);
+        is_ready = error == 0;
     }
-    is_ready = error == 0;
     if (error != 0) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);

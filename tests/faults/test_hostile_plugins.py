@@ -32,6 +32,7 @@ from libcni import (
 )
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner
+from tests.descriptors import open_count
 from tests.faults.trials import FULL
 from tests.faults.world import World, attachment, environ, network, wait_until
 
@@ -195,7 +196,7 @@ def caller(request: pytest.FixtureRequest, world: World) -> Iterator[Caller]:
 @pytest.fixture(autouse=True)
 def nothing_left(world: World) -> Iterator[None]:
     """Fail after a test that leaves a descriptor, a child, a thread or a process of a plugin."""
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- to be counted only
+    before = open_count()
     me = psutil.Process()
     children = {child.pid for child in me.children()}  # the process that forks runtimes
     yield
@@ -203,7 +204,7 @@ def nothing_left(world: World) -> Iterator[None]:
     for path in world.state.glob("left.pid"):  # a daemon that a plugin left on purpose: nobody ends it
         with suppress(ProcessLookupError):
             os.kill(int(path.read_text()), signal.SIGKILL)
-    assert wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, 5)  # noqa: PTH208 -- same
+    assert wait_until(lambda: open_count() <= before, 5)
     assert {child.pid for child in me.children()} <= children
     assert wait_until(lambda: not [t for t in threading.enumerate() if not t.name.startswith(("Main", "Trio"))], 5)
 

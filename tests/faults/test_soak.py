@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError
+from tests.descriptors import open_count
 from tests.faults.trials import size
 from tests.faults.world import World, attachment, environ, network
 
@@ -41,7 +42,7 @@ class Use:
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return cls(
-            descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 -- to be counted only
+            descriptors=open_count(),
             threads=threading.active_count(),
             children=len(psutil.Process().children(recursive=True)),
             memory=pages * os.sysconf("SC_PAGE_SIZE"),

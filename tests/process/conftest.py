@@ -22,6 +22,7 @@ from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.child import IN_PYTHON
 from libcni.invoke.plugin import PluginCall
+from tests.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -187,16 +188,12 @@ def _descriptors() -> list[str]:
     return [file.name for file in Path("/proc/self/fd").iterdir()]
 
 
-def _open_descriptors() -> int:
-    return len(_descriptors())
-
-
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which there are more descriptors or threads than before."""
-    descriptors, threads = _open_descriptors(), len(_threads())
+    descriptors, threads = open_count(), len(_threads())
     yield
     assert eventually(lambda: len(_threads()) <= threads), _threads()
-    if _open_descriptors() > descriptors:
+    if open_count() > descriptors:
         gc.collect()  # an exception keeps the frames it went through, those of a thread too, and they what they own
-    assert eventually(lambda: _open_descriptors() <= descriptors), _descriptors()
+    assert eventually(lambda: open_count() <= descriptors), _descriptors()
