@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
-    from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
+    from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
     from libcni.collection import Collector
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.plugin import Runner
+    from libcni.keep import KeepList
+    from libcni.recovery import Recoverer
     from libcni.results import Result
     from libcni.versions import PluginInfo
 
@@ -89,10 +91,17 @@ class Config:
 
     @cached_property
     def collector(self) -> Collector:
-        """Garbage collection and recovery."""
+        """Garbage collection."""
         from libcni.collection import Collector  # noqa: PLC0415 -- a millisecond that an ADD does not need
 
         return Collector(self.operations)
+
+    @cached_property
+    def recoverer(self) -> Recoverer:
+        """Recovery."""
+        from libcni.recovery import Recoverer  # noqa: PLC0415 -- as above
+
+        return Recoverer(self.operations)
 
     def seconds(self, timeout: Timeout) -> float | None:
         """Return the limit for one call: its own, or the configured one."""
@@ -224,14 +233,15 @@ class CNIConfig(Config):
     def gc_network_list(
         self,
         network: NetworkConfigList,
-        valid_attachments: Iterable[GCAttachment],
+        valid_attachments: KeepList,
         *,
         dry_run: bool = False,
         timeout: Timeout = CONFIGURED,
     ) -> list[NetworkAttachment]:
         """Delete stale attachments, then run GC (SPEC 1.1.0, section 3, "Garbage-collecting a network").
 
-        :param valid_attachments: what is in use and must stay.
+        :param valid_attachments: what is in use and must stay; or a function that returns that, which is called when
+            the network is locked. What was added after an iterable was given is in use, too.
         :param dry_run: change nothing.
         :returns: the attachments that were deleted, or would be.
         :raises CNIErrorGroup: with every failure; everything else was done all the same.
@@ -242,7 +252,7 @@ class CNIConfig(Config):
     def gc_networks(
         self,
         networks: Iterable[NetworkConfigList],
-        valid_attachments: Iterable[GCAttachment],
+        valid_attachments: KeepList,
         *,
         dry_run: bool = False,
         timeout: Timeout = CONFIGURED,
@@ -327,7 +337,7 @@ class CNIConfig(Config):
 
         :raises CacheError: if the journal cannot be read.
         """
-        return complete(self.collector.pending())
+        return complete(self.recoverer.pending())
 
     def recover(self, *, timeout: Timeout = CONFIGURED) -> list[Recovery]:
         """Finish what was begun: DEL with the configuration and arguments of the ADD, also after a reboot.
@@ -336,4 +346,4 @@ class CNIConfig(Config):
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        return complete(self.collector.recover(self.seconds(timeout)))
+        return complete(self.recoverer.recover(self.seconds(timeout)))

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
-    from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
+    from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.keep import KeepList
     from libcni.invoke.plugin import Runner
     from libcni.results import Result
     from libcni.versions import PluginInfo
@@ -140,7 +141,7 @@ class AsyncCNIConfig(Config):
     async def gc_network_list(
         self,
         network: NetworkConfigList,
-        valid_attachments: Iterable[GCAttachment],
+        valid_attachments: KeepList,
         *,
         dry_run: bool = False,
         timeout: Timeout = CONFIGURED,
@@ -158,7 +159,7 @@ class AsyncCNIConfig(Config):
     async def gc_networks(
         self,
         networks: Iterable[NetworkConfigList],
-        valid_attachments: Iterable[GCAttachment],
+        valid_attachments: KeepList,
         *,
         dry_run: bool = False,
         timeout: Timeout = CONFIGURED,
@@ -245,7 +246,7 @@ class AsyncCNIConfig(Config):
 
         :raises CacheError: if the journal cannot be read.
         """
-        return await self.collector.pending()
+        return await self.recoverer.pending()
 
     async def recover(self, *, timeout: Timeout = CONFIGURED) -> list[Recovery]:
         """Finish what was begun: DEL with the configuration and arguments of the ADD, also after a reboot.
@@ -254,4 +255,4 @@ class AsyncCNIConfig(Config):
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        return await self.collector.recover(self.seconds(timeout))
+        return await self.recoverer.recover(self.seconds(timeout))

@@ -7,7 +7,7 @@ section 2, "Parameters", and section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from libcni.document import dump, parse_object
 from libcni.errors import InvalidParameterError
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from libcni.errors import CNIError
     from libcni.results import Result
 
-__all__ = ["AttachmentKey", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
+__all__ = ["AttachmentKey", "AttachmentState", "GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"]
 
+
+AttachmentState: TypeAlias = Literal["attached", "running", "unfinished"]
 
 _NO_ARGS: FrozenDict = FrozenDict()
 
@@ -127,7 +129,11 @@ class _ResultLater:
 
 @dataclass(frozen=True, slots=True)
 class NetworkAttachment(_ResultLater):
-    """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document."""
+    """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document.
+
+    ``state`` is ``"attached"``; ``"running"`` while an operation works on its container, whose process is ``pid`` where
+    that is known; or ``"unfinished"``: a process that is gone has begun an ADD or DEL. It counts for no comparison.
+    """
 
     container_id: str
     network: str
@@ -137,6 +143,8 @@ class NetworkAttachment(_ResultLater):
     cni_args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     result: Result | None = None
+    state: AttachmentState = field(default="attached", compare=False)
+    pid: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cni_args", tuple(self.cni_args))
@@ -146,6 +154,23 @@ class NetworkAttachment(_ResultLater):
     def key(self) -> AttachmentKey:
         """The three names that identify it."""
         return AttachmentKey(self.network, self.container_id, self.ifname)
+
+    def runtime_conf(self) -> RuntimeConf:
+        """Return the arguments of its ADD."""
+        return RuntimeConf(self.container_id, self.netns, self.ifname, self.cni_args, self.capability_args)
+
+    def in_state(self, state: AttachmentState, pid: int | None = None) -> NetworkAttachment:
+        """Return the same attachment in a state; its result is decoded no earlier for that."""
+        attachment = NetworkAttachment.__new__(NetworkAttachment)
+        for name in (*NetworkAttachment.__slots__, "_text"):
+            try:
+                value = object.__getattribute__(self, name)
+            except AttributeError:  # the result, or the text to decode it from
+                continue
+            object.__setattr__(attachment, name, value)
+        object.__setattr__(attachment, "state", state)
+        object.__setattr__(attachment, "pid", pid)
+        return attachment
 
     @classmethod
     def listed(cls, members: Mapping[str, Any], text: bytes) -> NetworkAttachment:
@@ -165,6 +190,8 @@ class NetworkAttachment(_ResultLater):
         args = members.get("capabilityArgs")
         fill(attachment, "capability_args", freeze(args) if args else _NO_ARGS)
         fill(attachment, "_text", text)
+        fill(attachment, "state", "attached")
+        fill(attachment, "pid", None)
         return attachment
 
 

@@ -43,16 +43,17 @@ def unlock_bytes(descriptor: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _UNLOCK_ALL)
 
 
-def is_byte_locked(descriptor: int, offset: int, *, shared: bool = False) -> bool:
-    """Say whether somebody else has a byte alone.
+def is_byte_locked(descriptor: int, offset: int, *, shared: bool = False, count: int = 1) -> bool:
+    """Return whether another open file has the lock of a byte alone.
 
     :param shared: also when others only share it.
+    :param count: bytes to look at.
     :raises OSError: if the file system has no locks.
     """
-    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_WRLCK if shared else fcntl.F_RDLCK, offset))
+    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _request(fcntl.F_WRLCK if shared else fcntl.F_RDLCK, offset, count))
     kind: int = _FLOCK.unpack(answer)[0]
     return kind != fcntl.F_UNLCK
 
 
-def _request(kind: int, offset: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0)
+def _request(kind: int, offset: int, count: int = 1) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, offset, count, 0)

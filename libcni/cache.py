@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +24,7 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import DocumentError, decode_text, format_path, parse_object
 from libcni.entry import CacheEntry, NewEntry, members_of
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
-from libcni.files import is_name_too_long, is_temporary, read_file, write_error
+from libcni.files import is_name_too_long, is_temporary, read_error, read_file, write_error
 from libcni.listing import Listing, stamp_of
 from libcni.protocol.glance import glance
 from libcni.protocol.problems import first_problem
@@ -101,13 +102,15 @@ class ResultCache:
         return None if found is None else found[1]
 
     def has_file(self, key: AttachmentKey) -> bool:
-        """Say whether there is a file for an attachment, be it damaged.
+        """Return whether there is a file for an attachment, be it damaged or one that cannot be read.
 
-        :raises CacheError: if it cannot be read.
+        :raises CacheError: if the folder cannot be read.
         """
         try:
             return self.find(key) is not None
-        except DamagedFileError:
+        except CacheError as error:
+            if error.path == self.folder.path(""):
+                raise
             return True
 
     def _find(self, key: AttachmentKey) -> tuple[str, CacheEntry] | None:
@@ -137,7 +140,16 @@ class ResultCache:
             raise self._unreadable(name, error) from error
 
     def _unreadable(self, name: str, error: OSError) -> CacheError:
-        return CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}")
+        return read_error(error, self.folder.path(name))
+
+    def written_at(self, key: AttachmentKey) -> float | None:
+        """Return when the file of an attachment was written, in seconds of the wall clock; ``None`` if that is not known."""
+        with suppress(OSError, CacheError):
+            found = self._find(key)
+            if found is not None:
+                status = os.stat(found[0], dir_fd=self.folder.open().descriptor, follow_symlinks=False)
+                return status.st_mtime
+        return None
 
     def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
         """Return an entry that is about to be stored, to be used in a ``with`` block."""
@@ -188,6 +200,8 @@ class ResultCache:
             yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
             self._listing.forget(name)
+        except IsADirectoryError:
+            self.set_aside(name)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
 
@@ -201,26 +215,31 @@ class ResultCache:
             _log.warning("damaged cache file left out: %s", item.problem)
         return contents.attachments
 
-    def scan(self, container_id: str | None = None) -> Contents:
+    def scan(self, container_id: str | None = None, ifname: str = "") -> Contents:
         """Read the files; legacy files, which have no names in them, are left out.
 
         A file that is the same as in an earlier scan is not read again.
+
+        :param container_id: read the files of that container only.
+        :param ifname: read the files of that interface of the container only.
 
         :raises CacheError: if the folder cannot be read.
         """
         try:
             folder = self.folder.open()
-            names = sorted(os.listdir(folder.descriptor))  # noqa: PTH208 -- pathlib knows no folder descriptors
+            names = sorted(folder.list())
         except FileNotFoundError:
             return Contents([], [])
         except OSError as error:
             raise self._unreadable("", error) from error
-        self._listing.forget_others(names)
-        wanted = [name for name in names if not is_temporary(name)]
-        if container_id is not None:
+        if container_id is None:
+            self._listing.forget_others(names)
+            wanted = [name for name in names if not is_temporary(name)]
+        else:
             # Most files of a large cache need not be looked at to say that they are of another container.
-            parts = (f"-{container_id}-", f"@{container_id}@")
-            wanted = [name for name in wanted if any(part in name for part in parts)]
+            ends = (f"-{container_id}-{ifname}", f"@{container_id}@{ifname}")
+            found_in = str.endswith if ifname else str.__contains__
+            wanted = [name for name in names if any(found_in(name, end) for end in ends) and not is_temporary(name)]
         found = self._read_all(wanted, folder)
         attachments = [item for item in found if isinstance(item, NetworkAttachment)]
         damaged = [item for item in found if isinstance(item, Damaged)]
@@ -230,6 +249,13 @@ class ResultCache:
                 item for item in damaged if item.attachment is None or item.attachment.container_id == container_id
             ]
         return Contents(attachments, damaged)
+
+    def of_interface(self, container_id: str, ifname: str) -> list[NetworkAttachment]:
+        """Return the stored attachments of an interface of a container, to whatever network.
+
+        :raises CacheError: if the folder cannot be read.
+        """
+        return [item for item in self.scan(container_id, ifname).known() if item.ifname == ifname]
 
     def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
         settled = time.time_ns() - _SETTLED

@@ -1,6 +1,6 @@
-"""Cleaning up: garbage collection of networks, and recovery of what was begun and not finished.
+"""Garbage collection of networks.
 
-Go counterpart: ``GCNetworkList``; recovery has none. Source: SPEC 1.1.0, section 3, "Garbage-collecting a network".
+Go counterpart: ``GCNetworkList``. Source: SPEC 1.1.0, section 3, "Garbage-collecting a network".
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcni.attachment import AttachmentKey, GCAttachment, Recovery, RuntimeConf
+from libcni.attachment import AttachmentKey, GCAttachment, RuntimeConf
 from libcni.chain import Limits
-from libcni.errors import CacheError, CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name, check_pairs
+from libcni.damage import DamagedFiles
+from libcni.errors import CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
+from libcni.identifiers import check_network_name
+from libcni.keep import KeepSource
 from libcni.locks import container_lock, network_lock
+from libcni.namespace import current_boot_id
 from libcni.operations import check_network
-from libcni.record import Record, State
+from libcni.record import Record
+from libcni.store import is_left_alone, left_alone_error
 from libcni.versions import GC_SINCE, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from libcni.attachment import NetworkAttachment
-    from libcni.cache import ResultCache
     from libcni.config import NetworkConfigList
-    from libcni.journal import Journal, OpenRecord
+    from libcni.journal import OpenRecord
+    from libcni.keep import KeepList, KeptAttachments
     from libcni.operations import Operations
+    from libcni.store import Store
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "by_container", "with_subject"]
 
 PARALLEL_CONTAINERS = 32
 """How many containers garbage collection works on at once: it waits for plugins, not for the processor."""
@@ -49,38 +54,18 @@ class _Outcome:
     problems: tuple[CNIError, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Damage:
-    """A damaged file: where it is, and what is wrong with it."""
-
-    place: ResultCache | Journal
-    name: str
-    error: CacheError
-
-    @property
-    def container_id(self) -> str:
-        """The container whose record it may be, as far as the name tells: an operation on it may be about to use it."""
-        return "@".join(self.name.split("@")[1:2])
-
-    def set_aside(self) -> None:
-        """Move it to where it blocks nothing."""
-        self.place.set_aside(self.name)
-
-
 class Collector:
-    """Garbage collection and recovery over the verbs."""
+    """Garbage collection over the verbs."""
 
     def __init__(self, operations: Operations) -> None:
         self.operations = operations
         self.store = operations.store
         self.runner = operations.runner
 
-    # Garbage collection
-
     async def collect(
         self,
         networks: Sequence[NetworkConfigList],
-        keep: Iterable[tuple[str, str]],
+        keep: KeepList,
         timeout: float | None,
         *,
         with_unlisted: bool = False,
@@ -88,11 +73,11 @@ class Collector:
     ) -> list[NetworkAttachment]:
         """Delete the stale attachments of networks, then let the plugins collect.
 
-        :param keep: container id and interface name of what is in use.
+        :param keep: container id and interface name of each attachment that is in use.
         :param with_unlisted: also delete the attachments of networks that are not given.
         :raises CNIErrorGroup: with every failure, after all that can be done is done.
         """
-        wanted = _checked_keep(keep)
+        wanted = KeepSource(keep)
         for given in networks:
             check_network_name(given.name)
             check_network(given)
@@ -122,13 +107,13 @@ class Collector:
         name: str,
         network: NetworkConfigList | None,
         *,
-        keep: frozenset[GCAttachment],
+        keep: KeepSource,
         timeout: float | None,
         dry_run: bool,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         if dry_run:
-            found = await self.runner.call(functools.partial(self._stale_attachments, name, keep))
-            damaged = await self.runner.call(self._damaged_files)
+            found = await self.runner.call(functools.partial(self._stale_attachments, name, await keep.read()))
+            damaged = await self.runner.call(DamagedFiles(self.operations).find)
             return found, [each.error for each in damaged]
         subject = f"network {name!r}"
         held = await self.operations.waiter.lock(network_lock(name), "", subject=subject)
@@ -142,17 +127,20 @@ class Collector:
         name: str,
         network: NetworkConfigList | None,
         *,
-        keep: frozenset[GCAttachment],
+        keep: KeepSource,
         timeout: float | None,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
-        errors = await self._set_aside_damaged()
-        stored = await self.runner.call(functools.partial(self._stored, name, keep))
+        read = await keep.read()
+        errors = await DamagedFiles(self.operations).set_aside()
+        is_all_known = all(isinstance(error, DamagedFileError) for error in errors)
+        stored = await self.runner.call(functools.partial(self._stored, name, read))
         delete = functools.partial(self._delete_stale, network=network, limits=Limits(timeout))
-        jobs = [functools.partial(delete, keys) for keys in _by_container(stored.stale)]
+        jobs = [functools.partial(delete, keys) for keys in by_container(stored.stale)]
         outcomes = [each for job in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS) for each in job]
         errors += [problem for outcome in outcomes for problem in outcome.problems]
-        if network is not None and is_at_least(network.cni_version, GC_SINCE):
-            kept = keep | {GCAttachment(key.container_id, key.ifname) for key in stored.kept}
+        # What cannot be read may be in use: the plugins are not told otherwise.
+        if network is not None and is_all_known and is_at_least(network.cni_version, GC_SINCE):
+            kept = read.pairs | {GCAttachment(key.container_id, key.ifname) for key in stored.kept}
             errors += await self.operations.caller.collect(network, sorted(kept), Limits(timeout))
         return [outcome.attachment for outcome in outcomes if outcome.attachment is not None], errors
 
@@ -161,83 +149,36 @@ class Collector:
         entries = {item.network for item in self.store.cache.scan().known()}
         return entries | {item.key.network for _, item in self.store.journal.scan() if isinstance(item, Record)}
 
-    def _stored(self, network: str, keep: frozenset[GCAttachment]) -> _Stored:
+    def _stored(self, network: str, keep: KeptAttachments) -> _Stored:
         """Read what a network has stored, and tell what is stale.
 
-        :raises CacheError: if something cannot be read.
+        :raises CacheError: if a folder cannot be read.
         """
-        owners = {item.key: item.owner for _, item in self.store.journal.scan() if isinstance(item, Record)}
-        entries = {item.key for item in self.store.cache.scan().known()}
-        keys = entries | owners.keys()
+        scanned = [item for _, item in self.store.journal.scan() if isinstance(item, Record)]
+        records = {item.key: item for item in scanned if item.key.network == network}
+        entries = {item.key for item in self.store.cache.scan().known() if item.network == network}
         stale: list[AttachmentKey] = []
         kept: list[AttachmentKey] = []
-        for key in sorted(key for key in keys if key.network == network):
-            is_ours = owners.get(key) == self.operations.owner
-            is_stale = is_ours and GCAttachment(key.container_id, key.ifname) not in keep
-            (stale if is_stale else kept).append(key)
+        for key in sorted(entries | records.keys()):
+            (stale if self._is_stale(key, records.get(key), keep) else kept).append(key)
         return _Stored(tuple(stale), tuple(kept))
 
-    def _stale_attachments(self, network: str, keep: frozenset[GCAttachment]) -> list[NetworkAttachment]:
+    def _is_stale(self, key: AttachmentKey, record: Record | None, keep: KeptAttachments) -> bool:
+        owner = None if record is None else record.owner
+        if owner != self.operations.owner or GCAttachment(key.container_id, key.ifname) in keep.pairs:
+            return False
+        return not self._is_added_since(key, record, keep)
+
+    def _is_added_since(self, key: AttachmentKey, record: Record | None, keep: KeptAttachments) -> bool:
+        """Return whether an attachment was added after the keep-list was made: then it cannot be in that."""
+        if record is not None and record.added_at is not None:
+            return record.boot_id == current_boot_id() and record.added_at >= keep.since_boot
+        written = self.store.cache.written_at(key)
+        return written is not None and written >= keep.wall
+
+    def _stale_attachments(self, network: str, keep: KeptAttachments) -> list[NetworkAttachment]:
         found = [self.store.known(key).attachment() for key in self._stored(network, keep).stale]
         return [attachment for attachment in found if attachment is not None]
-
-    def _damaged_files(self) -> list[_Damage]:
-        """Return what is damaged.
-
-        :raises CacheError: if a file cannot be read at all.
-        """
-        cache, journal = self.store.cache, self.store.journal
-        # A file whose result alone is damaged can still be deleted from.
-        found = [_Damage(cache, item.name, item.problem) for item in cache.scan().damaged if item.attachment is None]
-        found += [_Damage(journal, name, item) for name, item in journal.scan() if isinstance(item, CacheError)]
-        for damage in found:
-            if not isinstance(damage.error, DamagedFileError):
-                raise damage.error
-        return found
-
-    async def _set_aside_damaged(self) -> list[CNIError]:
-        """Set damaged files aside, and return why."""
-        damaged = await self.runner.call(self._damaged_files)
-        if not damaged:
-            return []
-        errors: list[CNIError] = [damage.error for damage in damaged]
-        works: list[tuple[str, Callable[[], None]]] = [
-            (key.container_id, functools.partial(self._set_result_aside, key))
-            for key in await self.runner.call(self._added_with_damage)
-        ]
-        works += [(damage.container_id, damage.set_aside) for damage in damaged]
-        for container_id, work in works:
-            try:
-                held = await self.operations.waiter.lock(container_lock(container_id), container_id)
-            except CNIError as error:
-                return [*errors, error]  # another time
-            try:
-                await self.runner.call(work)
-            finally:
-                held.release()
-        return errors
-
-    def _added_with_damage(self) -> list[AttachmentKey]:
-        return [
-            item.key for _, item in self.store.journal.scan() if isinstance(item, Record) and self._is_damaged(item)
-        ]
-
-    def _is_damaged(self, record: Record) -> bool:
-        """Say whether an attachment is added, and its result damaged."""
-        try:
-            self.store.cache.find(record.key)
-        except DamagedFileError:
-            return record.state in {State.ADDING, State.ADDED}
-        return False
-
-    def _set_result_aside(self, key: AttachmentKey) -> None:
-        """Set a damaged result aside, and note that the attachment is there. Its container's lock must be held."""
-        with self.store.journal.open(key) as opened:
-            record = opened.find()
-            if record is not None and self._is_damaged(record):
-                opened.mark(State.RESULT_LOST)
-                opened.settle()
-                self.store.cache.set_aside_of(key)
 
     async def _delete_stale(
         self,
@@ -260,87 +201,29 @@ class Collector:
         rt = RuntimeConf(key.container_id, "", key.ifname)
         with self.store.journal.open(key) as opened:
             try:
+                await self._check_not_left_alone(key, opened)
                 known, problem = await self.operations.delete_stored(key, opened, given=network, rt=rt, limits=limits)
             except CNIError as error:
-                return _Outcome(None, (self._with_subject(key, error),))
-        return _Outcome(known.attachment(), () if problem is None else (self._with_subject(key, problem),))
+                return _Outcome(None, (with_subject(self.store, key, error),))
+        return _Outcome(known.attachment(), () if problem is None else (with_subject(self.store, key, problem),))
 
-    def _with_subject(self, key: AttachmentKey, error: CNIError) -> CNIError:
-        """Say whose stored configuration is damaged, which the mistake in it does not tell."""
-        if not isinstance(error, ConfigError):
-            return error
-        subject = f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}"
-        reason = f"the stored configuration of {subject} is damaged: {error}"
-        return DamagedFileError(self.store.cache.folder.cache_dir, reason)
-
-    # Recovery
-
-    async def pending(self) -> list[NetworkAttachment]:
-        """Return the attachments whose ADD or DEL was begun and not finished.
-
-        :raises CacheError: if the journal cannot be read.
-        """
-        return [record.attachment() for record in await self.runner.call(self._unfinished)]
-
-    def _unfinished(self) -> list[Record]:
-        records = [item for _, item in self.store.journal.scan() if isinstance(item, Record)]
-        return sorted([record for record in records if self._is_unfinished(record)], key=lambda record: record.key)
-
-    def _is_unfinished(self, record: Record) -> bool:
-        return record.is_unfinished(has_result=record.state is State.ADDING and self.store.cache.has_file(record.key))
-
-    async def recover(self, timeout: float | None) -> list[Recovery]:
-        """Finish what was begun: DEL with the configuration and arguments of the ADD; then sweep what is left over.
-
-        :raises CacheError: if the cache directory cannot be read.
-        """
-        damaged = await self._set_aside_damaged()
-        reports = [Recovery("", "", "", done=False, error=error) for error in damaged]
-        unfinished = await self.runner.call(self._unfinished)
-        mine = [record.key for record in unfinished if record.owner == self.operations.owner]
-        jobs = [functools.partial(self._finish_all, keys, Limits(timeout)) for keys in _by_container(mine)]
-        for finished in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS):
-            reports += finished
-        await self.runner.call(self.store.sweep)
-        return reports
-
-    async def _finish_all(self, keys: Sequence[AttachmentKey], limits: Limits) -> list[Recovery]:
-        finished = [await self._finish(key, limits) for key in keys]
-        return [report for report in finished if report is not None]
-
-    async def _finish(self, key: AttachmentKey, limits: Limits) -> Recovery | None:
-        """Delete one unfinished attachment; nothing, when somebody else has finished it meanwhile."""
-        try:
-            async with self.operations.waiter.locked(key.network, key.container_id):
-                is_done = await self._finish_locked(key, limits)
-        except CNIError as error:
-            return Recovery(*key, done=False, error=self._with_subject(key, error))
-        return Recovery(*key, done=True) if is_done else None
-
-    async def _finish_locked(self, key: AttachmentKey, limits: Limits) -> bool:
-        with self.store.journal.open(key) as opened:
-            if not await self.runner.call(functools.partial(self._is_still_unfinished, opened)):
-                return False
-            rt = RuntimeConf(key.container_id, "", key.ifname)
-            await self.operations.delete_stored(key, opened, given=None, rt=rt, limits=limits)
-        return True
-
-    def _is_still_unfinished(self, opened: OpenRecord) -> bool:
-        record = opened.find()
-        return record is not None and self._is_unfinished(record)
+    async def _check_not_left_alone(self, key: AttachmentKey, opened: OpenRecord) -> None:
+        known = await self.runner.call(functools.partial(self.store.known, key, opened))
+        if known.record is not None and await self.runner.call(functools.partial(is_left_alone, known)):
+            raise left_alone_error(known.record)
 
 
-def _checked_keep(keep: Iterable[tuple[str, str]]) -> frozenset[GCAttachment]:
-    # What is not understood here would be deleted.
-    pairs = check_pairs("valid_attachments", keep)
-    wanted = frozenset(GCAttachment(container_id, ifname) for container_id, ifname in pairs)
-    for item in wanted:
-        check_container_id(item.container_id)
-        check_interface_name(item.ifname)
-    return wanted
+def with_subject(store: Store, key: AttachmentKey, error: CNIError) -> CNIError:
+    """Return an error that names the attachment whose stored configuration is damaged, which the mistake does not."""
+    if not isinstance(error, ConfigError):
+        return error
+    subject = f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}"
+    reason = f"the stored configuration of {subject} is damaged: {error}"
+    return DamagedFileError(store.cache.folder.cache_dir, reason)
 
 
-def _by_container(keys: Iterable[AttachmentKey]) -> list[list[AttachmentKey]]:
+def by_container(keys: Iterable[AttachmentKey]) -> list[list[AttachmentKey]]:
+    """Return keys in groups, one for each container."""
     containers: dict[str, list[AttachmentKey]] = {}
     for key in keys:
         containers.setdefault(key.container_id, []).append(key)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 InC: TypeAlias = "tuple[int, bool, array[int] | None]"
 
-__all__ = ["FILE_MODE", "FileOperations", "OpenFolder", "SharedSync", "Sync", "is_plain"]
+__all__ = ["FILE_MODE", "OPEN_FOLDER", "FileOperations", "OpenFolder", "SharedSync", "Sync", "is_plain"]
 
 FILE_MODE = 0o600
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class FileOperations:
@@ -174,6 +175,20 @@ class OpenFolder:
         if not is_safe(status):
             mode = f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
             raise CacheError(path, f"{mode}: others can write to it")
+
+    def list(self) -> list[str]:
+        """Return the names in it.
+
+        It is opened anew for that: the place of a listing belongs to the open folder, which threads and forked
+        processes share.
+
+        :raises OSError: if it cannot be read.
+        """
+        descriptor = os.open(".", OPEN_FOLDER, dir_fd=self.descriptor)
+        try:
+            return os.listdir(descriptor)  # noqa: PTH208 -- pathlib knows no folder descriptors
+        finally:
+            os.close(descriptor)
 
     def is_still_at(self, path: str, parent: str) -> bool:
         """Say whether the path leads here, and nobody else can write here or to the parent folder."""

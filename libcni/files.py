@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from libcni.disk import Sync
-from libcni.errors import CacheError, NoRoomError
+from libcni.errors import CacheError, DamagedFileError, NoRoomError
 from libcni.quick import content_of, quick
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "is_own_temporary",
     "is_temporary",
     "lock_temporary",
+    "read_error",
     "read_file",
     "read_open_file",
     "temporary_name",
@@ -43,6 +44,9 @@ READ_LIMIT = 64 * 1024 * 1024
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
+
+_NOT_READABLE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO})
+"""The errors of a file that is too large or not regular, of a link and of a socket, when it is read."""
 
 _temporary_numbers = itertools.count()
 
@@ -106,6 +110,15 @@ def lock_temporary(descriptor: int) -> bool:
         return True
     os.close(descriptor)
     return False
+
+
+def read_error(error: OSError, path: str) -> CacheError:
+    """Return the error for a file that could not be read.
+
+    What is no regular file, or is larger than any of the library's, will not be one later: that counts as damage.
+    """
+    kind = DamagedFileError if error.errno in _NOT_READABLE else CacheError
+    return kind(path, f"cannot be read: {error.strerror or error}")
 
 
 def write_error(error: OSError, path: str, change: str) -> CacheError:

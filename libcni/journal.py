@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from libcni.attachment import AttachmentKey
 from libcni.errors import CacheError, DamagedFileError
-from libcni.files import write_error
+from libcni.files import read_error, write_error
 from libcni.recent import Recent
 from libcni.record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
-    State,
+    added_field,
     decode_record,
     encode_record,
+    is_to_be_deleted,
     plugin_field,
     record_in_state_of,
     record_name,
@@ -31,9 +34,8 @@ from libcni.steps import finish
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.attachment import AttachmentKey
     from libcni.files import OpenFile
-    from libcni.record import Record
+    from libcni.record import Record, State
     from libcni.steps import Steps
     from libcni.storage import Folder
 
@@ -120,7 +122,7 @@ class OpenRecord:
             file = self._file()
             return None if file is None else self._decoded(file.read())
         except OSError as error:
-            raise CacheError(self._path, f"cannot be read: {error.strerror or error}") from error
+            raise read_error(error, self._path) from error
         except _DAMAGE as error:
             raise DamagedFileError(self._path, f"damaged record: {error}") from None
 
@@ -161,7 +163,8 @@ class OpenRecord:
 
     def note_added(self) -> None:
         """Note that the result is stored, which tells so too: a disk that fails now undoes no ADD."""
-        self._note(state_field(State.ADDED), STATE_OFFSET, "the end of the ADD")
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._note(added_field(now), STATE_OFFSET, "the end of the ADD")
 
     def note_plugin(self, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
@@ -241,10 +244,10 @@ class Journal:
         try:
             return self.folder.read(name)
         except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be read: {error.strerror or error}") from error
+            raise read_error(error, self.folder.path(name)) from error
 
     def scan(self) -> Iterator[tuple[str, Record | CacheError]]:
-        """Go through the records, with an error in place of each that is damaged.
+        """Go through the records, with an error in place of each that is damaged or cannot be read.
 
         :raises CacheError: if the journal cannot be read.
         """
@@ -256,11 +259,48 @@ class Journal:
         except OSError as error:
             raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
 
-    def _scanned(self, name: str, data: bytes) -> Record | CacheError | None:
+    def unfinished(self, container_id: str | None = None) -> set[AttachmentKey]:
+        """Return the keys of the attachments, or of those of one container, whose DEL was begun or is needed.
+
+        :raises CacheError: if the journal cannot be read.
+        """
+        end = None if container_id is None else f"@{container_id}@"
+        found: set[AttachmentKey] = set()
+        try:
+            for name, data in self.folder.items():
+                if not isinstance(data, bytes) or not is_to_be_deleted(data) or (end is not None and end not in name):
+                    continue
+                record = self._scanned(name, data)
+                if not isinstance(record, CacheError | None):
+                    found.add(record.key)
+        except OSError as error:
+            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
+        return found
+
+    def _scanned(self, name: str, data: bytes | OSError) -> Record | CacheError | None:
+        if isinstance(data, OSError):
+            return read_error(data, self.folder.path(name))
         try:
             return self._decoded(name, data)
         except CacheError as error:
             return error
+
+    def of_interface(self, container_id: str, ifname: str) -> list[Record]:
+        """Return the records of an interface of a container, of whatever network; what is damaged is left out.
+
+        :raises CacheError: if the journal cannot be read.
+        """
+        try:
+            names = self.folder.names_ending(record_name(AttachmentKey("", container_id, ifname)))
+        except OSError as error:
+            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
+        records: list[Record] = []
+        for name in names:
+            with suppress(DamagedFileError):
+                record = self._load(name)
+                if record is not None:
+                    records.append(record)
+        return records
 
     def set_aside(self, name: str) -> None:
         """Move a damaged record to ``<cache_dir>/damaged``, where it blocks nothing.

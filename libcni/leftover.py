@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from libcni.errors import CacheError
 from libcni.invoke.environment import CNI_CONTAINERID, CNI_IFNAME
 from libcni.invoke.tree import ProcessTree
-from libcni.record import current_boot_id
+from libcni.namespace import current_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,9 +1,9 @@
 """Locks that hold across threads, tasks and processes that share a cache directory, and die with their holder.
 
-One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that the name
-decides. So nothing is made or removed for a
-lock. At the start of the file stands who holds what. Nothing here waits: an operation tries, sleeps through its
-runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
+One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that is a hash of
+its name, in the range of its kind. So nothing is made or removed for a lock, and no name can be chosen that falls on the
+lock of another kind. At the start of the file stands which process holds what. Nothing here waits: an operation tries,
+sleeps through its runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
 container.
 """
 
@@ -11,8 +11,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
+
+try:
+    from _blake2 import blake2b  # the module hashlib takes 10 ms to import, for OpenSSL
+except ImportError:  # an implementation of Python that has only the public one
+    from hashlib import blake2b
 
 from libcni.bytelocks import is_byte_locked, unlock_bytes
 from libcni.disk import FILE_MODE
@@ -21,6 +27,8 @@ from libcni.files import NO_ROOM
 from libcni.quick import CHANGE_FILE, HOLDER, check_own, quick
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from libcni.disk import OpenFolder
     from libcni.storage import Folder
 
@@ -31,8 +39,14 @@ _NETWORK = "network@"
 _WANTED = "wanted@"
 _NONE = -1
 
-_PRIME = 2**61 - 1
-"""What offsets are taken modulo of: names that differ in a few characters are far apart. No hash has to be imported."""
+_RANGE_BITS = 60
+"""Of the offsets of one kind of locks. With the kind in front they are below 2^63, the end of every file."""
+
+_KINDS = {"container": 1, "network": 2, "wanted": 3}
+"""The ranges; the first, in which the table of holders stands, has no locks."""
+
+_ALL_KINDS = len(_KINDS) << _RANGE_BITS
+"""Bytes of the ranges together."""
 
 _HOLDERS = 4096
 """Entries of the table. Two locks that share one overwrite each other, and then a holder is not known by name."""
@@ -51,9 +65,10 @@ def network_lock(network: str) -> str:
 class HeldLock:
     """One lock, or several of one operation, that this thread or task has; they end with :meth:`release`."""
 
-    __slots__ = ("_also", "_locks", "_on_folder", "opened")
+    __slots__ = ("__weakref__", "_also", "_locks", "_on_folder", "opened")
 
     def __init__(self, locks: Locks, *, on_folder: bool = False) -> None:
+        _held.add(self)
         self.opened: list[int] = []
         """The descriptor through which it is held; none when it is not."""
         self._locks = locks
@@ -90,9 +105,27 @@ class HeldLock:
         finally:
             os.close(descriptor)
 
+    def abandon(self) -> None:
+        """Close a forked child's copy without unlocking: the lock is the parent's, and ends with it."""
+        opened, self.opened = self.opened, []
+        for descriptor in opened:
+            os.close(descriptor)
+
     def __del__(self) -> None:
         # A KeyboardInterrupt between taking a lock and the block that releases it: it goes with the last reference.
         self.release()
+
+
+_held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for held in list(_held):
+        held.abandon()
+
+
+# A child that lives on would otherwise keep the locks of a parent that was killed.
+os.register_at_fork(after_in_child=_abandon_all)
 
 
 class Locks:
@@ -147,8 +180,10 @@ class Locks:
     def _make(self, folder: OpenFolder) -> None:
         descriptor = os.open(_FILE, CHANGE_FILE | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
         check_own(descriptor)
-        os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
-        os.close(descriptor)
+        try:
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+        finally:
+            os.close(descriptor)
 
     def _lock_folder(self, name: str, *, shared: bool) -> HeldLock | None:
         # Two folders, as an operation has two locks. What does not exist cannot be made, so all choose the same two.
@@ -166,28 +201,41 @@ class Locks:
         return held
 
     def holder(self, name: str) -> int | None:
-        """Return the process id of who has the lock, as far as it is known; of those who share it, one that lives."""
-        offset = _offset(name)
+        """Return the id of a process that has the lock, as far as that is known."""
+        return self.holders([name]).get(name)
+
+    def holders(self, names: Iterable[str]) -> dict[str, int | None]:
+        """Return the locks that are held, of those with the given names, and the process of each where that is known.
+
+        Of processes that share a lock it is one. Where no lock can be looked at, none is held.
+        """
         try:
             opened = quick.open_own(_FILE, self.folder.open().descriptor)
         except (OSError, CacheError):
-            return None
+            return {}
         if opened is None:
-            return None
+            return {}
         descriptor = opened[0]
         try:
-            if not is_byte_locked(descriptor, offset, shared=True):
-                return None
-            entry = os.pread(descriptor, HOLDER.size, _place(offset))
+            if not is_byte_locked(descriptor, 1 << _RANGE_BITS, shared=True, count=_ALL_KINDS):
+                return {}
+            held = [name for name in names if is_byte_locked(descriptor, _offset(name), shared=True)]
+            return {name: _noted_holder(descriptor, _offset(name)) for name in held}
         finally:
             os.close(descriptor)
-        pid, noted = HOLDER.unpack(entry.ljust(HOLDER.size, b"\0"))
-        return pid if pid and noted == offset and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 -- text in
 
 
 def _offset(name: str) -> int:
-    # 61 bits: far behind the table, and inside what a file offset can be. Two names that meet only wait for each other.
-    return int.from_bytes(name.encode(), "big") % _PRIME
+    """Return the offset of a lock, whose name begins with its kind."""
+    kind = _KINDS[name.partition("@")[0]]
+    digest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    return kind << _RANGE_BITS | digest >> 64 - _RANGE_BITS
+
+
+def _noted_holder(descriptor: int, offset: int) -> int | None:
+    entry = os.pread(descriptor, HOLDER.size, _place(offset))
+    pid, noted = HOLDER.unpack(entry.ljust(HOLDER.size, b"\0"))
+    return pid if pid and noted == offset and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 -- text in
 
 
 def _place(offset: int) -> int:

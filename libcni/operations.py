@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.chain import Caller, Job, Limits
@@ -25,13 +26,25 @@ from libcni.errors import (
     IncompatibleVersionError,
     NoRoomError,
 )
+from libcni.existing import LOOPBACK, check_is_free
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import do_steps, does_file_work
 from libcni.leftover import end_left_behind, end_noted, may_still_run
+from libcni.namespace import NamespaceView, identify, is_no_namespace, is_same_namespace, look_into
 from libcni.record import State, record_of
 from libcni.steps import finish, one_step
-from libcni.store import is_single, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
+from libcni.store import (
+    check_size,
+    is_left_alone,
+    is_single,
+    is_unfinished_add,
+    left_alone_error,
+    prev_result,
+    prev_result_for_delete,
+    stored_network,
+    stored_runtime_conf,
+)
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
 from libcni.waiting import LockWaiter
 
@@ -83,12 +96,43 @@ class Operations:
         key = rt.check(network.name)
         check_network(network)
         self.store.cache.check_name(key)
+        check_size(key, rt, network.raw)
         invocations = self.caller.locate("ADD", network, rt)
-        record = self._record(key, network, rt, state=State.ADDING)
         async with self.waiter.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
                 job = Job(network, rt, Limits(timeout), opened)
+                await self._finish_earlier(job, opened)
+                view = await self.runner.call(functools.partial(self._look_first, key, rt))
+                record = self._record(key, network, rt, state=State.ADDING, view=view)
                 return await self._add(job, opened, record, invocations=invocations, rollback=rollback)
+
+    async def _finish_earlier(self, job: Job, opened: OpenRecord) -> None:
+        """Delete what an earlier ADD or DEL of the attachment has begun and not finished.
+
+        :raises AttachmentExistsError: if that fails.
+        """
+        known = await self._known(job.key, opened)
+        if known.record is None or not known.record.is_unfinished(has_result=known.has_file):
+            return
+        if is_left_alone(known):
+            await self.runner.call(opened.remove)
+            _log.warning("%s", left_alone_error(known.record))
+            return
+        try:
+            await self.delete_stored(job.key, opened, given=job.network, rt=job.rt, limits=job.limits)
+        except CNIError as problem:
+            error = AttachmentExistsError(*job.key)
+            error.add_note(f"an earlier ADD or DEL of it was not finished, and to delete it fails: {problem}")
+            raise error from problem
+
+    def _look_first(self, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
+        """Look into the namespace of an ADD, and make sure that no other attachment has its interface.
+
+        :raises AttachmentExistsError: if one has.
+        """
+        view = look_into(rt.netns, rt.ifname) if rt.netns else NamespaceView()
+        check_is_free(self.store, key, view)
+        return view if rt.ifname != LOOPBACK else NamespaceView(view.identity)
 
     async def _add(
         self, job: Job, opened: OpenRecord, record: Record, *, invocations: Sequence[Invocation], rollback: bool
@@ -104,6 +148,8 @@ class Operations:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
                 self._withdraw(opened, record, error)
+            elif record.found_interface:
+                self._leave_alone(opened, record, error)
             elif rollback:
                 began: list[bool] = []
                 try:
@@ -117,18 +163,24 @@ class Operations:
             raise
         return answer.result
 
-    def _record(self, key: AttachmentKey, network: NetworkConfigList, rt: RuntimeConf, *, state: State) -> Record:
+    def _record(  # noqa: PLR0913 -- the parts of a record
+        self,
+        key: AttachmentKey,
+        network: NetworkConfigList,
+        rt: RuntimeConf,
+        *,
+        state: State,
+        view: NamespaceView | None = None,
+    ) -> Record:
         single = is_single(network)
-        return record_of(key, rt, config=network.raw, owner=self.owner, state=state, is_single=single)
+        return record_of(key, rt, config=network.raw, owner=self.owner, state=state, is_single=single, view=view)
 
     def _beginning_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> Steps[None]:
         """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
         damaged = self._look_for_entry(record.key)
         # What was added and has no result any more, another program has deleted.
         if not (yield from opened.beginning(record, in_place_of=None if damaged else State.ADDED)):
-            error = AttachmentExistsError(*record.key)
-            error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
-            raise error
+            raise AttachmentExistsError(*record.key)
         begun.append(record)
         if damaged or not does_file_work(self.runner):
             yield from self._settling_add(opened, begun)
@@ -161,6 +213,15 @@ class Operations:
         except CacheError as problem:
             error.add_note(str(problem))
 
+    def _leave_alone(self, opened: OpenRecord, record: Record, error: BaseException) -> None:
+        """Take the record of a failed ADD back whose interface was there before: to delete it is not ours to decide."""
+        self._withdraw(opened, record, error)
+        key = record.key
+        error.add_note(
+            f"nothing was deleted: interface {key.ifname!r} was in the namespace before this ADD. A DEL of container "
+            f"{key.container_id!r} from network {key.network!r} would delete what the ADD has left, and that interface",
+        )
+
     def _look_for_entry(self, key: AttachmentKey) -> bool:
         """Make sure that an attachment is not stored, and say whether a damaged file has its place."""
         try:
@@ -180,7 +241,8 @@ class Operations:
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
         await do_steps(self.runner, self._marking_unfinished(opened, error))
-        clean_up = job._replace(limits=Limits(job.limits.timeout, deadline), prev_result="")
+        rt = replace(job.rt, netns="") if is_no_namespace(job.rt.netns) else job.rt
+        clean_up = job._replace(rt=rt, limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
         if not problems:
             problems = await do_steps(self.runner, self._trying_to_forget(job.key, opened))
@@ -224,8 +286,21 @@ class Operations:
             entry = await self.find(key)
             if entry is None:
                 raise AttachmentNotFoundError(*key)
+            await self.runner.call(functools.partial(self._check_namespace, key, rt))
             stored = prev_result(entry, network.cni_version)
             await self.caller.check(Job(network, rt, Limits(timeout), prev_result=stored))
+
+    def _check_namespace(self, key: AttachmentKey, rt: RuntimeConf) -> None:
+        """Check that the namespace is that of the ADD, as a DEL does.
+
+        :raises AttachmentNotFoundError: if another one has its path, or none.
+        """
+        record = self.store.known(key).record
+        if record is None or record.identity is None or is_same_namespace(rt.netns, record.identity):
+            return
+        error = AttachmentNotFoundError(*key)
+        error.add_note(f"{rt.netns} is not the network namespace of the ADD: that one is gone, or has another path")
+        raise error
 
     # DEL
 
@@ -252,12 +327,12 @@ class Operations:
 
         :raises CNIError: if a plugin fails; everything that is stored then stays.
         """
-        known = await do_steps(self.runner, one_step(functools.partial(self.store.known, key, opened)))
+        known = await self._known(key, opened)
         job, deletion = self._deletion(key, opened, known, given=given, rt=rt, limits=limits)
         await self._end_left_behind(known)
         await do_steps(self.runner, self._beginning_delete(key, opened, job))
         try:
-            await self.caller.delete(job, file_work=self._delete_work(key, opened))
+            await self._run_delete(job, known, given=given, file_work=self._delete_work(key, opened))
         except CNIError:
             if known.entry is None and known.record is None:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
@@ -265,6 +340,28 @@ class Operations:
             raise
         await do_steps(self.runner, self._forgetting_deleted(key, opened))
         return deletion
+
+    async def _known(self, key: AttachmentKey, opened: OpenRecord) -> Known:
+        return await do_steps(self.runner, one_step(functools.partial(self.store.known, key, opened)))
+
+    async def _run_delete(
+        self, job: Job, known: Known, *, given: NetworkConfigList | None, file_work: FileWork | None
+    ) -> None:
+        """Run DEL with the stored configuration; that of an ADD that failed may be the mistake, and is not insisted on.
+
+        :raises CNIError: if that fails, and for an unfinished ADD also with the given configuration, when it differs.
+        """
+        try:
+            await self.caller.delete(job, file_work=file_work)
+        except CNIError as error:
+            if not is_unfinished_add(known) or given is None or given.raw == job.network.raw:
+                raise
+            _log.warning("deleting %s with the given configuration: %s", "/".join(job.key), error)
+            try:
+                await self.caller.delete(job._replace(network=given, prev_result=""))
+            except CNIError as second:
+                second.add_note(f"with the configuration of the ADD: {error}")
+                raise
 
     def _deletion(
         self,
@@ -289,7 +386,9 @@ class Operations:
         """Put the DEL into the journal. On a full disk it goes on without: it makes room."""
         try:
             if not opened.mark(State.DELETING):
-                yield from opened.beginning(self._record(key, job.network, job.rt, state=State.DELETING))
+                view = NamespaceView(identify(job.rt.netns))
+                record = self._record(key, job.network, job.rt, state=State.DELETING, view=view)
+                yield from opened.beginning(record)
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
         if not does_file_work(self.runner):
@@ -326,7 +425,7 @@ class Operations:
         """Return every stored attachment, or those of one container."""
         if container_id is not None:
             check_container_id(container_id)
-        return await self.runner.call(functools.partial(self.store.cache.attachments, container_id))
+        return await self.runner.call(functools.partial(self.store.attachments, container_id))
 
     # STATUS, VERSION, validation
 

@@ -1,26 +1,24 @@
 """One attachment that was begun, as data and as the text that is kept of it.
 
-State and running plugin stand in fields of fixed width at the start of the text and are overwritten in place, inside
-one disk sector, so that a record is always whole; a check sum tells whether the rest is. Go libcni keeps nothing of the
+State, end of the ADD and running plugin stand in fields of fixed width at the start of the text and are overwritten in
+place, inside one disk sector, so that a record is always whole; a check sum tells whether the rest is. Go libcni keeps nothing of the
 kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
 """
 
 from __future__ import annotations
 
 import base64
-import functools
-import os
 import time
 from binascii import crc32
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.document import dump, encode_base64, kind_of, parse_object
 from libcni.frozen import FrozenDict
+from libcni.namespace import NamespaceView, NetnsIdentity, current_boot_id, namespace_to_delete_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,14 +26,13 @@ if TYPE_CHECKING:
 __all__ = [
     "PLUGIN_OFFSET",
     "STATE_OFFSET",
-    "NetnsIdentity",
     "Record",
     "RunningPlugin",
     "State",
-    "current_boot_id",
+    "added_field",
     "decode_record",
     "encode_record",
-    "netns_identity",
+    "is_to_be_deleted",
     "plugin_field",
     "record_in_state_of",
     "record_name",
@@ -46,15 +43,20 @@ __all__ = [
 
 _KIND = "libcniRecordV1"
 _STATE_WIDTH = 12
+_ADDED_WIDTH = 16
 _PLUGIN_WIDTH = 32
 
 STATE_OFFSET = len('{"state":"')
 """Bytes from the start of the text to the state."""
 
-PLUGIN_OFFSET = STATE_OFFSET + _STATE_WIDTH + len('","plugin":"')
+_AFTER_STATE = b'","added":"'
+_STATE_END = STATE_OFFSET + _STATE_WIDTH
+_ADDED_OFFSET = _STATE_END + len(_AFTER_STATE)
+_ADDED_END = _ADDED_OFFSET + _ADDED_WIDTH
+
+PLUGIN_OFFSET = _ADDED_END + len('","plugin":"')
 """Bytes from the start of the text to the plugin."""
 
-_STATE_END = STATE_OFFSET + _STATE_WIDTH
 _PLUGIN_END = PLUGIN_OFFSET + _PLUGIN_WIDTH
 _BODY_OFFSET = _PLUGIN_END + len('","check":"01234567",')
 
@@ -75,6 +77,7 @@ class State(StrEnum):
 
 _STATES = {f"{state:{_STATE_WIDTH}}".encode(): state for state in State}
 _FIELDS = {state: field for field, state in _STATES.items()}
+_TO_BE_DELETED = frozenset({_FIELDS[State.DELETING], _FIELDS[State.NEEDS_DELETE]})
 _NO_PLUGIN = b" " * _PLUGIN_WIDTH
 
 
@@ -83,14 +86,6 @@ class RunningPlugin(NamedTuple):
 
     pid: int
     started: float
-
-
-class NetnsIdentity(NamedTuple):
-    """What tells one namespace from another that has its path later."""
-
-    device: int
-    inode: int
-    boot_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +98,25 @@ class Record:
     """Whether ``config`` is that of a single plugin; it cannot always be told from that of a list."""
     netns: str = ""
     identity: NetnsIdentity | None = None
+    found_interface: bool = False
+    """Whether the namespace had the interface before the ADD: then it is not the ADD's to delete."""
     args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     owner: str | None = None
     state: State = State.ADDING
+    added_at: float | None = None
+    """Seconds since boot when the ADD ended, if that is known."""
     plugin: RunningPlugin | None = None
     boot_id: str = ""
     time: float = 0.0
 
     def runtime_conf(self, netns: str = "") -> RuntimeConf:
-        """Return what the plugins are called with to finish it.
+        """Return the arguments for the plugins that finish it.
 
-        :param netns: the namespace, when it is another one than was stored. That is used while it is the same: another
-            container may have its path by now.
+        :param netns: the namespace path of the caller, empty for none; see
+            :func:`libcni.namespace.namespace_to_delete_in`.
         """
-        if netns in {"", self.netns}:
-            netns = self.netns if self.netns and netns_identity(self.netns) == self.identity else ""
+        netns = namespace_to_delete_in(netns, self.netns, self.identity)
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
     def is_unfinished(self, *, has_result: bool) -> bool:
@@ -141,16 +139,28 @@ class Record:
         )
 
 
-def record_of(
-    key: AttachmentKey, rt: RuntimeConf, *, config: bytes, owner: str | None, state: State, is_single: bool = False
+def record_of(  # noqa: PLR0913 -- the parts of a record
+    key: AttachmentKey,
+    rt: RuntimeConf,
+    *,
+    config: bytes,
+    owner: str | None,
+    state: State,
+    is_single: bool = False,
+    view: NamespaceView | None = None,
 ) -> Record:
-    """Return the record of an operation that is about to begin."""
+    """Return the record of an operation that is about to begin.
+
+    :param view: of the namespace, before the operation.
+    """
+    view = view or NamespaceView()
     return Record(
         key=key,
         config=config,
         is_single=is_single,
         netns=rt.netns,
-        identity=netns_identity(rt.netns),
+        identity=view.identity,
+        found_interface=view.has_interface is True,
         args=rt.args,
         capability_args=rt.capability_args,
         owner=owner,
@@ -158,25 +168,6 @@ def record_of(
         boot_id=current_boot_id(),
         time=time.time(),
     )
-
-
-def netns_identity(netns: str) -> NetnsIdentity | None:
-    """Return what identifies the namespace at a path, or ``None`` when there is none."""
-    try:
-        status = os.stat(netns)  # noqa: PTH116 -- on the way of every ADD
-    except (OSError, ValueError):
-        return None
-    return NetnsIdentity(status.st_dev, status.st_ino, current_boot_id())
-
-
-@functools.cache
-def current_boot_id() -> str:
-    """Return what tells this boot of the machine from every other one; empty where that is not known."""
-    try:
-        # It is ASCII; the codec of that name would have to be loaded first.
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
 
 
 def record_name(key: AttachmentKey) -> str:
@@ -188,6 +179,14 @@ def record_name(key: AttachmentKey) -> str:
 def state_field(state: State) -> bytes:
     """Return what stands at :data:`STATE_OFFSET`."""
     return _FIELDS[state]
+
+
+def added_field(seconds: float) -> bytes:
+    """Return what stands at :data:`STATE_OFFSET` when an ADD has ended.
+
+    :param seconds: since boot.
+    """
+    return state_field(State.ADDED) + _AFTER_STATE + f"{seconds:.6f}".ljust(_ADDED_WIDTH).encode()
 
 
 def plugin_field(pid: int, started: float) -> bytes:
@@ -208,7 +207,8 @@ def encode_record(record: Record) -> bytes:
         "config": encode_base64(record.config),
         "isSingle": record.is_single,
         "netns": record.netns,
-        "netnsIdentity": record.identity and record.identity[:2],
+        "netnsIdentity": record.identity and record.identity[:4],
+        "foundInterface": record.found_interface,
         "cniArgs": record.args,
         "capabilityArgs": record.capability_args,
         "owner": record.owner,
@@ -217,24 +217,33 @@ def encode_record(record: Record) -> bytes:
     }
     body = dump(document)[1:].encode()
     # In front of it what changes, and a check sum of what does not: a power loss may tear a record.
-    return b'{"state":"%b","plugin":"%b","check":"%08x",%b' % (state_field(record.state), _NO_PLUGIN, crc32(body), body)
+    changing = state_field(record.state), _AFTER_STATE, b" " * _ADDED_WIDTH, _NO_PLUGIN
+    return b'{"state":"%b%b%b","plugin":"%b","check":"%08x",%b' % (*changing, crc32(body), body)
+
+
+def is_to_be_deleted(data: bytes) -> bool:
+    """Return whether the text of a record says that a DEL was begun, or is needed."""
+    return data[STATE_OFFSET:_STATE_END] in _TO_BE_DELETED
 
 
 def settled_part(data: bytes) -> bytes:
     """Return the text of a record without what is overwritten in place."""
-    return data[:STATE_OFFSET] + data[_STATE_END:PLUGIN_OFFSET] + data[_PLUGIN_END:]
+    return data[:STATE_OFFSET] + data[_STATE_END:_ADDED_OFFSET] + data[_ADDED_END:PLUGIN_OFFSET] + data[_PLUGIN_END:]
 
 
 def record_in_state_of(data: bytes, record: Record) -> Record:
-    """Read the text of a record that is known but for its state and its plugin.
+    """Read the text of a record that is known but for what is overwritten in place.
 
-    :raises ValueError: if one of these is damaged.
+    :raises ValueError: if a part of that is damaged.
     """
     text = data[STATE_OFFSET:_STATE_END]
     state = _STATES.get(text) or State(text.decode().strip())
+    added_at = _decode_seconds(data[_ADDED_OFFSET:_ADDED_END].decode())
     text = data[PLUGIN_OFFSET:_PLUGIN_END]
     plugin = None if text == _NO_PLUGIN else _decode_plugin(text.decode())
-    return record if (state, plugin) == (record.state, record.plugin) else replace(record, state=state, plugin=plugin)
+    if (state, added_at, plugin) == (record.state, record.added_at, record.plugin):
+        return record
+    return replace(record, state=state, added_at=added_at, plugin=plugin)
 
 
 def decode_record(data: bytes, name: str) -> Record:
@@ -263,10 +272,12 @@ def decode_record(data: bytes, name: str) -> Record:
         is_single=document["isSingle"],
         netns=document["netns"],
         identity=_decode_identity(document["netnsIdentity"], document["bootId"]),
+        found_interface=document["foundInterface"],
         args=args,
         capability_args=document["capabilityArgs"],
         owner=document["owner"],
         state=State(document["state"].strip()),
+        added_at=_decode_seconds(document["added"]),
         plugin=_decode_plugin(document["plugin"]),
         boot_id=document["bootId"],
         time=document["time"],
@@ -275,9 +286,10 @@ def decode_record(data: bytes, name: str) -> Record:
 
 _MEMBERS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ("state", "plugin", "check", "networkName", "containerId", "ifName", "config", "netns", "bootId"), (str,)
+        ("state", "added", "plugin", "check", "networkName", "containerId", "ifName", "config", "netns", "bootId"),
+        (str,),
     ),
-    "isSingle": (bool,),
+    **dict.fromkeys(("isSingle", "foundInterface"), (bool,)),
     "netnsIdentity": (list, NoneType),
     "cniArgs": (list,),
     "capabilityArgs": (dict,),
@@ -289,8 +301,8 @@ _MEMBERS: Mapping[str, tuple[type, ...]] = {
 def _decode_identity(values: Sequence[int] | None, boot_id: str) -> NetnsIdentity | None:
     if not values:
         return None
-    device, inode = values
-    return NetnsIdentity(int(device), int(inode), boot_id)
+    device, inode, created, cookie = map(int, values)
+    return NetnsIdentity(device, inode, created, cookie, boot_id)
 
 
 def _decode_args(pairs: Sequence[Sequence[object]]) -> tuple[tuple[str, str], ...]:
@@ -298,6 +310,10 @@ def _decode_args(pairs: Sequence[Sequence[object]]) -> tuple[tuple[str, str], ..
     if list(map(list, args)) != pairs:
         raise ValueError("cniArgs are not pairs of texts")
     return args
+
+
+def _decode_seconds(text: str) -> float | None:
+    return float(text) if text.strip() else None
 
 
 def _decode_plugin(text: str) -> RunningPlugin | None:

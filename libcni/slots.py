@@ -46,6 +46,7 @@ _EMPTY = (b"", _FREE)
 """How a free slot begins: behind the end of the file, a hole in it, or removed."""
 _ALL_FREE = bytes(SLOT_SIZE)
 _END_OF_NAME = b"\n"
+_SEPARATOR = "@"
 _NAME_LIMIT = 256
 _SCAN_SIZE = 256 * SLOT_SIZE
 _BY_NUMBER = re.compile(r"slots\[([0-9]{1,6})\]")
@@ -107,6 +108,13 @@ class _SlotFile:
                 if data[at : at + 1] in _EMPTY:
                     free.append(first + probe)
         return self._by_number(name), free
+
+    def names_ending(self, end: str) -> list[str]:
+        """Return the names that end so, of those that are placed by that end."""
+        numbers = [first + probe for first in _first_slots(end) for probe in range(_PROBES)]
+        places = [number for number in numbers if number * SLOT_SIZE < self.size]
+        slots = [_Slot(place, os.pread(self.descriptor, _NAME_LIMIT, place * SLOT_SIZE)) for place in places]
+        return [slot.name for slot in slots if slot.data[:1] not in _EMPTY and slot.name.endswith(end)]
 
     def read(self, number: int) -> _Slot:
         """Return what stands in a slot."""
@@ -249,8 +257,10 @@ class SlotFolder(Folder):
         except FileExistsError:
             pass  # somebody else was quicker
         else:
-            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
-            os.close(descriptor)
+            try:
+                os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+            finally:
+                os.close(descriptor)
         file = self._open_slots(folder)
         if file is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _FILE)
@@ -322,7 +332,7 @@ class SlotFolder(Folder):
             other.create(new_name, file.read(number).content)
         self.remove(name, durable=True)
 
-    def items(self) -> Iterator[tuple[str, bytes]]:
+    def items(self) -> Iterator[tuple[str, bytes | OSError]]:
         """Go through the files, name and content, as :meth:`Folder.items`."""
         try:
             file = self._open_slots(self.open())
@@ -333,6 +343,20 @@ class SlotFolder(Folder):
                 for slot in file.slots():
                     yield slot.name, slot.content
         yield from super().items()
+
+    def names_ending(self, end: str) -> list[str]:
+        """Return the names of the files that end so, as :meth:`Folder.names_ending`.
+
+        :param end: from a separator on.
+        """
+        try:
+            file = self._open_slots(self.open())
+        except FileNotFoundError:
+            return []
+        if file is None:
+            return super().names_ending(end)
+        with file:
+            return [*file.names_ending(end), *super().names_ending(end)]
 
     def names(self) -> list[str]:
         """Return the names of the files of their own, as :meth:`Folder.names`."""
@@ -355,7 +379,8 @@ def _start(name: str) -> bytes:
 
 def _first_slots(name: str) -> list[int]:
     """Return the first slot for a name in each level."""
-    key = int.from_bytes(name.encode(), "big")
+    # Of what stands behind the network: the names of an interface of a container are neighbours, whatever its network.
+    key = int.from_bytes((name.partition(_SEPARATOR)[2] or name).encode(), "big")
     return [start + key % count for start, count in _STARTS_AND_COUNTS]
 
 

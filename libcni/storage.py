@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from libcni.disk import FILE_MODE, OpenFolder, Sync, is_plain
+from libcni.disk import FILE_MODE, OPEN_FOLDER, OpenFolder, Sync, is_plain
 from libcni.errors import CacheError
 from libcni.files import (
     OpenFile,
@@ -39,15 +39,10 @@ FOLDER_MODE = 0o700
 PARENT_MODE = 0o755
 """Of a folder above the cache directory that has to be made first."""
 
-_NOT_OURS = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
-"""What is gone, a link or a socket, when a file is opened: nothing that was written here."""
-
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
 
 _CLOSED = -1
-
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Draft:
@@ -107,7 +102,7 @@ class Folder:
     def _open(self, *, create: bool) -> OpenFolder:
         if create:
             self._make_cache_dir()
-        parent = OpenFolder(os.open(self.cache_dir, _OPEN_FOLDER), self.cache_dir)
+        parent = OpenFolder(os.open(self.cache_dir, OPEN_FOLDER), self.cache_dir)
         if create:
             self._make(self.name, parent.descriptor, FOLDER_MODE)
         return self._open_no_follow(parent.descriptor)
@@ -120,7 +115,7 @@ class Folder:
             path, name = os.path.split(path)
             missing.append(name)
         while missing:
-            parent = os.open(path, _OPEN_FOLDER)
+            parent = os.open(path, OPEN_FOLDER)
             try:
                 self._make(missing[-1], parent, FOLDER_MODE if len(missing) == 1 else PARENT_MODE)
             finally:
@@ -136,7 +131,7 @@ class Folder:
 
     def _open_no_follow(self, parent: int) -> OpenFolder:
         try:
-            return OpenFolder(os.open(self.name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent), self._path)
+            return OpenFolder(os.open(self.name, OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent), self._path)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise CacheError(self._path, "is not a folder, or is a link, which is not followed") from None
@@ -159,20 +154,32 @@ class Folder:
         :raises OSError: if the folder cannot be read.
         """
         try:
-            folder = self.open()
-            return sorted(os.listdir(folder.descriptor))  # noqa: PTH208 -- pathlib knows no folder descriptors
+            return sorted(self.open().list())
         except FileNotFoundError:
             return []
 
-    def items(self) -> Iterator[tuple[str, bytes]]:
-        """Go through the complete files, name and content, sorted by name.
+    def items(self) -> Iterator[tuple[str, bytes | OSError]]:
+        """Go through the complete files, sorted by name: the content of each, or the error of one that cannot be read.
 
-        :raises OSError: if the folder or a file cannot be read.
+        :raises OSError: if the folder cannot be read.
         """
         for name in self.names():
-            data = None if is_temporary(name) else self.read(name)
+            data = None if is_temporary(name) else self._content_or_error(name)
             if data is not None:
                 yield name, data
+
+    def _content_or_error(self, name: str) -> bytes | OSError | None:
+        try:
+            return self.read(name)
+        except OSError as error:
+            return error
+
+    def names_ending(self, end: str) -> list[str]:
+        """Return the names of the complete files that end so.
+
+        :raises OSError: if the folder cannot be read.
+        """
+        return [name for name in self.names() if name.endswith(end)]
 
     def draft(self) -> Draft | None:
         """Make a file for :meth:`create` in advance, which takes most of its time; ``None`` where that cannot be done.
@@ -186,6 +193,7 @@ class Folder:
             except OSError as error:
                 self._note_no_unnamed(error)
                 return None
+            # Closed with the last reference, also when this fails.
             os.fchmod(draft.descriptor, FILE_MODE)  # whatever the umask is
             return draft
         return None
@@ -344,7 +352,13 @@ class Folder:
             folder = self.open()
         except FileNotFoundError:
             return None
-        opened = quick.open_own(name, folder.descriptor)
+        try:
+            opened = quick.open_own(name, folder.descriptor)
+        except OSError:
+            # A writer that died between giving it its name and removing the temporary one has left both.
+            if not self.remove_temporary():
+                raise
+            opened = quick.open_own(name, folder.descriptor)
         return None if opened is None else OpenFile(self, name, place=folder, descriptor=opened[0])
 
     def remove(self, name: str, *, durable: bool = False) -> bool:
@@ -376,21 +390,21 @@ class Folder:
             finish(self.syncing_names(place))
 
     def remove_temporary(self) -> list[str]:
-        """Remove what writers that are gone left beside the files, and return the names.
+        """Remove the temporary files of writers that are gone, and return the names; what cannot be removed stays.
 
         :raises OSError: if the folder cannot be read.
         """
-        return [name for name in self.names() if is_own_temporary(name) and self._remove_if_left(name)]
+        removed: list[str] = []
+        for name in self.names():
+            with contextlib.suppress(OSError):
+                if is_own_temporary(name) and self._remove_if_left(name):
+                    removed.append(name)
+        return removed
 
     def _remove_if_left(self, name: str) -> bool:
         """Remove a temporary file whose writer is gone, which a process id would not tell across namespaces."""
         folder = self.open()
-        try:
-            descriptor = os.open(name, READ_FILE, dir_fd=folder.descriptor)
-        except OSError as error:
-            if error.errno in _NOT_OURS:
-                return False
-            raise
+        descriptor = os.open(name, READ_FILE, dir_fd=folder.descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return stat.S_ISREG(os.fstat(descriptor).st_mode) and self.remove(name)

@@ -7,6 +7,7 @@ attachment.
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,15 +15,23 @@ from libcni.cache import ResultCache
 from libcni.config import NetworkConfigList, parse_network, parse_plugin
 from libcni.disk import FileOperations
 from libcni.document import parse_object
-from libcni.errors import CacheError, CNIError
+from libcni.entry import members_of
+from libcni.errors import CacheError, CNIError, InvalidParameterError
+from libcni.files import READ_LIMIT
 from libcni.frozen import array_of, object_of
+from libcni.identifiers import format_args
+from libcni.invoke.environment import CNI_ARGS
 from libcni.journal import Journal
-from libcni.locks import Locks
+from libcni.locks import Locks, container_lock
+from libcni.namespace import is_no_namespace, look_into, was_there_before
+from libcni.record import State
 from libcni.slots import SlotFolder
 from libcni.storage import Folder
 from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import PluginConfig
     from libcni.entry import CacheEntry
@@ -32,7 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Known",
     "Store",
+    "check_size",
+    "is_left_alone",
     "is_single",
+    "is_unfinished_add",
+    "left_alone_error",
     "network_of",
     "parse_stored",
     "prev_result",
@@ -42,6 +55,15 @@ __all__ = [
 ]
 
 _log = logging.getLogger("libcni")
+
+VARIABLE_LIMIT = 128 * 1024
+"""Bytes: Linux starts no program with a longer variable (``execve(2)``, "Limits on size of arguments")."""
+
+PATH_LIMIT = 4096
+"""Bytes, with the end of the text."""
+
+STORED_LIMIT = READ_LIMIT // 2
+"""Bytes of what is stored before the result; plugins may print 16 MiB."""
 
 
 class Store:
@@ -76,6 +98,48 @@ class Store:
         except CacheError as error:
             problems.append(error)
         return Known(entry, record, tuple(problems), has_file)
+
+    def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
+        """Return the stored attachments, or those of one container, each in its state.
+
+        :raises CacheError: if a folder cannot be read.
+        """
+        found = self.cache.attachments(container_id)
+        return self.in_their_states(found, self.journal.unfinished(container_id))
+
+    def in_their_states(
+        self, attachments: Sequence[NetworkAttachment], unfinished: Container[AttachmentKey]
+    ) -> list[NetworkAttachment]:
+        """Return attachments in their states: ``unfinished`` are those whose ADD or DEL has not ended."""
+        holders = self.locks.holders({container_lock(item.container_id) for item in attachments})
+
+        def in_its_state(item: NetworkAttachment) -> NetworkAttachment:
+            lock = container_lock(item.container_id)
+            if lock in holders:
+                return item.in_state("running", holders[lock])
+            return item.in_state("unfinished") if item.key in unfinished else item
+
+        return [in_its_state(item) for item in attachments]
+
+    def unfinished(self) -> list[Record]:
+        """Return the records of the ADDs and DELs that have not ended, in the order of their keys.
+
+        :raises CacheError: if a folder cannot be read.
+        """
+        found: list[Record] = []
+        for _, item in self.journal.scan():
+            if isinstance(item, CacheError):
+                _log.warning("record left out: %s", item)
+            elif self.is_unfinished(item):
+                found.append(item)
+        return sorted(found, key=lambda record: record.key)
+
+    def is_unfinished(self, record: Record) -> bool:
+        """Return whether the ADD or DEL of a record has not ended.
+
+        :raises CacheError: if the results cannot be read.
+        """
+        return record.is_unfinished(has_result=record.state is State.ADDING and self.cache.has_file(record.key))
 
     def sweep(self) -> None:
         """Remove the temporary files of processes that are gone.
@@ -161,6 +225,45 @@ def stored_network(
     return given, problem
 
 
+def is_unfinished_add(known: Known) -> bool:
+    """Return whether an attachment is one whose ADD was begun, and has no result."""
+    return known.record is not None and not known.has_file and known.record.is_unfinished(has_result=False)
+
+
+def is_left_alone(known: Known) -> bool:
+    """Return whether an unfinished ADD met an interface that is still there: nothing deletes that unasked."""
+    record = known.record
+    if record is None or not record.found_interface or not is_unfinished_add(known) or record.identity is None:
+        return False
+    view = look_into(record.netns, record.key.ifname)
+    return view.identity is not None and view.identity.is_same(record.identity) and view.has_interface is not False
+
+
+def left_alone_error(record: Record) -> CNIError:
+    """Return the error for an unfinished ADD that is left alone."""
+    key = record.key
+    return CNIError(
+        f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}: its ADD was not finished, "
+        f"and nothing was deleted: the interface was in the namespace before. A DEL deletes it, forget() gives it up",
+    )
+
+
+def check_size(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> None:
+    """Refuse arguments that no program can be started with, or that could not be read again, before they are stored.
+
+    :raises InvalidParameterError: if they are too large.
+    """
+    args = format_args(rt.args)
+    if len(os.fsencode(f"{CNI_ARGS}={args}")) >= VARIABLE_LIMIT:
+        raise InvalidParameterError("args", f"{args[:40]}…", f"more than {VARIABLE_LIMIT} bytes do not fit into CNI_ARGS")
+    if len(os.fsencode(rt.netns)) >= PATH_LIMIT:
+        raise InvalidParameterError("netns", f"{rt.netns[:40]}…", f"a path has less than {PATH_LIMIT} bytes")
+    size = sum(len(text) for _, text in members_of(key, rt, config))
+    if size > STORED_LIMIT:
+        reason = f"with the configuration they are {size} bytes, more than the {STORED_LIMIT} that are stored"
+        raise InvalidParameterError("capability_args", sorted(rt.capability_args), reason)
+
+
 def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
     """Return the arguments of the ADD, and the given namespace, or the stored one while it is still the same.
 
@@ -169,9 +272,11 @@ def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
     record, entry = known.record, known.entry
     if record is not None and (entry is None or entry.config in {None, record.config}):
         return record.runtime_conf(rt.netns)
+    netns = rt.netns
     if entry is not None:
-        return replace(entry.runtime_conf(rt), netns=rt.netns or entry.netns)
-    return rt
+        netns = netns or (entry.netns if was_there_before(entry.netns, entry.path) else "")
+        rt = entry.runtime_conf(rt)
+    return replace(rt, netns="" if is_no_namespace(netns) else netns)
 
 
 def prev_result(entry: CacheEntry, version: str) -> str:

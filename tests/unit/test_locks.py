@@ -124,7 +124,7 @@ def test_garbage_collection_of_all_networks_goes_on_when_one_is_busy(tmp_path: P
     runner = ScriptedRunner()
     config = CNIConfig(["/bin"], cache_dir=tmp_path, runner=runner, lock_timeout=0.05, durable=False)
     for name in ("net", "other"):
-        config.add_network_list(replace(NETWORK, name=name), RT)
+        config.add_network_list(replace(NETWORK, name=name), replace(RT, container_id=name))
     with (
         other_process(tmp_path, network_lock("net"), "shared"),
         pytest.raises(CNIErrorGroup) as caught,
@@ -235,6 +235,7 @@ def test_announcement_holds_off_those_who_would_share_the_lock(made: Locks) -> N
 
 INTERRUPTED = """
 import os, random, signal, sys, time
+from libcni.locks import container_lock
 from libcni.store import Store
 
 class Interrupt(BaseException):
@@ -251,7 +252,7 @@ armed = False
 until = time.monotonic() + 2
 while time.monotonic() < until:
     rounds += 1
-    name = f"lock {rounds}"
+    name = container_lock(f"box{rounds}")
     held = locks.try_lock(name)
     try:
         try:
