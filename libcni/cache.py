@@ -143,7 +143,7 @@ class ResultCache:
         return read_error(error, self.folder.path(name))
 
     def written_at(self, key: AttachmentKey) -> float | None:
-        """Return when the file of an attachment was written, in seconds of the wall clock; ``None`` if that is not known."""
+        """Return when the file of an attachment was written, in seconds since the epoch; ``None`` if it is unknown."""
         with suppress(OSError, CacheError):
             found = self._find(key)
             if found is not None:

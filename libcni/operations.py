@@ -163,7 +163,7 @@ class Operations:
             raise
         return answer.result
 
-    def _record(  # noqa: PLR0913 -- the parts of a record
+    def _record(
         self,
         key: AttachmentKey,
         network: NetworkConfigList,

@@ -19,7 +19,6 @@ from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.quick import IN_PYTHON, quick
-from libcni.namespace import identify
 from libcni.record import RunningPlugin, State, record_of
 from libcni.results import Result
 from libcni.steps import finish
