@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libcni.conformance.processes import LOOKS, find_processes
+from libcni.conformance.processes import LOOKS, find_children, find_processes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -247,16 +247,17 @@ class Machine:
     def processes(self) -> list[Process]:
         """Return the processes that run in a namespace of this machine, threads of this program aside.
 
-        Children of what ran in a namespace when that was removed are among them.
+        With them what descends from them, and from what ran in a namespace when that was removed.
         """
-        return find_processes(self._is_here)
+        found = find_processes(self._is_inside)
+        parents = [*self._left, *found]
+        for _ in range(LOOKS):
+            parents = find_children(parents)
+            found += parents
+        return found
 
-    def _is_here(self, process: Process) -> bool:
-        return (
-            process.link("ns/mnt") in self._held
-            or process.link("ns/net") in self._held
-            or any(process.is_child_of(left) for left in self._left)
-        )
+    def _is_inside(self, process: Process) -> bool:
+        return process.link("ns/mnt") in self._held or process.link("ns/net") in self._held
 
     def close(self) -> None:
         """Kill whatever was left running, and let go of the namespaces."""

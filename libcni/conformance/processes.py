@@ -19,7 +19,7 @@ from libcni.errors import CNIError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["LOOKS", "Process", "State", "find_processes", "kill_groups", "own_child"]
+__all__ = ["LOOKS", "Process", "State", "find_children", "find_processes", "kill_groups", "own_child"]
 
 LOOKS = 10
 """How often is looked for more: what is killed may have forked meanwhile."""
@@ -90,13 +90,6 @@ class Process:
         letter, parent, group = self.read("stat").rpartition(b")")[2].split()[:3]  # the name before may hold anything
         return State(letter.decode(), int(parent), int(group))
 
-    def is_child_of(self, parent: Process) -> bool:
-        """Return whether it is a child of another process, which was not reaped.
-
-        :raises OSError: if it was reaped itself.
-        """
-        return self.state().parent == parent.number and parent.has_number()
-
     def has_number(self) -> bool:
         """Return whether the number still is this one's; what was read of a number before belongs to it then."""
         try:
@@ -150,6 +143,17 @@ def find_processes(is_wanted: Callable[[Process], bool]) -> list[Process]:
             if is_wanted(process):
                 found.append(process)
     return found
+
+
+def find_children(parents: Iterable[Process]) -> list[Process]:
+    """Return the children of processes, as far as these are there."""
+    there = {parent.number: parent for parent in parents if parent.has_number()}
+
+    def is_child(process: Process) -> bool:
+        parent = there.get(process.state().parent)
+        return parent is not None and parent.has_number()
+
+    return find_processes(is_child) if there else []
 
 
 def kill_groups(leaders: Iterable[Process]) -> None:
