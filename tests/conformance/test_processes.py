@@ -227,6 +227,19 @@ def test_group_is_signalled_only_while_its_leader_is_not_reaped(
     assert wait_until(lambda: not is_running(int(output.stdout)))
 
 
+def test_group_of_a_plugin_that_something_else_reaped_is_not_signalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "ends"
+    plugin.write_text("#!/bin/sh\n")
+    plugin.chmod(0o755)
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may be that of another group"))
+    call = PluginCall(str(plugin), b"{}", {}, PATIENCE, on_start=lambda pid: os.waitpid(pid, 0))
+
+    with pytest.raises(ChildProcessError):
+        run_call(call, Manner(pause=0.01))
+
+
 # ------------------------------------------------------------------------------------------------------------- machines
 
 
@@ -260,7 +273,9 @@ def test_process_whose_namespace_got_a_number_that_was_given_back_stays_alive(na
             process.wait(PATIENCE)
 
 
-LEFT = "unshare --mount sh -c 'echo $$; (while ! test -e {go}; do sleep 0.01; done; sleep 60 & echo $!; wait) & wait'"
+LEFT = (
+    "exec unshare --mount sh -c 'echo $$; (while ! test -e {go}; do sleep 0.01; done; sleep 60 & echo $!; wait) & wait'"
+)
 """A plugin's own process with mounts of its own, known by its network namespace alone; its child comes later."""
 
 
@@ -273,8 +288,8 @@ def test_process_in_a_namespace_that_was_removed_is_killed_and_so_is_its_later_c
 
     def work(machine: isolation.Machine) -> None:
         path = machine.add_namespace("ns-1")
-        if opened:
-            machine.open_namespace("ns-1")
+        namespace = path.stat()
+        descriptor = machine.open_namespace("ns-1") if opened else None
         command = ["nsenter", f"--net={path}", "setsid", "--fork", "sh", "-c", LEFT.format(go=tmp_path / "go")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as left:
             assert left.stdout is not None
@@ -282,6 +297,7 @@ def test_process_in_a_namespace_that_was_removed_is_killed_and_so_is_its_later_c
             machine.remove_namespace("ns-1")
             (tmp_path / "go").touch()
             found.append(Process(int(left.stdout.readline())))
+        assert descriptor is None or os.path.samestat(os.fstat(descriptor), namespace)
 
     in_machine(work, tmp_path)
 
