@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.keep import KeepList
     from libcni.invoke.plugin import Runner
+    from libcni.keep import KeepList
     from libcni.results import Result
     from libcni.versions import PluginInfo
 

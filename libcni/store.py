@@ -255,7 +255,9 @@ def check_size(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> None:
     """
     args = format_args(rt.args)
     if len(os.fsencode(f"{CNI_ARGS}={args}")) >= VARIABLE_LIMIT:
-        raise InvalidParameterError("args", f"{args[:40]}…", f"more than {VARIABLE_LIMIT} bytes do not fit into CNI_ARGS")
+        raise InvalidParameterError(
+            "args", f"{args[:40]}…", f"more than {VARIABLE_LIMIT} bytes do not fit into CNI_ARGS"
+        )
     if len(os.fsencode(rt.netns)) >= PATH_LIMIT:
         raise InvalidParameterError("netns", f"{rt.netns[:40]}…", f"a path has less than {PATH_LIMIT} bytes")
     size = sum(len(text) for _, text in members_of(key, rt, config))

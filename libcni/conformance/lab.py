@@ -20,7 +20,7 @@ from libcni.conformance.drive import run_call
 from libcni.conformance.expect import BlockedError, NotApplicableError
 from libcni.conformance.subject import Kind
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.plugin import HookedCall
 from libcni.versions import is_at_least
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class Lab:
                 raise CancelledError
 
         try:
-            call = PluginCall(request.path, request.stdin, request.environment, timeout, on_start=note)
+            call = HookedCall(request.path, request.stdin, request.environment, timeout, on_start=note)
             return Answer(request, run_call(call, manner))
         finally:
             self.running.difference_update(started)  # the numbers may soon be those of other processes
