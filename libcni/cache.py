@@ -9,7 +9,6 @@ used, overwritten or removed, and the newcomer gets a name with ``@`` in place o
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import time
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic_core import ValidationError
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import DocumentError, decode_text, format_path, parse_object
-from libcni.entry import CacheEntry, NewEntry, members_of
+from libcni.document import DocumentError, decode_text, format_path, join_object, parse_object
+from libcni.entry import CacheEntry, members_of
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, read_error, read_file, write_error
 from libcni.listing import Listing, stamp_of
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from libcni.protocol.stored import CacheDocument
     from libcni.quick import PlainFile
     from libcni.steps import Steps
-    from libcni.storage import Draft, Folder
+    from libcni.storage import Folder
 
 __all__ = ["Contents", "Damaged", "ResultCache"]
 
@@ -151,23 +150,22 @@ class ResultCache:
                 return status.st_mtime
         return None
 
-    def new_entry(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> NewEntry:
-        """Return an entry that is about to be stored, to be used in a ``with`` block."""
-        return NewEntry(members_of(key, rt, config), self.folder, functools.partial(self._writing, key))
-
     def store(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> None:
+        """Write the entry of an attachment, as :meth:`storing`."""
+        finish(self.storing(key, rt, config=config, result=result))
+
+    def storing(self, key: AttachmentKey, rt: RuntimeConf, *, config: bytes, result: str) -> Steps[None]:
         """Write the entry of an attachment, durably when the cache is.
 
+        :param result: encoded; empty when there is none.
         :raises CacheError: if it cannot be written.
         """
-        with self.new_entry(key, rt, config) as entry:
-            finish(entry.storing(result))
-
-    def _writing(self, key: AttachmentKey, data: bytes, draft: Draft | None) -> Steps[None]:
+        members = members_of(key, rt, config)
+        data = join_object([*members, ("result", result)] if result else members).encode()
         name = _plain_name(key)
         try:
             try:
-                yield from self.folder.creating(name, data, draft)
+                yield from self.folder.creating(name, data)
             except FileExistsError:
                 # The file of another attachment, or one that another program has just written for this one.
                 name = _unambiguous_name(key) if self._is_taken(key) else name

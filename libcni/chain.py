@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.attachment import AttachmentKey
@@ -21,14 +20,13 @@ from libcni.invoke.environment import (
     network_environment,
     probe_environment,
 )
-from libcni.invoke.plugin import PluginCall, run_in_turn
+from libcni.invoke.plugin import HookedCall, PluginCall, do_steps, runs_hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from libcni.attachment import GCAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.invoke.filework import FileWork
     from libcni.invoke.plugin import PluginOutput, Runner
     from libcni.journal import OpenRecord
     from libcni.steps import Steps
@@ -82,23 +80,17 @@ class Request(NamedTuple):
     invocation: Invocation
     stdin: bytes
     environment: Mapping[str, str]
-    expected: bytes = b""
-    """What it is to print for the requests after it to be right."""
-    file_work: FileWork | None = None
-    """What is done while the plugin starts and runs."""
-    meanwhile: Callable[[], Steps[None]] | None = None
-    """What may be done while it runs."""
 
-    def call(self, timeout: float | None, on_slow: Callable[[int], None] | None) -> PluginCall:
-        """Return the execution of it."""
-        return PluginCall(
-            *(self.invocation.path, self.stdin, self.environment, timeout),
-            on_stderr=self._log_line,
-            on_slow=on_slow,
-            file_work=self.file_work,
-            meanwhile=self.meanwhile,
-            expected_stdout=self.expected,
-        )
+    def call(self, timeout: float | None, record: OpenRecord | None, before: Steps[None] | None) -> PluginCall:
+        """Return the execution of it.
+
+        :param record: gets the process id of a plugin that takes its time.
+        :param before: is done while the plugin starts, and must succeed before it gets its request.
+        """
+        fields = self.invocation.path, self.stdin, self.environment, timeout, self._log_line
+        if record is None:
+            return PluginCall(*fields)
+        return HookedCall(*fields, on_slow=record.note_plugin, before=before)
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
@@ -131,82 +123,37 @@ class Caller(NamedTuple):
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
         return Invocation(plugin, path, command, network, container_id, ifname)
 
-    async def add(
-        self,
-        job: Job,
-        invocations: Sequence[Invocation],
-        *,
-        file_work: FileWork | None = None,
-        likely: Callable[[str], Steps[None]] | None = None,
-    ) -> Answer:
+    async def add(self, job: Job, invocations: Sequence[Invocation], *, before: Steps[None] | None = None) -> Answer:
         """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
 
-        :param file_work: is done while the first plugin starts and runs.
-        :param likely: may be called, while plugins run, with the text of what is likely to be the last answer.
+        :param before: file work that must succeed before the first plugin gets its request.
         """
         environment = self._environment("ADD", job)
-
-        def request(invocation: Invocation, plugin: PluginConfig, before: Answer) -> Request:
-            return Request(invocation, attachment_request(plugin, job, before.text), environment, before.stdout)
-
-        first, *others = zip(invocations, job.network.plugins, strict=True)
-        begin = request(*first, Answer(""))._replace(file_work=file_work)
-        answer = read_result(first[0], await self._call(begin, job), job.network.cni_version)
-        while others:
-            # Many a plugin prints the result that it was given: then the request of the one after it is this one.
-            requests = [request(*each, answer) for each in others]
-            if likely is not None:
-                requests[0] = requests[0]._replace(meanwhile=partial(likely, answer.text))
-            for output in await self._execute(requests, job.limits, job.record):
-                invocation, _ = others.pop(0)
-                check_success(invocation, output, job.limits.timeout)
-                answer = read_result(invocation, output, job.network.cni_version, before=answer)
+        answer = Answer("")
+        for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
+            request = Request(invocation, attachment_request(plugin, job, answer.text), environment)
+            output = await self._call(request, job.limits, job.record, before=before)
+            answer = read_result(invocation, output, job.network.cni_version, before=answer)
+            before = None
         return answer
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
-        await self._call_in_turn("CHECK", job, self.locate("CHECK", job.network, job.rt))
+        environment = self._environment("CHECK", job)
+        invocations = self.locate("CHECK", job.network, job.rt)
+        for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
+            request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
+            await self._call(request, job.limits)
 
-    async def delete(self, job: Job, *, file_work: FileWork | None = None) -> None:
+    async def delete(self, job: Job, *, before: Steps[None] | None = None) -> None:
         """Run DEL along the chain in reverse, and stop at the first error.
 
-        :param file_work: as for :meth:`add`.
+        :param before: as for :meth:`add`.
         """
-        invocations: list[Invocation] = []
-        missing: CNIError | None = None
+        environment = self._environment("DEL", job)
         for plugin in in_order("DEL", job.network):
-            try:
-                invocations.append(self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt))
-            except CNIError as error:
-                missing = error
-                break
-        # A plugin that is gone must not keep the others, which come first, from being deleted.
-        await self._call_in_turn("DEL", job, invocations, file_work=file_work)
-        if missing is not None:
-            raise missing
-
-    async def _call_in_turn(
-        self,
-        command: str,
-        job: Job,
-        invocations: Sequence[Invocation],
-        *,
-        file_work: FileWork | None = None,
-    ) -> None:
-        """Run plugins of the chain one after the other, all with the stored result, and stop at the first error."""
-        environment = self._environment(command, job)
-        plugins = in_order(command, job.network)
-        left = [
-            Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
-            for invocation, plugin in zip(invocations, plugins, strict=False)
-        ]
-        if file_work is not None:
-            left[:1] = [request._replace(file_work=file_work) for request in left[:1]]
-        while left:
-            outputs = await self._execute(left, job.limits, job.record)
-            for request, output in zip(left, outputs, strict=False):
-                check_success(request.invocation, output, job.limits.timeout)
-            left = left[len(outputs) :]
+            await self._delete_one(job, plugin, environment, before=before)
+            before = None
 
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
@@ -219,17 +166,33 @@ class Caller(NamedTuple):
                 errors.append(error)
         return errors
 
-    async def _delete_one(self, job: Job, plugin: PluginConfig, environment: Mapping[str, str]) -> None:
+    async def _delete_one(
+        self,
+        job: Job,
+        plugin: PluginConfig,
+        environment: Mapping[str, str],
+        *,
+        before: Steps[None] | None = None,
+    ) -> None:
+        # Looked up at its turn: one that is gone must not keep those that come first from being deleted.
         invocation = self._locate("DEL", plugin.type, network=job.network.name, rt=job.rt)
-        await self._call(Request(invocation, attachment_request(plugin, job, job.prev_result), environment), job)
+        request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
+        await self._call(request, job.limits, job.record, before=before)
 
     def _environment(self, command: str, job: Job) -> Mapping[str, str]:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
         return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
 
-    async def _call(self, request: Request, job: Job) -> PluginOutput:
-        [output] = await self._execute([request], job.limits, job.record)
-        check_success(request.invocation, output, job.limits.timeout)
+    async def _call(
+        self,
+        request: Request,
+        limits: Limits,
+        record: OpenRecord | None = None,
+        *,
+        before: Steps[None] | None = None,
+    ) -> PluginOutput:
+        output, timeout = await self._execute(request, limits, record, before=before)
+        check_success(request.invocation, output, timeout)
         return output
 
     async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
@@ -261,8 +224,7 @@ class Caller(NamedTuple):
     ) -> None:
         invocation = self._locate(command, plugin.type, network=network.name)
         environment = network_environment(self._base(), command, self.paths)
-        [output] = await self._execute([Request(invocation, stdin, environment)], limits)
-        check_success(invocation, output, limits.timeout)
+        await self._call(Request(invocation, stdin, environment), limits)
 
     async def version(self, plugin: str, limits: Limits) -> PluginInfo:
         """Ask a plugin which versions it supports.
@@ -271,25 +233,30 @@ class Caller(NamedTuple):
         """
         invocation = self._locate("VERSION", plugin)
         environment = probe_environment(self._base(), self.paths)
-        [output] = await self._execute([Request(invocation, VERSION_REQUEST, environment)], limits)
-        return read_version(invocation, output, limits.timeout)
+        output, timeout = await self._execute(Request(invocation, VERSION_REQUEST, environment), limits)
+        return read_version(invocation, output, timeout)
 
     async def _execute(
-        self, requests: Sequence[Request], limits: Limits, record: OpenRecord | None = None
-    ) -> list[PluginOutput]:
-        """Execute plugins one after the other, at least the first, and those after it as far as all goes well."""
-        first = requests[0].invocation
+        self,
+        request: Request,
+        limits: Limits,
+        record: OpenRecord | None = None,
+        *,
+        before: Steps[None] | None = None,
+    ) -> tuple[PluginOutput, float | None]:
+        """Execute one plugin, and return how many seconds it had."""
         timeout = limits.left()
         if timeout is not None and timeout <= 0 and limits.deadline is not None:
-            raise first.error(PluginTimeoutError, "was not started: no time is left", timeout=0.0)
-        on_slow = None if record is None else record.note_plugin
-        calls = [request.call(timeout, on_slow) for request in requests]
+            raise request.invocation.error(PluginTimeoutError, "was not started: no time is left", timeout=0.0)
+        if before is not None and not runs_hooks(self.runner):
+            await do_steps(self.runner, before)
+            before = None
         try:
-            return await run_in_turn(self.runner, calls)
+            return await self.runner.run(request.call(timeout, record, before)), timeout
         except PluginTimeoutError:
             raise
         except OSError as error:
-            raise start_error(first, error) from error
+            raise start_error(request.invocation, error) from error
 
 
 def in_order(command: str, network: NetworkConfigList) -> Sequence[PluginConfig]:

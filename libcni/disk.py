@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from array import array
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
 from libcni.quick import is_safe, quick
@@ -18,8 +17,6 @@ from libcni.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-InC: TypeAlias = "tuple[int, bool, array[int] | None]"
 
 __all__ = ["FILE_MODE", "OPEN_FOLDER", "FileOperations", "OpenFolder", "SharedSync", "Sync", "is_plain"]
 
@@ -93,11 +90,9 @@ def is_plain(operations: FileOperations) -> bool:
 class SharedSync:
     """Syncs of one thing: threads that ask while one is under way share the next. A disk does not do many at once."""
 
-    __slots__ = ("_asked", "_done", "_turn", "in_c")
+    __slots__ = ("_asked", "_done", "_turn")
 
     def __init__(self) -> None:
-        self.in_c = array("q", (0, 0, 0))
-        """Through which threads without Python share syncs of it."""
         self._turn = Turn()
         self._asked = itertools.count(1)
         self._done = 0
@@ -150,13 +145,6 @@ class Sync:
     def _do(self) -> None:
         do = self._operations.sync_folder if self._is_of_names else self._operations.sync
         do(self._descriptor)
-
-    @property
-    def in_c(self) -> InC | None:
-        """The descriptor, whether it is that of a folder, and what is shared; ``None`` if only Python may do it."""
-        if not is_plain(self._operations):
-            return None
-        return self._descriptor, self._is_of_names, None if self._shared is None else self._shared.in_c
 
 
 class OpenFolder:

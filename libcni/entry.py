@@ -5,25 +5,20 @@ Go counterpart: ``cachedInfo`` in ``libcni/api.go``. Source: SPEC 1.1.0, section
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-from libcni.document import dump, encode_base64, find_member, join_object
-from libcni.errors import CacheError, DamagedFileError, ResultError
+from libcni.document import dump, encode_base64, find_member
+from libcni.errors import DamagedFileError, ResultError
 from libcni.results import CheckedResult, Result, check_result
-from libcni.storage import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from libcni.disk import OpenFolder
     from libcni.document import JSONObject
-    from libcni.steps import Steps
-    from libcni.storage import Folder
 
-__all__ = ["CACHE_KIND", "CacheEntry", "NewEntry", "members_of"]
+__all__ = ["CACHE_KIND", "CacheEntry", "members_of"]
 
 CACHE_KIND = "cniCacheV1"
 """What a file of this format, which is Go libcni's, calls itself."""
@@ -94,70 +89,6 @@ class CacheEntry:
             return given
         key = self.key
         return RuntimeConf(key.container_id, self.netns, key.ifname, self.args, self.capability_args or {})
-
-
-class NewEntry:
-    """An entry that lacks its result; what takes time is done before that is there."""
-
-    def __init__(
-        self,
-        members: Sequence[tuple[str, str]],
-        folder: Folder,
-        write: Callable[[bytes, Draft | None], Steps[None]],
-    ) -> None:
-        self._members = members
-        self._folder = folder
-        self._place: OpenFolder | None = None
-        self._write = write
-        self._draft: Draft | None = None
-        self._made: tuple[str | None, bytes] = None, b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._draft is not None:
-            self._draft.close()
-
-    def place(self) -> int | None:
-        """Return the descriptor of the folder in which :meth:`prepare` makes the file, ``None`` if only that may."""
-        with contextlib.suppress(OSError, CacheError):
-            self._place = self._folder.place_of_draft()
-        return None if self._place is None else self._place.descriptor
-
-    def prepare(self, descriptor: int | None = None) -> None:
-        """Make the file, if that can be done in advance; what fails now will fail again, and be an error then.
-
-        :param descriptor: one that was made in :meth:`place`, and belongs to this entry from now on.
-        """
-        if descriptor is not None and self._place is not None:
-            self._draft = Draft(descriptor, self._place)
-            return
-        with contextlib.suppress(OSError, CacheError):
-            self._draft = self._folder.draft()
-
-    @property
-    def expecting(self) -> Callable[[str], Steps[None]] | None:
-        """What brings it to the disk in advance, with a result that is likely; ``None`` if that would save nothing."""
-        return self._expecting if self._folder.durable else None
-
-    def _expecting(self, result: str) -> Steps[None]:
-        if self._draft is not None:
-            yield from self._folder.expecting(self._draft, self._content(result))
-
-    def storing(self, result: str) -> Steps[None]:
-        """Write it, durably when the cache is.
-
-        :param result: encoded; empty when there is none.
-        :raises CacheError: if it cannot be written.
-        """
-        yield from self._write(self._content(result), self._draft)
-
-    def _content(self, result: str) -> bytes:
-        if self._made[0] != result:
-            members = [*self._members, ("result", result)] if result else self._members
-            self._made = result, join_object(members).encode()
-        return self._made[1]
 
 
 def members_of(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> list[tuple[str, str]]:

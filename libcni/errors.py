@@ -339,13 +339,17 @@ class PluginResultError(PluginOutputError, ResultError):
 
 
 class PluginTimeoutError(PluginError, TimeoutError):
-    """A plugin did not finish within ``timeout`` seconds, and was ended."""
+    """A plugin did not finish within ``timeout`` seconds, and was ended.
+
+    ``pid`` is the id of its process if that could not be killed and lives on, else ``None``.
+    """
 
     default_code = ErrorCode.TRY_AGAIN_LATER
 
-    def __init__(self, msg: str, *, timeout: float, **fields: Any) -> None:
+    def __init__(self, msg: str, *, timeout: float, pid: int | None = None, **fields: Any) -> None:
         super().__init__(msg, **fields)
         self.timeout = timeout
+        self.pid = pid
 
 
 class _AttachmentError(CNIError):

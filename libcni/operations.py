@@ -28,12 +28,11 @@ from libcni.errors import (
 )
 from libcni.existing import LOOPBACK, check_is_free
 from libcni.identifiers import check_container_id, check_network_name
-from libcni.invoke.filework import FileWork
-from libcni.invoke.plugin import do_steps, does_file_work
+from libcni.invoke.plugin import do_steps
 from libcni.leftover import end_left_behind, end_noted, may_still_run
 from libcni.namespace import NamespaceView, identify, is_no_namespace, is_same_namespace, look_into
 from libcni.record import State, record_of
-from libcni.steps import finish, one_step
+from libcni.steps import one_step
 from libcni.store import (
     check_size,
     is_left_alone,
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 
     from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.entry import CacheEntry, NewEntry
+    from libcni.entry import CacheEntry
     from libcni.invoke.answer import Answer, Invocation
     from libcni.journal import OpenRecord
     from libcni.record import Record
@@ -139,11 +138,10 @@ class Operations:
     ) -> Result:
         begun: list[Record] = []
         try:
-            await do_steps(self.runner, self._beginning_add(opened, record, begun))
-            with self.store.cache.new_entry(job.key, job.rt, job.network.raw) as entry:
-                file_work = self._add_work(opened, entry, begun)
-                answer = await self.caller.add(job, invocations, file_work=file_work, likely=entry.expecting)
-                await do_steps(self.runner, self._storing_result(opened, entry, answer))
+            if await do_steps(self.runner, self._beginning_add(opened, record, begun)):
+                await self.runner.call(functools.partial(self.store.cache.set_aside_of, job.key))
+            answer = await self.caller.add(job, invocations, before=self._settling_add(opened, begun))
+            await do_steps(self.runner, self._storing_result(job, opened, answer))
         except BaseException as error:
             # An attachment that was there before is not this ADD's to delete.
             if not begun:
@@ -159,7 +157,7 @@ class Operations:
                         await self.runner.shielded(functools.partial(self._roll_back, job, opened, error, began=began))
                     raise
             else:
-                finish(self._marking_unfinished(opened, error))
+                await self.runner.shielded(functools.partial(self._mark_unfinished, opened, error))
             raise
         return answer.result
 
@@ -175,23 +173,19 @@ class Operations:
         single = is_single(network)
         return record_of(key, rt, config=network.raw, owner=self.owner, state=state, is_single=single, view=view)
 
-    def _beginning_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> Steps[None]:
-        """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens."""
+    def _beginning_add(self, opened: OpenRecord, record: Record, begun: list[Record]) -> Steps[bool]:
+        """Put the ADD into the journal, unless the attachment is there; ``begun`` says so, whoever still listens.
+
+        :returns: whether a damaged file has the place of the result.
+        """
         damaged = self._look_for_entry(record.key)
         # What was added and has no result any more, another program has deleted.
         if not (yield from opened.beginning(record, in_place_of=None if damaged else State.ADDED)):
             raise AttachmentExistsError(*record.key)
         begun.append(record)
-        if damaged or not does_file_work(self.runner):
-            yield from self._settling_add(opened, begun)
         if damaged:
-            self.store.cache.set_aside_of(record.key)
-
-    def _add_work(self, opened: OpenRecord, entry: NewEntry, begun: list[Record]) -> FileWork | None:
-        """Return what is done while the first plugin starts and runs: record to the disk, a file for the result."""
-        if not does_file_work(self.runner):
-            return None
-        return FileWork(self._settling_add(opened, begun), during=entry.prepare, folder=entry.place())
+            yield from self._settling_add(opened, begun)
+        return damaged
 
     def _settling_add(self, opened: OpenRecord, begun: list[Record]) -> Steps[None]:
         """Make sure that the record of an ADD survives a power loss; one that may not does not begin."""
@@ -231,8 +225,8 @@ class Operations:
             return True
         return False
 
-    def _storing_result(self, opened: OpenRecord, entry: NewEntry, answer: Answer) -> Steps[None]:
-        yield from entry.storing(answer.text)
+    def _storing_result(self, job: Job, opened: OpenRecord, answer: Answer) -> Steps[None]:
+        yield from self.store.cache.storing(job.key, job.rt, config=job.network.raw, result=answer.text)
         opened.note_added()
 
     async def _roll_back(self, job: Job, opened: OpenRecord, error: BaseException, *, began: list[bool]) -> None:
@@ -240,7 +234,7 @@ class Operations:
         began.append(True)  # behind the shield, where nothing interrupts it
         deadline = time.monotonic() + ROLLBACK_BUDGET
         # The result may be stored: with it, and without this mark, a crash from here on would look like success.
-        await do_steps(self.runner, self._marking_unfinished(opened, error))
+        await self._mark_unfinished(opened, error)
         rt = replace(job.rt, netns="") if is_no_namespace(job.rt.netns) else job.rt
         clean_up = job._replace(rt=rt, limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self.caller.delete_all(clean_up)
@@ -255,6 +249,9 @@ class Operations:
         except CacheError as error:
             return [error]
         return []
+
+    async def _mark_unfinished(self, opened: OpenRecord, error: BaseException) -> None:
+        await do_steps(self.runner, self._marking_unfinished(opened, error))
 
     def _marking_unfinished(self, opened: OpenRecord, error: BaseException) -> Steps[None]:
         try:
@@ -332,7 +329,7 @@ class Operations:
         await self._end_left_behind(known)
         await do_steps(self.runner, self._beginning_delete(key, opened, job))
         try:
-            await self._run_delete(job, known, given=given, file_work=self._delete_work(key, opened))
+            await self._run_delete(job, known, given=given, before=self._delete_work(key, opened))
         except CNIError:
             if known.entry is None and known.record is None:
                 # Nothing is known to be there: the caller may try again, and nothing is left to recover.
@@ -345,14 +342,14 @@ class Operations:
         return await do_steps(self.runner, one_step(functools.partial(self.store.known, key, opened)))
 
     async def _run_delete(
-        self, job: Job, known: Known, *, given: NetworkConfigList | None, file_work: FileWork | None
+        self, job: Job, known: Known, *, given: NetworkConfigList | None, before: Steps[None] | None
     ) -> None:
         """Run DEL with the stored configuration; that of an ADD that failed may be the mistake, and is not insisted on.
 
         :raises CNIError: if that fails, and for an unfinished ADD also with the given configuration, when it differs.
         """
         try:
-            await self.caller.delete(job, file_work=file_work)
+            await self.caller.delete(job, before=before)
         except CNIError as error:
             if not is_unfinished_add(known) or given is None or given.raw == job.network.raw:
                 raise
@@ -391,14 +388,10 @@ class Operations:
                 yield from opened.beginning(record)
         except CacheError as error:
             _log.warning("deleting %s without a record: %s", "/".join(key), error)
-        if not does_file_work(self.runner):
-            yield from self._settling_delete(key, opened)
 
-    def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> FileWork | None:
+    def _delete_work(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None] | None:
         """Return what settles the record while the first plugin starts, if that is still to be done."""
-        if opened.is_settled or not does_file_work(self.runner):
-            return None
-        return FileWork(self._settling_delete(key, opened))
+        return None if opened.is_settled else self._settling_delete(key, opened)
 
     def _settling_delete(self, key: AttachmentKey, opened: OpenRecord) -> Steps[None]:
         try:

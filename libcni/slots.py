@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from libcni.disk import OpenFolder
     from libcni.steps import Steps
-    from libcni.storage import Draft
 
 __all__ = ["SLOT_SIZE", "SlotFolder"]
 
@@ -180,14 +179,11 @@ class SlotFolder(Folder):
     _synced: OpenFolder | None = None
     """Where the name of the file is known to be on the disk."""
 
-    def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
+    def creating(self, name: str, data: bytes) -> Steps[None]:
         """Write a whole new file, as :meth:`Folder.creating`: into a slot where one is free, with one sync and not two.
 
         A power loss meanwhile may leave a part of it, which the content must tell.
         """
-        if draft is not None:
-            yield from super().creating(name, data, draft)
-            return
         opened = yield from self.creating_opened(name, data)
         if opened is not None:
             try:

@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from libcni.disk import FILE_MODE, OPEN_FOLDER, OpenFolder, Sync, is_plain
+from libcni.disk import FILE_MODE, OPEN_FOLDER, OpenFolder, Sync
 from libcni.errors import CacheError
 from libcni.files import (
     OpenFile,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libcni.disk import FileOperations
     from libcni.steps import Steps
 
-__all__ = ["Draft", "Folder"]
+__all__ = ["Folder"]
 
 FOLDER_MODE = 0o700
 PARENT_MODE = 0o755
@@ -41,27 +41,6 @@ PARENT_MODE = 0o755
 
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
-
-_CLOSED = -1
-
-
-class Draft:
-    """A file that has no name yet, and is gone unless :meth:`Folder.create` gives it one; to be closed."""
-
-    def __init__(self, descriptor: int, folder: OpenFolder) -> None:
-        self.descriptor = descriptor
-        self.folder = folder
-        self.content: bytes | None = None
-        """What was written to it; empty if that is not known, and it is of no use any more."""
-        self.is_synced = False
-
-    def close(self) -> None:
-        """Close it."""
-        descriptor, self.descriptor = self.descriptor, _CLOSED
-        if descriptor != _CLOSED:
-            os.close(descriptor)
-
-    __del__ = close  # a KeyboardInterrupt between making it and the block that closes it
 
 
 class Folder:
@@ -181,58 +160,33 @@ class Folder:
         """
         return [name for name in self.names() if name.endswith(end)]
 
-    def draft(self) -> Draft | None:
-        """Make a file for :meth:`create` in advance, which takes most of its time; ``None`` where that cannot be done.
+    def _create_unnamed(self, folder: OpenFolder) -> int | None:
+        """Make a file without a name and return its descriptor, ``None`` where that cannot be done.
 
         :raises OSError: if it fails.
         """
-        folder = self.open(create=True)
-        if self._has_unnamed:
-            try:
-                draft = Draft(self.operations.create_unnamed(folder.descriptor), folder)
-            except OSError as error:
-                self._note_no_unnamed(error)
-                return None
-            # Closed with the last reference, also when this fails.
-            os.fchmod(draft.descriptor, FILE_MODE)  # whatever the umask is
-            return draft
-        return None
-
-    def place_of_draft(self) -> OpenFolder | None:
-        """Return where :meth:`draft` makes a file, ``None`` if nothing else may do that.
-
-        Whether it is still safe, and at its place, :meth:`creating` finds out.
-
-        :raises OSError: if it fails.
-        """
-        if not (self._has_unnamed and is_plain(self.operations)):
+        if not self._has_unnamed:
             return None
-        return self._held or self.open(create=True)
-
-    def _note_no_unnamed(self, error: OSError) -> None:
-        if error.errno not in _NO_UNNAMED:
-            raise error
-        self._has_unnamed = False
+        try:
+            return self.operations.create_unnamed(folder.descriptor)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            self._has_unnamed = False
+            return None
 
     def create(self, name: str, data: bytes) -> None:
         """Write a whole new file, as :meth:`creating`."""
         finish(self.creating(name, data))
 
-    def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
+    def creating(self, name: str, data: bytes) -> Steps[None]:
         """Write a whole new file: synced before it has its name, and the folder synced.
 
-        :param draft: a file that was made for it.
         :raises FileExistsError: if something has the name already.
         :raises OSError: if it fails; there is then no file, or a complete one that is perhaps not on the disk.
         """
         folder = self.open(create=True)
-        if draft is not None and draft.folder is folder and draft.content in {None, data}:
-            is_created = yield from self._naming_draft(draft, name, data)
-        else:
-            if draft is not None:
-                draft.close()  # its room may be all that is left
-            is_created = yield from self._creating_unnamed(name, data)
-        if not is_created:
+        if not (yield from self._creating_unnamed(folder, name, data)):
             yield from self._creating_beside(folder, name, data)
         yield from self.syncing_names(folder)
 
@@ -272,26 +226,31 @@ class Folder:
         if self.durable:
             yield Sync(self.operations, folder.descriptor, folder.names, is_of_names=True)
 
-    def _creating_unnamed(self, name: str, data: bytes) -> Steps[bool]:
+    def _creating_unnamed(self, folder: OpenFolder, name: str, data: bytes) -> Steps[bool]:
         """Write a file that gets its only name at the end: one change of the folder instead of three.
 
         :returns: whether that can be done here.
         """
-        draft = self.draft()
-        if draft is None:
+        descriptor = self._create_unnamed(folder)
+        if descriptor is None:
             return False
         try:
-            return (yield from self._naming_draft(draft, name, data))
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
+            yield from self._filling(descriptor, data)
+            self._has_unnamed = self._is_named(descriptor, name, folder)
         finally:
-            draft.close()
-
-    def _naming_draft(self, draft: Draft, name: str, data: bytes) -> Steps[bool]:
-        yield from self._filling_draft(draft, data)
-        try:
-            self.operations.link_unnamed(draft.descriptor, name, draft.folder.descriptor)
-        except OSError as error:
-            self._note_no_unnamed(error)
+            os.close(descriptor)
         return self._has_unnamed
+
+    def _is_named(self, descriptor: int, name: str, folder: OpenFolder) -> bool:
+        """Give a file without a name its name, and return whether that can be done here."""
+        try:
+            self.operations.link_unnamed(descriptor, name, folder.descriptor)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            return False
+        return True
 
     def _writing_beside(
         self, folder: OpenFolder, name: str, data: bytes, *, give_name: Callable[[str], object]
@@ -312,24 +271,6 @@ class Folder:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
-
-    def expecting(self, draft: Draft, data: bytes) -> Steps[None]:
-        """Write in advance what :meth:`creating` is likely to be asked for; where that fails, it makes another file."""
-        try:
-            yield from self._filling_draft(draft, data)
-        except OSError as error:
-            draft.content = b""
-            if error.errno is None:  # the handler of a signal has raised it
-                raise
-
-    def _filling_draft(self, draft: Draft, data: bytes) -> Steps[None]:
-        if draft.content is None:
-            draft.content = b""
-            self.operations.write(draft.descriptor, data)
-            draft.content = data
-        if self.durable and not draft.is_synced:
-            yield Sync(self.operations, draft.descriptor)
-            draft.is_synced = True
 
     def _filling(self, descriptor: int, data: bytes) -> Steps[None]:
         self.operations.write(descriptor, data)

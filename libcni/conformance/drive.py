@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from libcni.invoke import BlockingRunner
 from libcni.invoke.blocking import complete
-from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.plugin import HookedCall, PluginOutput
 
 if TYPE_CHECKING:
     from libcni.invoke.plugin import PluginCall
@@ -118,7 +118,7 @@ def _attend(process: subprocess.Popen[bytes], call: PluginCall, manner: Manner) 
     for alarm in alarms:
         alarm.start()
     try:
-        if call.on_start is not None:
+        if isinstance(call, HookedCall) and call.on_start is not None:
             call.on_start(process.pid)
         _feed(process, call.stdin, manner.pause)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

@@ -21,7 +21,7 @@ from libcni.conformance.expect import BlockedError, NotApplicableError
 from libcni.conformance.processes import own_child
 from libcni.conformance.subject import Kind
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.plugin import HookedCall
 from libcni.versions import is_at_least
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class Lab:
                 raise CancelledError
 
         try:
-            call = PluginCall(request.path, request.stdin, request.environment, timeout, on_start=note)
+            call = HookedCall(request.path, request.stdin, request.environment, timeout, on_start=note)
             return Answer(request, run_call(call, manner))
         finally:
             self.running.difference_update(started)

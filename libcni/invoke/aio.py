@@ -7,7 +7,6 @@ section 2, "Execution protocol".
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import threading
 from functools import partial
@@ -16,23 +15,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import anyio
 import anyio.to_thread
 
-from libcni.invoke import child
-from libcni.invoke.filework import outcome_in_c, sync_in_c
 from libcni.invoke.find import find_in_path
-from libcni.invoke.plugin import STDOUT_LIMIT, is_own
+from libcni.invoke.plugin import STDOUT_LIMIT
+from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
-from libcni.invoke.series import Series
 from libcni.steps import Walk, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from libcni.disk import Sync
-    from libcni.invoke.child import Threads
-    from libcni.invoke.filework import WorkInC
     from libcni.invoke.plugin import PluginCall, PluginOutput
-    from libcni.invoke.process import Execution
-    from libcni.invoke.series import Job
     from libcni.steps import Steps
 
 __all__ = ["AnyioRunner"]
@@ -71,11 +64,6 @@ class AnyioRunner:
         """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
         return find_in_path(plugin, paths)
 
-    @property
-    def does_file_work(self) -> bool:
-        """Whether the file work of a call is done; see :func:`libcni.invoke.plugin.does_file_work`."""
-        return is_own(self.run, AnyioRunner.run)
-
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute a plugin and wait for it.
 
@@ -84,59 +72,70 @@ class AnyioRunner:
 
         :raises OSError: if the process cannot be started.
         """
-        return (await self._run([call]))[0]
+        with select.epoll() as poller:  # first: there may be no descriptor for it when a plugin has to be ended
+            execution = Execution(call, self._limits, poller)
+            try:
+                await self._execute(execution)
+                return execution.output()
+            finally:
+                execution.release()
 
-    async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        """Execute plugins one after the other: see :func:`libcni.invoke.plugin.run_in_turn`.
+    run_with_hooks = run
 
-        :raises OSError: if the first process cannot be started.
-        """
-        if not self.does_file_work:  # but has a run of its own, which knows of one plugin only
-            return [await self.run(calls[0])]
-        return await self._run(calls)
-
-    async def _run(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        pollers: list[select.epoll] = []
-        series = Series(calls, self._limits, partial(_epoll, pollers))
+    async def _execute(self, execution: Execution[select.epoll]) -> None:
         try:
-            return await self._execute(series)
-        finally:
-            series.release()
-            for poller in pollers:
-                poller.close()
-
-    async def _execute(self, series: Series[select.epoll]) -> list[PluginOutput]:
-        try:
-            threads = series.threads
-            if threads is None:
-                await self._start(series.last)
-            else:
-                await _start_in_thread(series, threads)
-            if not series.last.is_over:
-                series.last.announce_slow()
-                await _drive(series.last)
-            return series.outputs()
+            await self._start(execution)
+            if not execution.is_over:
+                execution.announce_slow()
+                await self._drive(execution)
         except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
             raise
         except BaseException:
-            series.last.end()
-            with anyio.CancelScope(shield=True):
-                await _drive(series.last)
+            execution.end()
+            await self._end(execution)
             raise
 
     async def _start(self, execution: Execution[select.epoll]) -> None:
         """Start a plugin, and wait for the exit of one that answers at once."""
         while pause := execution.start():  # noqa: ASYNC110  # nothing tells that a file is no longer open for writing
             await anyio.sleep(pause)
-        if execution.file_work is None:
-            execution.announce()
-        else:
-            await self.call(execution.announce)
+        execution.announce()
+        if execution.hooks is not None and execution.hooks.before is not None:
+            await self.do(execution.hooks.before)
+        execution.give()
         seconds = execution.quiet()
         if seconds is not None:
             with anyio.move_on_after(seconds):
                 await anyio.wait_readable(execution.pidfd)
                 execution.finish(0)
+
+    async def _drive(self, execution: Execution[select.epoll]) -> None:
+        """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
+        while True:
+            step, seconds = execution.step()
+            if step is Step.FINISH:
+                return
+            if step is Step.WAIT:
+                with anyio.move_on_after(seconds):
+                    await anyio.wait_readable(execution.poller)  # readable itself when something it watches is ready
+                execution.handle(execution.poller.poll(0))
+            else:
+                # A thread of its own: whatever else has all of them taken must not keep a plugin alive.
+                await _in_thread(partial(execution.act, step), anyio.CapacityLimiter(1))
+
+    async def _end(self, execution: Execution[select.epoll]) -> None:
+        """End a plugin, whatever interrupts that: one more cancellation of an asyncio task skips the grace."""
+        interruptions: list[BaseException] = []
+        while True:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._drive(execution)
+                break
+            except anyio.get_cancelled_exc_class() as error:
+                execution.hurry()
+                interruptions.append(error)
+        if interruptions:
+            raise interruptions[0]
 
     async def do(self, steps: Steps[T]) -> T:
         """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`.
@@ -162,40 +161,23 @@ class AnyioRunner:
 
     async def _outcome(self, sync: Sync, interruptions: list[BaseException]) -> BaseException | None:
         """Do a sync, and return why it failed, if it did; what interrupts the wait for it is kept for later."""
-        in_c, threads = sync_in_c(sync), child.processes.threads
-        job = _SyncInPython(self, sync) if in_c is None or threads is None else _SyncInC(threads, in_c)
-        try:
-            while not job.is_over:
-                try:
-                    if interruptions:
-                        with anyio.CancelScope(shield=True):
-                            await job.wait()
-                    else:
-                        await job.wait()
-                except GeneratorExit:  # the coroutine is thrown away, and may not wait any more
-                    raise
-                except BaseException as error:  # noqa: BLE001  # raised at the end of the work
-                    interruptions.append(error)
-            return job.outcome()
-        finally:
-            job.close()
+        outcomes: list[BaseException | None] = []
+        while not outcomes:
+            try:
+                with anyio.CancelScope(shield=bool(interruptions)):
+                    await self.call(partial(_try, sync, outcomes))
+            except (Exception, GeneratorExit):  # no thread for it, or the coroutine is thrown away and may not wait
+                raise
+            except BaseException as error:  # noqa: BLE001  # raised at the end of the work
+                interruptions.append(error)
+        return outcomes[0]
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work that may take long, in a worker thread.
 
         A cancellation waits for work that has begun: once this raises, the work is over or never begins.
         """
-        piece = _Work(work)
-        try:
-            return await anyio.to_thread.run_sync(piece)
-        except GeneratorExit:
-            raise
-        except BaseException:
-            # Of an asyncio task alone, whose thread cannot wake it now; it may be cancelled again.
-            while not piece.is_over():
-                with contextlib.suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
-                    await anyio.sleep(_PAUSE)
-            raise
+        return await _in_thread(work)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -263,106 +245,25 @@ class _Work(Generic[T]):
         return self._over
 
 
-class _SyncInPython:
-    """A sync in a worker thread."""
-
-    def __init__(self, runner: AnyioRunner, sync: Sync) -> None:
-        self._runner = runner
-        self._sync = sync
-        self._outcomes: list[BaseException | None] = []
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self._outcomes)
-
-    async def wait(self) -> None:
-        await self._runner.call(self._do)
-
-    def _do(self) -> None:
-        try:
-            self._sync.now()
-        except BaseException as error:  # noqa: BLE001  # raised in the work
-            self._outcomes.append(error)
-        else:
-            self._outcomes.append(None)
-
-    def outcome(self) -> BaseException | None:
-        return self._outcomes[0]
-
-    def close(self) -> None:
-        """Nothing is left to close."""
-
-
-class _SyncInC:
-    """A sync in a thread without Python."""
-
-    def __init__(self, threads: Threads, work: WorkInC) -> None:
-        self._threads = threads
-        self._work = work
-        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._job: object = None
-        try:
-            self._job = threads.submit([], 0, self._event, work)
-        except BaseException:
-            self.close()
-            raise
-        self.is_over = False
-
-    async def wait(self) -> None:
-        await anyio.wait_readable(self._event)
-        self.is_over = True
-
-    def outcome(self) -> BaseException | None:
-        self._threads.collect(self._job)
-        return outcome_in_c(self._work)
-
-    def close(self) -> None:
-        # The thread is done first, whatever has ended the wait: it writes to the descriptor, whose number is then free.
-        self._job = None
-        os.close(self._event)
-
-
-def _epoll(made: list[select.epoll]) -> select.epoll:
-    poller = select.epoll()
-    made.append(poller)
-    return poller
-
-
-async def _start_in_thread(series: Series[select.epoll], threads: Threads) -> None:
-    """Have a thread start plugins, and wait for the exit of those that answer at once."""
-    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+def _try(sync: Sync, outcomes: list[BaseException | None]) -> None:
     try:
-        while True:
-            job = series.submit(threads, event)
-            await _done(job, event)
-            pause = series.collect(job)
-            if not pause:
-                return
-            await anyio.sleep(pause)
-    finally:
-        os.close(event)
+        sync.now()
+    except BaseException as error:  # noqa: BLE001  # raised in the work
+        outcomes.append(error)
+    else:
+        outcomes.append(None)
 
 
-async def _done(job: Job, event: int) -> None:
+async def _in_thread(work: Callable[[], T], limiter: anyio.CapacityLimiter | None = None) -> T:
+    """Do work in a worker thread; a cancellation waits for work that has begun."""
+    piece = _Work(work)
     try:
-        await anyio.wait_readable(event)
-    except BaseException:
-        # The thread is done in some milliseconds. Until then, nothing is known of the process that it starts.
-        with contextlib.suppress(OSError):
-            job()
+        return await anyio.to_thread.run_sync(piece, limiter=limiter)
+    except GeneratorExit:
         raise
-    os.eventfd_read(event)
-
-
-async def _drive(execution: Execution[select.epoll]) -> None:
-    """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
-    while True:
-        step, seconds = execution.step()
-        if step is Step.FINISH:
-            return
-        if step is Step.WAIT:
-            with anyio.move_on_after(seconds):
-                await anyio.wait_readable(execution.poller)  # readable itself when something it watches is ready
-            execution.handle(execution.poller.poll(0))
-        else:
-            execution.signal(step)
+    except BaseException:
+        # Of an asyncio task alone, whose thread cannot wake it now; it may be cancelled again.
+        while not piece.is_over():
+            with contextlib.suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
+                await anyio.sleep(_PAUSE)
+        raise

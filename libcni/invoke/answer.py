@@ -45,7 +45,6 @@ _START_REASONS = {
     errno.ENOEXEC: "is not a program: a binary of another machine, or a script without a '#!' line",
     errno.ENOENT: "cannot be started: the file, or the interpreter that it names, does not exist",
     errno.EACCES: "cannot be started: no permission to execute it",
-    errno.ECHILD: "ran, and nobody knows how it ended: this process reaps its children elsewhere, or ignores SIGCHLD",
     errno.ETXTBSY: "cannot be started: the file is still open for writing (text file busy)",
 }
 
@@ -96,7 +95,9 @@ class Answer(NamedTuple):
 
 
 def start_error(invocation: Invocation, error: OSError) -> PluginError:
-    """Return the error for a plugin that could not be started."""
+    """Return the error for a plugin that could not be started, or of which it is not known how it ended."""
+    if isinstance(error, ChildProcessError):
+        return invocation.error(PluginError, str(error.strerror))
     number = error.errno or 0
     reason = _START_REASONS.get(number, f"cannot be started: {error.strerror or error}")
     return invocation.error(PluginError, reason)
@@ -105,16 +106,18 @@ def start_error(invocation: Invocation, error: OSError) -> PluginError:
 def check_success(invocation: Invocation, output: PluginOutput, timeout: float | None = None) -> None:
     """Check how a plugin ended.
 
-    :raises PluginTimeoutError: if it was ended at its deadline.
+    :raises PluginTimeoutError: if it was ended at its deadline, or could not be ended and lives on.
     :raises PluginOutputError: if it printed more than is allowed.
     :raises PluginError: if it failed, with its own code, message and details when it printed the specification's error.
     """
     if output.timed_out:
-        message = f"did not finish within {timeout:g} s, and was ended" if timeout is not None else "was ended"
-        raise invocation.error(PluginTimeoutError, message, output, timeout=timeout or 0.0)
+        did = "did not finish in time" if timeout is None else f"did not finish within {timeout:g} s"
+        raise _ended_error(PluginTimeoutError, invocation, output, did=did, timeout=timeout or 0.0, pid=output.pid)
     if output.overflow:
-        message = "printed more on stdout than is allowed, and was ended"
-        raise invocation.error(PluginOutputError, message, output, stdout=_quoted(output.stdout))
+        did = "printed more on stdout than is allowed"
+        if output.pid is not None:
+            raise _ended_error(PluginTimeoutError, invocation, output, did=did, timeout=timeout or 0.0, pid=output.pid)
+        raise _ended_error(PluginOutputError, invocation, output, did=did, stdout=_quoted(output.stdout))
     if output.exit_status == 0:
         return
     document = _error_document(output.stdout)
@@ -122,6 +125,12 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
         raise invocation.error(PluginError, _unexplained(output), output)
     msg = document.msg or "failed without a message"
     raise invocation.error(PluginError, msg, output, code=document.code, details=document.details or "")
+
+
+def _ended_error(kind: type[E], invocation: Invocation, output: PluginOutput, *, did: str, **fields: Any) -> E:
+    """Make the error for a plugin that had to be ended: say whether it was."""
+    what = "was ended" if output.pid is None else f"cannot be killed: process {output.pid} lives on"
+    return invocation.error(kind, f"{did}, and {what}", output, **fields)
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
@@ -134,7 +143,9 @@ def _error_document(stdout: bytes) -> ErrorDocument | None:
 
 def _unexplained(output: PluginOutput) -> str:
     """Describe a failure without a usable error document."""
-    if output.signal is not None:
+    if output.exit_status is output.signal is None:
+        how = "ended with an unknown status (a process that traces it keeps that)"
+    elif output.signal is not None:
         how = f"was killed by signal {output.signal} ({_signal_name(output.signal)})"
     else:
         how = f"exited with status {output.exit_status}"

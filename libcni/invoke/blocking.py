@@ -16,22 +16,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from libcni.invoke import child
-from libcni.invoke.filework import outcome_in_c, sync_in_c
 from libcni.invoke.find import find_in_path
-from libcni.invoke.plugin import STDOUT_LIMIT, is_own
+from libcni.invoke.plugin import STDOUT_LIMIT
 from libcni.invoke.portable import CLOSED
+from libcni.invoke.process import Execution
 from libcni.invoke.schedule import BUSY, GRACE, LINGER, Limits, Step
-from libcni.invoke.series import Series
 from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
     from types import FrameType
 
-    from libcni.disk import Sync
     from libcni.invoke.plugin import PluginCall, PluginOutput
-    from libcni.invoke.process import Execution
     from libcni.steps import Steps
 
 __all__ = ["BlockingRunner", "complete"]
@@ -49,18 +45,13 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     >>> complete(answer())
     42
     """
-    turns = child.processes.turns
     try:
-        turns.begin()
         coroutine.send(None)
     except StopIteration as stop:
         value: T = stop.value
         return value
     finally:
-        try:
-            coroutine.close()
-        finally:
-            turns.end()
+        coroutine.close()
     raise RuntimeError(f"{coroutine!r} waits for an event loop, and a blocking runner has none")
 
 
@@ -81,11 +72,6 @@ class BlockingRunner:
         self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._here = _ThreadState()
 
-    @property
-    def does_file_work(self) -> bool:
-        """Whether the file work of a call is done; see :func:`libcni.invoke.plugin.does_file_work`."""
-        return is_own(self.run, BlockingRunner.run)
-
     def find(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of the plugin binary: see :func:`libcni.invoke.find.find_in_path`."""
         return find_in_path(plugin, paths)
@@ -98,49 +84,35 @@ class BlockingRunner:
 
         :raises OSError: if the process cannot be started.
         """
-        return self._run([call])[0]
-
-    async def run_in_turn(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        """Execute plugins one after the other: see :func:`libcni.invoke.plugin.run_in_turn`.
-
-        :raises OSError: if the first process cannot be started.
-        """
-        if not self.does_file_work:  # but has a run of its own, which knows of one plugin only
-            return [await self.run(calls[0])]
-        return self._run(calls)
-
-    def _run(self, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-        series = Series(calls, self._limits, select.poll)
+        execution = Execution(call, self._limits, select.poll())
         try:
-            self._start(series)
-            if not series.last.is_over:
-                self._wait_for_interrupt(series.last)
-                series.last.announce_slow()
-                _drive(series.last)
-            return series.outputs()
+            self._start(execution)
+            if not execution.is_over:
+                self._wait_for_interrupt(execution)
+                execution.announce_slow()
+                _drive(execution)
+            return execution.output()
         except BaseException:
-            series.last.end()
-            _drive(series.last)
+            execution.end()
+            _drive(execution)
             raise
         finally:
-            series.release()
+            execution.release()
 
-    def _start(self, series: Series[select.poll]) -> None:
-        """Start plugins, and wait for the exit of those that answer at once."""
-        interrupt = self._here.interrupt
-        fd = CLOSED if interrupt is None else interrupt.fd
-        execution = series.last
-        if not execution.is_held:
-            while pause := series.run(fd):
-                self._pause(pause)
-            return
-        with _BetweenTurns():
-            while pause := execution.start():
-                self._pause(pause)
-            execution.announce()
-            seconds = execution.quiet()
-            if seconds is not None:
-                execution.finish(seconds, fd)
+    run_with_hooks = run
+
+    def _start(self, execution: Execution[select.poll]) -> None:
+        """Start a plugin, and wait for the exit of one that answers at once."""
+        while pause := execution.start():
+            self._pause(pause)
+        execution.announce()
+        if execution.hooks is not None and execution.hooks.before is not None:
+            finish(execution.hooks.before)
+        execution.give()
+        seconds = execution.quiet()
+        if seconds is not None:
+            interrupt = self._here.interrupt
+            execution.finish(seconds, CLOSED if interrupt is None else interrupt.fd)
 
     def _wait_for_interrupt(self, execution: Execution[select.poll]) -> None:
         interrupt = self._here.interrupt
@@ -149,12 +121,11 @@ class BlockingRunner:
 
     async def do(self, steps: Steps[T]) -> T:
         """Do file work in steps: see :func:`libcni.invoke.plugin.do_steps`."""
-        return finish(steps, _sync)
+        return finish(steps)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""
-        with _BetweenTurns():
-            return work()
+        return work()
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -162,11 +133,10 @@ class BlockingRunner:
 
     def _pause(self, seconds: float) -> None:
         interrupt = self._here.interrupt
-        with _BetweenTurns():
-            if interrupt is None:
-                time.sleep(seconds)
-            elif interrupt.wait(seconds):
-                raise KeyboardInterrupt
+        if interrupt is None:
+            time.sleep(seconds)
+        elif interrupt.wait(seconds):
+            raise KeyboardInterrupt
 
     async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, limit: int) -> list[T]:
         """Run the jobs, at most ``limit`` at once, each in a thread of its own, and return their results in order.
@@ -176,10 +146,6 @@ class BlockingRunner:
         """
         if limit <= 1 or len(jobs) <= 1:
             return [await job() for job in jobs]
-        with _BetweenTurns():
-            return self._gather(jobs, min(limit, len(jobs)))
-
-    def _gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], threads: int) -> list[T]:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # logging, queue: 8 ms for those who need none
 
         interrupt = self._here.interrupt or _Interrupt()
@@ -194,7 +160,7 @@ class BlockingRunner:
                 interrupt.set()
                 raise
 
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(limit, len(jobs))) as pool:
             try:
                 return list(pool.map(work, jobs))
             except BaseException as error:
@@ -223,41 +189,14 @@ def _stop(execution: Execution[select.poll], fd: int) -> NoReturn:
 
 def _drive(execution: Execution[select.poll]) -> None:
     """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
-    with _BetweenTurns():
-        while True:
-            step, seconds = execution.step()
-            if step is Step.FINISH:
-                return
-            if step is Step.WAIT:
-                execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
-            else:
-                execution.signal(step)
-
-
-def _sync(sync: Sync) -> None:
-    """Do a sync between two turns; raise what it does."""
-    work = sync_in_c(sync) if child.processes.in_c else None
-    if work is None:
-        with _BetweenTurns():
-            sync.now()
-        return
-    child.processes.run([], 0, CLOSED, work)
-    error = outcome_in_c(work)
-    if error is not None:
-        raise error
-
-
-class _BetweenTurns:
-    """A block that is no part of this thread's turn in Python: it may wait there."""
-
-    __slots__ = ("_had_turn",)
-
-    def __enter__(self) -> None:
-        self._had_turn = child.processes.turns.end()
-
-    def __exit__(self, *_: object) -> None:
-        if self._had_turn:
-            child.processes.turns.begin()
+    while True:
+        step, seconds = execution.step()
+        if step is Step.FINISH:
+            return
+        if step is Step.WAIT:
+            execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
+        else:
+            execution.act(step)
 
 
 class _Interrupt:

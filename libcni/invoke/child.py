@@ -1,8 +1,9 @@
 """One child process as an array of numbers, and the functions that start it, see it end, and read what it wrote.
 
 In C (``native.c``) where that was built, else in Python (:mod:`libcni.invoke.portable`), which does the same more
-slowly. A process is started with three pipes and no other descriptor, in a group of its own, with no signal blocked or
-ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
+slowly. A process is started by the calling thread, in whose namespaces it runs, with three pipes and no other
+descriptor, in a group of its own, with no signal blocked or ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0,
+section 2, "Execution protocol".
 """
 
 from __future__ import annotations
@@ -10,60 +11,17 @@ from __future__ import annotations
 import functools
 import os
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.invoke import portable
 from libcni.invoke.environment import PluginEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from libcni.invoke.filework import WorkInC
-    from libcni.invoke.portable import Cells, Start, Taken
+    from libcni.invoke.portable import Cells, Taken
 
-__all__ = ["Processes", "Run", "Threads", "Turns", "encoded_environment", "encoded_path", "new_cells", "processes"]
-
-
-class Threads(NamedTuple):
-    """Threads without Python that run programs.
-
-    ``submit(starts, milliseconds, event, work)`` has one of them do ``run``, and make the event descriptor readable
-    then. Until it is collected, the arrays belong to that thread. Without a program it only does the work.
-
-    ``collect(job)`` waits for the thread, and returns or raises what ``run`` does.
-    """
-
-    submit: Callable[[Sequence[Start], int, int, WorkInC | None], object]
-    collect: Callable[[object], list[Taken | None]]
-
-
-class Turns(NamedTuple):
-    """Turns in Python that threads take: who has one is not interrupted by others at each call of the system.
-
-    ``begin()`` waits for the turn of this thread, and ``end()`` ends it; both say whether it has, or had, one. Nothing
-    but speed depends on that: nobody waits long for one, and who has none may do what it likes.
-
-    ``run`` is no part of the turn that it was called in, and a new one begins at its end.
-    """
-
-    begin: Callable[[], bool]
-    end: Callable[[], bool]
-
-
-class Run(Protocol):
-    """Type of :attr:`Processes.run`."""
-
-    def __call__(  # noqa: PLR0917  # as in C
-        self,
-        starts: Sequence[Start],
-        milliseconds: int,
-        interrupt: int,
-        work: WorkInC | None,
-        meanwhile: Callable[[], object] | None = None,
-        /,
-    ) -> list[Taken | None]:
-        """Run programs one after the other."""
-        ...
+__all__ = ["Processes", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
 
 class Processes(NamedTuple):
@@ -77,38 +35,19 @@ class Processes(NamedTuple):
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
     it may be reaped, when nobody can write to them any more.
 
-    ``run(starts, milliseconds, interrupt, work, meanwhile)`` does both for one program after the other, with that much
-    time for all together, and returns what ``finish`` does for each that was started. It stops, at the latest in time,
-    after one that has not exited with status 0, was not reaped, wrote to stderr, or wrote something else to stdout than
-    what is expected of it, the last of its parts; in Python after the first. What keeps a later one from being started
-    is raised when that is the first of another call. In C, ``work`` (:attr:`libcni.invoke.filework.FileWork.in_c`) is
-    done while the first starts and runs; when its sync fails, that has not got its request. ``meanwhile``, if there is
-    one, is called while the first runs, when it has got its request, unless another thread has the turn in Python; what
-    it raises passes through.
-
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 
-    ``threads`` do the same while an event loop goes on; Python has none.
-
-    ``turns`` are for threads that wait for plugins themselves; in Python there are none.
+    None of them waits for a process without an end: another one that traces it may keep it for as long as it likes.
 
     :raises OSError: if the process cannot be started; then there is none.
     """
 
     start: Callable[[Cells, bytes, bytes, bytes | None], None]
     finish: Callable[[Cells, int, int], Taken | None]
-    run: Run
     drain: Callable[[Cells], Taken]
-    threads: Threads | None = None
-    turns: Turns = Turns(bool, bool)
-
-    @property
-    def in_c(self) -> bool:
-        """Whether it is the form in C."""
-        return self.threads is not None
 
 
-IN_PYTHON = Processes(portable.start, portable.finish, portable.run, portable.drain)
+IN_PYTHON = Processes(portable.start, portable.finish, portable.drain)
 
 _NEW = array("q", portable.NEW)
 
@@ -176,8 +115,7 @@ def _chosen() -> Processes:
         from libcni.invoke import _native  # noqa: PLC0415 -- it may not have been built, or not fit this system
     except ImportError:
         return IN_PYTHON
-    threads, turns = Threads(_native.submit, _native.collect), Turns(_native.begin_turn, _native.end_turn)
-    return Processes(_native.start, _native.finish, _native.run, _native.drain, threads, turns)
+    return Processes(_native.start, _native.finish, _native.drain)
 
 
 processes = _chosen()

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from libcni.steps import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-    from libcni.invoke.filework import FileWork
     from libcni.steps import Steps
 
-__all__ = ["PluginCall", "PluginOutput", "Runner", "do_steps", "does_file_work", "is_own", "run_in_turn"]
+__all__ = ["FileRunner", "HookedCall", "PluginCall", "PluginOutput", "Runner", "do_steps", "runs_hooks"]
 
 T = TypeVar("T")
 
@@ -35,13 +34,7 @@ class PluginCall:
     """One execution of a plugin: binary, request and environment.
 
     ``timeout`` is in seconds, ``None`` for none. ``on_stderr`` gets each line that the plugin writes to stderr, as it
-    comes and without its line end. ``on_start`` gets the process id as soon as there is one; when it has returned the
-    plugin gets its request, when it raises the plugin is ended without. ``on_slow`` gets the process id only when the
-    plugin still runs after some milliseconds. ``file_work`` is done while the plugin starts and runs, before
-    :meth:`Runner.run` returns, by a runner that :func:`does_file_work`; others know nothing of it.
-    ``meanwhile`` may be called while the plugin runs, to do in advance what is done after it otherwise.
-    ``expected_stdout`` is what it must print for the calls after it to be right: see :func:`run_in_turn`. Request and
-    environment may hold secrets and stay out of ``repr()``.
+    comes and without its line end. Request and environment may hold secrets and stay out of ``repr()``.
     """
 
     path: str
@@ -49,22 +42,33 @@ class PluginCall:
     environment: Mapping[str, str] = field(repr=False)
     timeout: float | None = None
     on_stderr: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HookedCall(PluginCall):
+    """A call with what the library's own runners do beside the execution; any other one takes it as a plain call.
+
+    ``on_start`` gets the process id as soon as there is one; when it has returned the plugin gets its request, when it
+    raises the plugin is ended without. ``before`` is file work that is done while the plugin starts, and must succeed
+    before it gets its request: only a runner that :func:`runs_hooks` is given any. ``on_slow`` gets the process id when
+    the plugin still runs after some milliseconds, and again if it lives on at the end of the call.
+    """
+
     on_start: Callable[[int], None] | None = None
     on_slow: Callable[[int], None] | None = None
-    file_work: FileWork | None = field(default=None, repr=False)
-    meanwhile: Callable[[], Steps[None]] | None = field(default=None, repr=False)
-    expected_stdout: bytes = field(default=b"", repr=False)
+    before: Steps[None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PluginOutput:
     """How one execution ended and what it printed.
 
-    Exactly one of ``exit_status`` and ``signal`` is set. ``stderr`` is the last :data:`STDERR_LIMIT` bytes.
-    ``duration`` and ``cpu_seconds`` are in seconds, ``max_rss`` in bytes; it is never below that of this process, with
-    whose memory a plugin starts. ``timed_out``: the deadline passed and the
-    process was ended. ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is cut
-    there.
+    One of ``exit_status`` and ``signal`` is set, and neither when it is not known how the process ended: it could not
+    be killed and lives on, as process ``pid``, or a process that traces it keeps its exit status. ``stderr`` is the
+    last :data:`STDERR_LIMIT` bytes. ``duration`` and ``cpu_seconds`` are in seconds, ``max_rss`` in bytes; it is never
+    below that of this process, with whose memory a plugin starts. ``timed_out``: the deadline passed, and the process
+    was ended, or was to be. ``overflow``: it printed more than :data:`STDOUT_LIMIT` bytes and was ended; ``stdout`` is
+    cut there.
     """
 
     stdout: bytes = b""
@@ -76,10 +80,16 @@ class PluginOutput:
     cpu_seconds: float = 0.0
     timed_out: bool = False
     overflow: bool = False
+    pid: int | None = None
 
 
 class Runner(Protocol):
-    """Does what an operation decides, and is all that an operation can wait for.
+    """The seam: runs every plugin and does every wait of an operation.
+
+    A runner that wraps another one, or a subclass that replaces :meth:`run`, sees each plugin call: nothing runs a
+    plugin but :meth:`run` of the object itself.
+
+    It does what an operation decides, and is all that an operation can wait for.
 
     A blocking runner does the work at once and returns awaitables that are already finished, so that the same coroutine
     serves synchronous callers without an event loop.
@@ -123,36 +133,28 @@ class Runner(Protocol):
         ...
 
 
-async def run_in_turn(runner: Runner, calls: Sequence[PluginCall]) -> list[PluginOutput]:
-    """Execute plugins one after the other, the next only if the one before has succeeded and printed what is expected.
+class FileRunner(Protocol):
+    """What a runner may be able to do besides: asked of its type, so that one that wraps it does not inherit it."""
 
-    A runner may have a method ``run_in_turn(calls)`` that does so at the price of one call; of any other one only the
-    first plugin is executed.
+    run_with_hooks: ClassVar[Callable[[Any, PluginCall], Coroutine[Any, Any, PluginOutput]]]
+    """The function ``run`` that does what a :class:`HookedCall` asks for; one in its place does not claim to."""
 
-    :param calls: at least one.
-    :returns: the outputs of those that ran, at least of the first; of the last, whatever it was.
-    :raises OSError: if the first process cannot be started.
-    """
-    in_turn: Callable[[Sequence[PluginCall]], Coroutine[Any, Any, list[PluginOutput]]] | None
-    in_turn = getattr(runner, "run_in_turn", None)
-    return [await runner.run(calls[0])] if in_turn is None or len(calls) == 1 else await in_turn(calls)
+    async def do(self, steps: Steps[T]) -> T:
+        """Do small pieces of file work, and the syncs between them where they hold up no event loop."""
+        ...
 
 
-def does_file_work(runner: Runner) -> bool:
-    """Say whether a runner does the ``file_work`` of a call."""
-    return getattr(runner, "does_file_work", False) is True
+def runs_hooks(runner: Runner) -> bool:
+    """Return whether the runner does what a :class:`HookedCall` asks for."""
+    run: object = getattr(type(runner), "run", None)
+    is_own = run is not None and run is getattr(type(runner), "run_with_hooks", None)
+    return is_own and "run" not in getattr(runner, "__dict__", ())
 
 
 async def do_steps(runner: Runner, steps: Steps[T]) -> T:
     """Do small pieces of file work, and what syncs there are between them.
 
-    A runner may have a method ``do(steps)`` for that, which need not keep the caller's event loop from the pieces; any
-    other one has it done as one piece that may block.
+    A runner that has no :meth:`FileRunner.do` has it done as one piece that may block.
     """
-    do: Callable[[Steps[T]], Coroutine[Any, Any, T]] | None = getattr(runner, "do", None)
-    return await runner.call(partial(finish, steps)) if do is None else await do(steps)
-
-
-def is_own(method: object, function: object) -> bool:
-    """Say whether a bound method is this function, and not what a subclass or a test has put in its place."""
-    return getattr(method, "__func__", None) is function
+    do: Callable[[Runner, Steps[T]], Coroutine[Any, Any, T]] | None = getattr(type(runner), "do", None)
+    return await runner.call(partial(finish, steps)) if do is None else await do(runner, steps)

@@ -1,4 +1,4 @@
-"""What ``native.c`` does, in Python: for systems where that was not built.
+"""One process from its start to its exit, in Python: the specification of ``native.c``, and used where that is missing.
 
 Names the parts of the array that describes a process. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2,
 "Execution protocol".
@@ -18,26 +18,27 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
-__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "run", "start"]
+__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "start"]
 
 Cells: TypeAlias = "array[int]"
-Start: TypeAlias = tuple[Cells, bytes, bytes, bytes, bytes]
 Taken: TypeAlias = tuple[bytes, bytes]
 
 PID, STDIN_READ, STDIN_WRITE, STDOUT_READ, STDOUT_WRITE, STDERR_READ, STDERR_WRITE, PIDFD = range(8)
 """Parts of the array: the process, 0 until it is started, and descriptors, as ``native.c`` has them."""
 WRITTEN, STATUS, MAX_RSS, CPU = range(8, 12)
 """Bytes of the request that are written; when it was reaped, how it ended, its memory in KiB and its time in us."""
-STARTED, ENDED = range(12, 14)
-"""Nanoseconds of the monotonic clock: when it was started, and when it was reaped; 0 before."""
+STARTED, ENDED, UNREAPED = range(12, 15)
+"""Nanoseconds of the monotonic clock: when it was started, and when it was reaped; 0 before. And the process id of a
+child that could not execute the program and is still to be reaped, 0 for none: ``native.c`` waits a moment for it, and
+the C library, which starts it here, as long as that takes."""
 
 CLOSED = -1
 """A descriptor that is closed, or the status of a process that was not reaped."""
 
 DESCRIPTORS = range(STDIN_READ, PIDFD + 1)
-NEW = (0, *[CLOSED] * 7, 0, CLOSED, 0, 0, 0, 0)
+NEW = (0, *[CLOSED] * 7, 0, CLOSED, 0, 0, 0, 0, 0)
 
 CHUNK = 64 * 1024
 _DRAIN_READS = 32
@@ -123,22 +124,6 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
     descriptor is known before a KeyboardInterrupt can hit.
     """
     any(map(partial(setitem, cells), places, values))
-
-
-def run(  # noqa: PLR0917  # as in C
-    starts: Sequence[Start],
-    milliseconds: int,
-    interrupt: int,
-    _: object,
-    meanwhile: Callable[[], object] | None = None,
-) -> list[Taken | None]:
-    """Run the first of some programs, as :class:`libcni.invoke.child.Processes` says."""
-    cells, program, environment, request, _ = starts[0]
-    start(cells, program, environment, request)
-    is_quiet = cells[STDIN_WRITE] == CLOSED != cells[PIDFD]
-    if is_quiet and meanwhile is not None:
-        meanwhile()
-    return [finish(cells, milliseconds, interrupt) if is_quiet else None]
 
 
 def finish(cells: Cells, milliseconds: int, interrupt: int) -> Taken | None:

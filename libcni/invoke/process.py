@@ -13,20 +13,17 @@ import os
 import select
 import signal
 import time
-from contextlib import suppress
-from itertools import starmap
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from libcni.invoke import child
 from libcni.invoke.child import encoded_environment, encoded_path, new_cells
-from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.ending import Ending
+from libcni.invoke.plugin import HookedCall, PluginOutput
 from libcni.invoke.portable import (
     CHUNK,
     CLOSED,
-    CPU,
     DESCRIPTORS,
     ENDED,
-    MAX_RSS,
     PID,
     PIDFD,
     STARTED,
@@ -35,19 +32,21 @@ from libcni.invoke.portable import (
     STDIN_READ,
     STDIN_WRITE,
     STDOUT_READ,
+    UNREAPED,
+    WRITTEN,
     close_end,
     feed,
     give,
 )
 from libcni.invoke.schedule import Schedule, Step
 from libcni.invoke.stderr import StderrLog
-from libcni.invoke.tree import ProcessTree
+from libcni.invoke.unreaped import unreaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libcni.invoke.plugin import PluginCall
-    from libcni.invoke.portable import Start, Taken
+    from libcni.invoke.portable import Taken
     from libcni.invoke.schedule import Limits
 
 __all__ = ["Execution", "Poller"]
@@ -55,8 +54,11 @@ __all__ = ["Execution", "Poller"]
 _BUSY_PAUSE = _EXIT_PAUSE = 0.01
 _QUIET = 0.02
 """Seconds: at first only the exit is waited for. A plugin that answers at once wakes its caller only once."""
-_LONGEST_WAIT = 86400.0
-"""Seconds: a poll takes no more than 24 days, a timeout of the caller may be anything."""
+_LONGEST_WAIT = 1.0
+"""Seconds. A forked child that ends may undo in the kernel what its parent waits for: both share that."""
+
+_IGNORED = "was not started: this process ignores SIGCHLD, and would not learn how it ends"
+_REAPED = "ran, and how it ended is not known: something else in this process reaps its children"
 
 
 class Poller(Protocol):
@@ -75,32 +77,26 @@ P = TypeVar("P", bound=Poller)
 class Execution(Generic[P]):
     """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
 
-    Nothing blocks but :meth:`signal`, which looks at the processes of the machine, and :meth:`release` when there is
-    still something to kill. Once it is started, by :meth:`start` or in a series, a runner does what :meth:`step` says
-    until that is to finish.
+    Nothing blocks but :meth:`act`, which looks at the processes of the machine, and :meth:`release` when there is still
+    something to kill. Once the plugin is started, a runner does what :meth:`step` says until that is to finish. In a
+    forked child there is nothing to do: the plugin is its parent's.
 
-    :param make_poller: returns the ``poller`` that gets the descriptors to wait for; called when there is more than an
-        exit to wait for. The poller belongs to the caller.
+    :param poller: gets the descriptors to wait for when there is more than an exit to wait for.
     """
 
-    def __init__(self, call: PluginCall, limits: Limits, make_poller: Callable[[], P]) -> None:
+    def __init__(self, call: PluginCall, limits: Limits, poller: P) -> None:
         self._call = call
-        self.file_work = work = call.file_work
-        self.is_held = call.on_start is not None or not (work is None or (child.processes.in_c and work.is_for_c))
-        """Whether the plugin gets its request only after something was done in Python."""
+        self.hooks = call if isinstance(call, HookedCall) else None
         self._limits = limits
-        self._make_poller = make_poller
-        self._poller: P | None = None
+        self.poller = poller
         self._made_schedule: Schedule | None = None
         self._stdout = bytearray()
         self._overflow = False
         self._made_log: StderrLog | None = None
         self._cells = new_cells()
+        self._ending = Ending(self._cells, limits)
         self._handlers: dict[int, Callable[[], object]] = {}
-        self._ended: list[tuple[int, int, Any]] = []
-        self._tree: ProcessTree | None = None
         self._watches_pipes = False
-        self._is_lost = False
 
     def start(self) -> float:
         """Start the plugin.
@@ -109,24 +105,23 @@ class Execution(Generic[P]):
         :raises OSError: if it cannot be started, or is still busy at the deadline or after ``limits.busy`` seconds.
         :raises ValueError: if its path or environment cannot be expressed in C.
         """
-        cells, path, environment, request, _ = self.encoded()
+        call, hooks = self._call, self.hooks
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            raise ChildProcessError(errno.ECHILD, _IGNORED, call.path)
+        if unreaped:
+            unreaped.reap()
+        is_held = hooks is not None and (hooks.on_start is not None or hooks.before is not None)
+        path, environment = encoded_path(call.path), encoded_environment(call.environment)
         try:
-            child.processes.start(cells, path, environment, None if self.is_held else request)
+            child.processes.start(self._cells, path, environment, None if is_held else call.stdin)
         except OSError as error:
-            return self.pause_after(error)
+            return self._pause_after(error)
         return 0
 
-    def encoded(self) -> Start:
-        """Return what the functions of :mod:`libcni.invoke.child` start.
-
-        :raises ValueError: if its path or environment cannot be expressed in C.
-        """
-        call = self._call
-        path, environment = encoded_path(call.path), encoded_environment(call.environment)
-        return self._cells, path, environment, call.stdin, call.expected_stdout
-
-    def pause_after(self, error: OSError) -> float:
-        """Say what :meth:`start` does about an error: after how many seconds to try again, or the error."""
+    def _pause_after(self, error: OSError) -> float:
+        if self._cells[UNREAPED]:
+            unreaped.add(self._cells[UNREAPED])
+            self._cells[UNREAPED] = 0
         if error.errno != errno.ETXTBSY or not self._schedule.may_retry(time.monotonic() + _BUSY_PAUSE):
             raise OSError(error.errno, error.strerror, self._call.path) from None
         return _BUSY_PAUSE
@@ -153,21 +148,25 @@ class Execution(Generic[P]):
         """Whether there is nothing more to do: the plugin and whoever had its pipes are gone."""
         return self._cells[STATUS] != CLOSED
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that started the plugin, and no forked child of it."""
+        return self._ending.is_ours
+
     def announce(self) -> None:
-        """Call ``on_start``, give the request, do the file work that is left; what any of it raises passes through."""
-        if self._call.on_start is not None:
-            self._call.on_start(self._cells[PID])
-        if self.file_work is not None:
-            self.file_work.before()
-        if self._cells[STDIN_WRITE] != CLOSED:
+        """Tell the call's ``on_start`` which process was started. What it raises passes through."""
+        if self.hooks is not None and self.hooks.on_start is not None:
+            self.hooks.on_start(self._cells[PID])
+
+    def give(self) -> None:
+        """Write the request, if that was held back."""
+        if self._cells[STDIN_WRITE] != CLOSED and self._cells[WRITTEN] == 0:
             give(self._cells, self._call.stdin)
-        if self.file_work is not None:
-            self.file_work.during()
 
     def announce_slow(self) -> None:
         """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
-        if self._call.on_slow is not None and not self.has_exited:
-            self._call.on_slow(self._cells[PID])
+        if self.hooks is not None and self.hooks.on_slow is not None and not self.has_exited:
+            self.hooks.on_slow(self._cells[PID])
 
     @property
     def pidfd(self) -> int:
@@ -231,13 +230,6 @@ class Execution(Generic[P]):
         if taken[1]:
             self._log.feed(taken[1])
 
-    @property
-    def poller(self) -> P:
-        """What is to be asked for the descriptors that :meth:`handle` takes."""
-        if self._poller is None:
-            self._poller = self._make_poller()
-        return self._poller
-
     def watch(self, fd: int, handler: Callable[[], object], events: int = select.POLLIN) -> None:
         """Have :meth:`handle` call ``handler`` when the descriptor is ready."""
         self._handlers[fd] = handler
@@ -245,36 +237,55 @@ class Execution(Generic[P]):
 
     def unwatch(self, fd: int) -> None:
         """Undo :meth:`watch`, if it was done."""
-        if self._handlers.pop(fd, None) is not None and self._poller is not None:
-            self._poller.unregister(fd)
+        # A poller of the system is shared with a forked child, which must take nothing from it.
+        if self._handlers.pop(fd, None) is not None and self.is_ours:
+            self.poller.unregister(fd)
 
     def end(self) -> None:
         """Make the next step end the plugin, whatever its deadline."""
         self._schedule.end()
 
+    def hurry(self) -> None:
+        """Make the next step kill the plugin, if it was told to end before."""
+        self._schedule.hurry()
+
     def step(self) -> tuple[Step, float | None]:
-        """Say what to do next, and for a wait how many seconds it may last (``None``: as long as it takes)."""
+        """Say what to do next, and for a wait how many seconds it may last.
+
+        What the call's ``on_slow`` raises passes through.
+        """
         cells = self._cells
-        # Who was reaped is not signalled any more: the number may belong to another process by now.
-        if not self.is_started or self.is_over or self._is_lost:
+        # One that was reaped is not signalled any more: the number may belong to another process by now.
+        if not self.is_started or self._ending.is_done or not self.is_ours:
             return Step.FINISH, None
         now = time.monotonic()
         if self._schedule.is_overdue(now):
             self._look_for_exit()  # it may have ended in time, and nobody was there to see it
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
-        alone = self._tree is None or not self._schedule.has_exited or self._tree.is_alone()
-        step, until = self._schedule.step(now, drained=drained, alone=alone)
+        step, until = self._schedule.step(now, drained=drained, alone=self._ending.take_alone())
+        if step is Step.FINISH:
+            return self._last_step(now)
         if step is Step.WAIT and not self._watches_pipes:
             self._watch_everything()
         if self.pidfd == CLOSED and not self._schedule.has_exited:
             until = min(until, now + _EXIT_PAUSE)
-        return step, None if until == math.inf else min(max(0.0, until - now), _LONGEST_WAIT)
+        return step, min(max(0.0, until - now), _LONGEST_WAIT)
 
-    def signal(self, step: Step) -> None:
-        """Do the step TERMINATE or KILL to the plugin and all that descends from it."""
-        if self._tree is None:
-            self._tree = ProcessTree(self._cells[PID])
-        self._tree.signal(signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL)
+    def _last_step(self, now: float) -> tuple[Step, float | None]:
+        """Reap the process, as long as that may take; leave it when it took too long."""
+        if self.has_exited and self._ending.may_reap(now):
+            return Step.WAIT, _EXIT_PAUSE
+        if not self._ending.is_done:
+            self._ending.leave()
+            self.announce_slow()
+        return Step.FINISH, None
+
+    def act(self, step: Step) -> None:
+        """Do the step TERMINATE, KILL or LOOK: look at all processes, and signal the plugin and its descendants.
+
+        Takes some milliseconds: not in an event loop.
+        """
+        self._ending.act(step)
 
     def handle(self, ready: Iterable[tuple[int, int]]) -> None:
         """Feed, read and notice the exit. What the call's ``on_stderr`` raises passes through."""
@@ -286,29 +297,33 @@ class Execution(Generic[P]):
             self._look_for_exit()
 
     def output(self) -> PluginOutput:
-        """Reap the process, which must have exited, and say how it went.
+        """Say how it went, after the last step.
 
-        :raises ChildProcessError: if the process was reaped by somebody else, so that nobody knows how it ended.
+        :raises ChildProcessError: if something else reaped the process, so that it is not known how it ended.
         """
         if self._made_log is not None:
             self._made_log.finish()
-        if not self.is_over:
-            self._reap()
-        if self._is_lost:
-            raise ChildProcessError(errno.ECHILD, "exit status lost, something else reaps children", self._call.path)
-        status, max_rss, microseconds = self._how_it_ended()
-        code = os.waitstatus_to_exitcode(status)
+        if self._ending.is_lost:
+            raise ChildProcessError(errno.ECHILD, _REAPED, self._call.path)
+        code = self._ending.exit_code()
+        max_rss, cpu_seconds = self._ending.usage()
         return PluginOutput(
             stdout=bytes(self._stdout),
             stderr=b"" if self._made_log is None else self._made_log.tail,
-            exit_status=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
+            exit_status=None if code is None or code < 0 else code,
+            signal=None if code is None or code >= 0 else -code,
             duration=((self._cells[ENDED] or time.monotonic_ns()) - self._cells[STARTED]) / 1e9,
-            max_rss=max_rss * 1024,
-            cpu_seconds=microseconds / 1e6,
+            max_rss=max_rss,
+            cpu_seconds=cpu_seconds,
             timed_out=self._made_schedule is not None and self._made_schedule.timed_out,
             overflow=self._overflow,
+            pid=self.left_running,
         )
+
+    @property
+    def left_running(self) -> int | None:
+        """The process id of a plugin that could not be killed and lives on; else ``None``."""
+        return self._cells[PID] if self._ending.is_left and not self.has_exited else None
 
     def release(self) -> None:
         """Kill and reap what still runs, and close every descriptor."""
@@ -316,9 +331,8 @@ class Execution(Generic[P]):
             self._handlers.clear()
             return
         try:
-            if self.is_started and not self._ended and not self._is_lost:
-                self.signal(Step.KILL)
-                self._reap()
+            if self.is_started and self.is_ours and not self._ending.is_done:
+                self._ending.kill()
         finally:
             for end in DESCRIPTORS:
                 self._close(end)
@@ -369,32 +383,10 @@ class Execution(Generic[P]):
             self.end()
 
     def _look_for_exit(self) -> None:
-        with suppress(ChildProcessError):
-            if os.waitid(os.P_PID, self._cells[PID], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                return
-        self.exited()
-
-    def _reap(self) -> None:
-        """Wait for the process, if nobody has yet.
-
-        The handler of a signal may raise between a call and an assignment, but not within one built-in call: that the
-        process is gone is known before a KeyboardInterrupt can hit.
-        """
-        if self._ended:
-            return
-        try:
-            self._ended.extend(starmap(os.wait4, ((self._cells[PID], 0),)))
-        except ChildProcessError:  # somebody else reaped it, and the number may belong to another process by now
-            self._is_lost = True
-
-    def _how_it_ended(self) -> tuple[int, int, float]:
-        if not self._ended:
-            return self._cells[STATUS], self._cells[MAX_RSS], self._cells[CPU]
-        _, status, usage = self._ended[0]
-        return status, usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1e6
+        if self._ending.is_dead():
+            self.exited()
 
     def _close(self, end: int) -> None:
-        fd = self._cells[end]
-        if fd != CLOSED and self._poller is not None:
-            self.unwatch(fd)
+        if self._cells[end] != CLOSED:
+            self.unwatch(self._cells[end])
         close_end(self._cells, end)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from libcni.invoke.plugin import STDERR_LIMIT, STDOUT_LIMIT
 
-__all__ = ["BUSY", "GRACE", "LINGER", "Limits", "Schedule", "Step"]
+__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "Limits", "Schedule", "Step"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -23,7 +23,14 @@ LINGER = 1.0
 BUSY = 5.0
 """Seconds: how long a binary that is open for writing ("Text file busy") is tried again."""
 
+UNKILLABLE = 4.5
+"""Seconds after SIGKILL until a plugin that does not die is left: the call ends within 5 s."""
+
+REAPING = 1.0
+"""Seconds: how long the exit status of a dead plugin is waited for, which a process that traces it may keep."""
+
 _TICK = 0.02
+"""Seconds between two looks at what was signalled."""
 
 
 class Limits(NamedTuple):
@@ -34,6 +41,8 @@ class Limits(NamedTuple):
     busy: float = BUSY
     stdout: int = STDOUT_LIMIT
     stderr: int = STDERR_LIMIT
+    unkillable: float = UNKILLABLE
+    reaping: float = REAPING
 
 
 class Step(Enum):
@@ -42,6 +51,7 @@ class Step(Enum):
     WAIT = "wait"
     TERMINATE = "terminate"
     KILL = "kill"
+    LOOK = "look"
     FINISH = "finish"
 
 
@@ -62,7 +72,7 @@ class Schedule:
         self._ending = False
         self._exited_at: float | None = None
         self._kill_at: float | None = None
-        self._killed = False
+        self._killed_at: float | None = None
         self.timed_out = False
 
     @property
@@ -86,36 +96,44 @@ class Schedule:
         """End the plugin with the next step, whatever its deadline."""
         self._ending = True
 
-    def step(self, now: float, *, drained: bool, alone: bool) -> tuple[Step, float]:
+    def hurry(self) -> None:
+        """End the plugin without the rest of its grace."""
+        if self._kill_at is not None:
+            self._kill_at = -math.inf
+
+    def step(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
         """Say what comes next, and until when to wait if it is a wait. TERMINATE and KILL are taken as done.
 
         :param drained: nothing holds the output pipes open any more.
-        :param alone: nothing else that was signalled is alive.
+        :param alone: nothing else that was signalled is alive; ``None`` to have LOOK find that out.
         """
         step, until = self._running(now) if self._exited_at is None else self._gone(now, drained=drained, alone=alone)
         if step is Step.TERMINATE:
             self.timed_out = not self._ending
             self._kill_at = now + self._limits.grace
         elif step is Step.KILL:
-            self._killed = True
+            self._killed_at = now
         return step, until
 
     def _running(self, now: float) -> tuple[Step, float]:
-        if self._killed:
-            return Step.WAIT, math.inf
+        if self._killed_at is not None:
+            last = self._killed_at + self._limits.unkillable
+            return (Step.WAIT if now < last else Step.FINISH), last
         if self._kill_at is not None:
             return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
         return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
 
-    def _gone(self, now: float, *, drained: bool, alone: bool) -> tuple[Step, float]:
+    def _gone(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
         # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
         exited_at = now if self._exited_at is None else self._exited_at
-        if self._killed or (self._ending and self._kill_at is None):
+        if self._killed_at is not None or (self._ending and self._kill_at is None):
             return Step.FINISH, now
         if self._kill_at is None:
             last = min(exited_at + self._limits.linger, self._deadline)
             return (Step.FINISH, now) if drained or now >= last else (Step.WAIT, last)
+        if now >= self._kill_at:
+            return Step.KILL, now
+        if alone is None:
+            return Step.LOOK, now
         # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
-        if alone:
-            return Step.FINISH, now
-        return (Step.WAIT, min(now + _TICK, self._kill_at)) if now < self._kill_at else (Step.KILL, now)
+        return (Step.FINISH, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))

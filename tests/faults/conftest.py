@@ -50,8 +50,9 @@ def trials_of() -> Iterator[Callable[[str], Trials]]:
 
 @pytest.fixture(params=[False, True], ids=["files-first", "files-at-start"])
 def moment_of_file_work(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have scripted plugins start before, or while, file work for them is done."""
-    monkeypatch.setattr(StartingRunner, "overlaps", request.param)
+    """Have file work done before scripted plugins start, or while they do."""
+    if not request.param:
+        monkeypatch.delattr(StartingRunner, "run_with_hooks")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import anyio
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf, network_conf_from_bytes
 from libcni.disk import FileOperations
+from libcni.invoke.plugin import HookedCall
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,14 +79,13 @@ def step_through(config: CNIConfig | AsyncCNIConfig, step: Steps) -> None:
     async def stepping(call: PluginCall) -> PluginOutput:
         def started(pid: int) -> None:
             step()
-            for note in (call.on_start, call.on_slow):
-                if note is not None:
-                    note(pid)
+            if isinstance(call, HookedCall) and call.on_slow is not None:
+                call.on_slow(pid)
             step()
 
         step()
         fields = {name: getattr(call, name) for name in ("path", "stdin", "environment", "timeout", "on_stderr")}
-        output: PluginOutput = await run(type(call)(**fields, on_start=started))
+        output: PluginOutput = await run(HookedCall(**fields, on_start=started))
         step()
         return output
 

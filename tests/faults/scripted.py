@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from libcni.invoke.plugin import HookedCall
+from libcni.steps import finish
 from libcni.testing import ScriptedRunner
 
 if TYPE_CHECKING:
@@ -11,17 +13,11 @@ if TYPE_CHECKING:
 
 
 class StartingRunner(ScriptedRunner):
-    """Does file work before it answers."""
-
-    overlaps: ClassVar[bool] = False
-
-    @property
-    def does_file_work(self) -> bool:
-        return self.overlaps
+    """Takes calls with hooks, and does their file work before it answers."""
 
     async def run(self, call: PluginCall) -> PluginOutput:
-        assert self.overlaps or call.file_work is None
-        if call.file_work is not None:
-            call.file_work.before()
-            call.file_work.during()
+        if isinstance(call, HookedCall) and call.before is not None:
+            finish(call.before)
         return await super().run(call)
+
+    run_with_hooks = run

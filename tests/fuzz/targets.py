@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from libcni.steps import Steps
-    from libcni.storage import Draft
 
 KEY = AttachmentKey("net", "c", "eth0")
 RT = RuntimeConf("c", "/run/netns/c", "eth0", [("K", "V")], {"mac": "x"})
@@ -89,8 +88,8 @@ def _record() -> bytes:
     written: list[bytes] = []
 
     class Writing(Held):
-        def creating(self, name: str, data: bytes, draft: Draft | None = None) -> Steps[None]:
-            del name, draft
+        def creating(self, name: str, data: bytes) -> Steps[None]:
+            del name
             written.append(data)
             yield from ()
 

@@ -21,13 +21,13 @@ from libcni.disk import FileOperations, Sync
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.child import IN_PYTHON
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.plugin import HookedCall
 from tests.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from libcni.invoke.plugin import PluginOutput, Runner
+    from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
     from libcni.steps import Steps
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ class Plugins:
 
     def call_of(self, path: str, *, stdin: bytes = b"{}", **fields: Any) -> PluginCall:
         fields.setdefault("timeout", PATIENCE)
-        return PluginCall(path, stdin, {"PATH": os.environ["PATH"], "HERE": str(self.folder)}, **fields)
+        return HookedCall(path, stdin, {"PATH": os.environ["PATH"], "HERE": str(self.folder)}, **fields)
 
     def pid(self, name: str) -> int:
         """Return the process id that a script wrote into a file of its folder."""

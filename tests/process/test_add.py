@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni import AsyncCNIConfig, CNIConfig, PluginError, PluginTimeoutError, Result, RuntimeConf
+from libcni import AsyncCNIConfig, CNIConfig, PluginError, RuntimeConf
 from libcni.config import parse_network
-from libcni.invoke import child
-from libcni.invoke.child import Threads, encoded_environment, new_cells
 from tests.process.conftest import Interrupted, eventually
 
 if TYPE_CHECKING:
@@ -105,58 +101,22 @@ def test_request_record_and_result_are_there(flavour: Flavour, plugins: Plugins,
     assert verbs.pending() == []
 
 
-@pytest.mark.parametrize("answer", [ANSWER, ANSWER.replace("}", ',"own":1}')])
-@pytest.mark.parametrize("is_durable", [True, False])
-def test_likely_result_goes_to_the_disk_before_the_last_plugin_ends(
-    plugins: Plugins, monkeypatch: pytest.MonkeyPatch, *, answer: str, is_durable: bool
+@pytest.mark.parametrize("printed", ["abcd", "aaaa", "aabb", "abba", "abbb"])
+def test_each_plugin_of_an_add_gets_what_the_one_before_printed(
+    flavour: Flavour, plugins: Plugins, printed: str
 ) -> None:
-    """Which it is likely to print again; what it did print is stored."""
     here = plugins.folder
-    plugins.script(f"cat >/dev/null; {ANSWER}", "first")
-    wait = f"i=0; until test -e {here}/begun || test $i = 1000; do i=$((i+1)); sleep 0.001; done" if is_durable else ":"
-    plugins.script(f"cat >/dev/null; {wait}; touch {here}/over; {answer}", "second")
-    config = CNIConfig([here], cache_dir=here / "cache", durable=is_durable)
-    threads = child.processes.threads
-    assert threads is not None
-    begun: list[bool] = []
-
-    def submit(*arguments: Any) -> object:
-        begun.append((here / "over").exists())
-        job = threads.submit(*arguments)
-        (here / "begun").touch()
-        return job
-
-    monkeypatch.setattr(child, "processes", child.processes._replace(threads=threads._replace(submit=submit)))
-    config.add_network_list(NETWORK, RT)
-    assert begun == ([False] if is_durable else [])
-    assert config.get_network_list_cached_result(NETWORK, RT) == Result.from_dict(json.loads(answer[6:-1]))
-    assert len(list((here / "cache" / "results").iterdir())) == 1
-
-
-def test_plugin_is_watched_while_the_disk_takes_its_time(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sync in advance is a job of a thread: it does not keep the deadline of a plugin from being noticed."""
-    here = plugins.folder
-    plugins.script(f"cat >/dev/null; {ANSWER}", "first")
-    plugins.script(f"cat >/dev/null; test $CNI_COMMAND = DEL || sleep 30; {ANSWER}", "second")
-    config = CNIConfig([here], cache_dir=here / "cache")
-    threads = child.processes.threads
-    assert threads is not None
-    environment = encoded_environment({"PATH": os.environ["PATH"]})
-    slow = [(new_cells(), b"/bin/sh", environment, b"exec sleep 1", b"")]
-
-    def submit(_: object, __: int, event: int, work: Any) -> object:
-        """Begin the work a second later."""
-        return threads.submit(slow, 10_000, event, None), work
-
-    def collect(job: Any) -> list[Any]:
-        threads.collect(job[0])
-        return threads.collect(threads.submit([], 0, -1, job[1]))
-
-    monkeypatch.setattr(child, "processes", child.processes._replace(threads=Threads(submit, collect)))
-    started = time.monotonic()
-    with pytest.raises(PluginTimeoutError) as caught:
-        config.add_network_list(NETWORK, RT, timeout=0.3)
-    assert time.monotonic() - started >= 1
-    assert caught.value.duration is not None
-    assert 0.3 <= caught.value.duration < 0.9
-    assert config.pending() == []
+    for number, letter in enumerate(printed):
+        answer = json.dumps({"cniVersion": "1.0.0", "dns": {"domain": letter}})
+        plugins.script(f"cat >{here}/asked-{number}; printf %s '{answer}'", f"link-{number}")
+    links = [{"type": f"link-{number}"} for number in range(len(printed))]
+    network = parse_network(json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": links}).encode())
+    if flavour.is_blocking:
+        result = CNIConfig([here], cache_dir=here / "cache").add_network_list(network, RT)
+    else:
+        config = AsyncCNIConfig([here], cache_dir=here / "cache")
+        result = flavour.drive(lambda: config.add_network_list(network, RT))
+    asked = [json.loads((here / f"asked-{number}").read_text()) for number in range(len(printed))]
+    assert [request.get("prevResult", {}).get("dns", {}).get("domain") for request in asked] == [None, *printed[:-1]]
+    assert result.dns is not None
+    assert result.dns.domain == printed[-1]

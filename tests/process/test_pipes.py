@@ -156,7 +156,7 @@ def executions() -> Iterator[list[Execution[select.poll]]]:
 @pytest.fixture
 def begin(executions: list[Execution[select.poll]]) -> Any:
     def begin(call: PluginCall) -> Execution[select.poll]:
-        executions.append(Execution(call, Limits(), select.poll))
+        executions.append(Execution(call, Limits(), select.poll()))
         assert executions[-1].start() == 0
         return executions[-1]
 

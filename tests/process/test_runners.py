@@ -12,22 +12,17 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from libcni.disk import FileOperations, Sync
-from libcni.invoke import child
-from libcni.invoke.filework import FileWork
 from libcni.invoke.plugin import STDERR_LIMIT
 from libcni.invoke.stderr import LINE_LIMIT
-from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Interrupted, Plugins, as_sync, eventually, wait_for
+from tests.process.conftest import PATIENCE, SOON, Flavour, Plugins, as_sync, eventually, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libcni.steps import Steps
 
 # What comes out.
@@ -297,29 +292,22 @@ def test_run_long_line_is_not_cut_inside_a_character(flavour: Flavour, plugins: 
     assert all(len(line.encode()) <= LINE_LIMIT for line in lines)
 
 
-def test_run_file_work_is_done_before_the_request_and_after(flavour: Flavour, plugins: Plugins) -> None:
+def test_run_work_before_the_request_is_done_while_the_plugin_waits_for_it(flavour: Flavour, plugins: Plugins) -> None:
     seen: list[bytes] = []
 
     def look() -> None:
+        assert eventually((plugins.folder / "asked").exists)
         time.sleep(0.1)
         seen.append((plugins.folder / "asked").read_bytes())
 
-    def wait(made: object) -> None:
-        assert made is None
-        assert eventually((plugins.folder / "asked").exists)
-        assert eventually(lambda: (plugins.folder / "asked").stat().st_size > 0)
-        seen.append((plugins.folder / "asked").read_bytes())
-        (plugins.folder / "go").touch()
-
-    body = f'cat >"$HERE/asked"; {wait_for("go")}; echo answer'
-    for before in (None, look):
-        for on_start in (None, lambda _: None):
-            work = FileWork(before and as_sync(before), during=wait)
-            output = flavour.run(plugins.call(body, stdin=b"request", on_start=on_start, file_work=work))
-            assert output.stdout == b"answer\n"
-            for name in ("asked", "go"):
-                (plugins.folder / name).unlink()
-    assert seen == [b"request", b"request", b"", b"request", b"", b"request"]
+    for on_start in (None, lambda _: None):
+        call = plugins.call(
+            'cat >"$HERE/asked"; echo answer', stdin=b"request", on_start=on_start, before=as_sync(look)
+        )
+        assert flavour.run(call).stdout == b"answer\n"
+        assert (plugins.folder / "asked").read_bytes() == b"request"
+        (plugins.folder / "asked").unlink()
+    assert seen == [b"", b""]
 
 
 def _syncing(descriptor: int, seen: list[object], *, is_fatal: bool) -> Steps[None]:
@@ -333,19 +321,12 @@ def _syncing(descriptor: int, seen: list[object], *, is_fatal: bool) -> Steps[No
 
 
 def test_run_request_is_given_when_a_file_is_on_the_disk(flavour: Flavour, plugins: Plugins, tmp_path: Path) -> None:
-    file, folder = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT), os.open(tmp_path, os.O_RDONLY)
+    file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     seen: list[object] = []
-    made: list[int | None] = []
-    work = FileWork(_syncing(file, seen, is_fatal=True), during=made.append, folder=folder)
-    assert flavour.run(plugins.call("cat", stdin=b"request", file_work=work)).stdout == b"request"
+    call = plugins.call("cat", stdin=b"request", before=_syncing(file, seen, is_fatal=True))
+    assert flavour.run(call).stdout == b"request"
     assert seen == ["synced"]
-    [draft] = made
-    assert (draft is None) == (child.processes is child.IN_PYTHON)
-    if draft is not None:
-        assert os.fstat(draft).st_nlink == 0
-        os.close(draft)
     os.close(file)
-    os.close(folder)
 
 
 @pytest.mark.parametrize("is_fatal", [True, False])
@@ -355,7 +336,7 @@ def test_run_sync_that_fails_may_keep_the_request_back(flavour: Flavour, plugins
     call = plugins.call(
         'cat >"$HERE/asked"; cat "$HERE/asked"',
         stdin=b"request",
-        file_work=FileWork(_syncing(writing, seen, is_fatal=is_fatal)),
+        before=_syncing(writing, seen, is_fatal=is_fatal),
     )
     if is_fatal:
         with pytest.raises(OSError, match="Invalid argument"):
@@ -369,46 +350,15 @@ def test_run_sync_that_fails_may_keep_the_request_back(flavour: Flavour, plugins
     os.close(writing)
 
 
-def test_run_file_work_of_a_program_that_does_not_start_is_left(
-    flavour: Flavour, plugins: Plugins, tmp_path: Path
-) -> None:
-    file, folder = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT), os.open(tmp_path, os.O_RDONLY)
-    seen: list[object] = []
-
-    def steps() -> Steps[None]:
-        try:
-            yield Sync(FileOperations(), file)
-            seen.append("synced")
-        except GeneratorExit:
-            seen.append("left")
-            raise
-
-    call = plugins.call_of(str(plugins.folder / "missing"))
+def test_run_work_of_a_program_that_does_not_start_is_not_begun(flavour: Flavour, plugins: Plugins) -> None:
+    done: list[int] = []
+    call = plugins.call_of(str(plugins.folder / "missing"), before=as_sync(lambda: done.append(1)))
     with pytest.raises(FileNotFoundError):
-        flavour.run(replace(call, file_work=FileWork(steps(), during=seen.append, folder=folder)))
-    assert seen == ["left"]
-    os.close(file)
-    os.close(folder)
+        flavour.run(call)
+    assert done == []
 
 
-def test_run_interrupt_while_the_plugin_runs_closes_what_was_made(
-    flavour: Flavour, plugins: Plugins, tmp_path: Path
-) -> None:
-    folder = os.open(tmp_path, os.O_RDONLY)
-    made: list[int | None] = []
-    work = FileWork(during=made.append, folder=folder)
-
-    def run(interrupt: Callable[[], None]) -> Any:
-        call = plugins.call(f"echo ready >&2; exec sleep {LONG}", on_stderr=lambda _: interrupt(), file_work=work)
-        return flavour.runner(grace=PATIENCE).run(call)
-
-    with pytest.raises(Interrupted):
-        flavour.interruptible(run)
-    for descriptor in (folder, *filter(None, made)):
-        os.close(descriptor)
-
-
-@pytest.mark.parametrize("hook", ["on_stderr", "on_start", "before", "during"])
+@pytest.mark.parametrize("hook", ["on_stderr", "on_start", "on_slow", "before"])
 def test_run_callback_that_raises_ends_the_plugin(flavour: Flavour, plugins: Plugins, hook: str) -> None:
     started: list[float] = []
 
@@ -416,11 +366,7 @@ def test_run_callback_that_raises_ends_the_plugin(flavour: Flavour, plugins: Plu
         started.append(time.monotonic())
         raise LookupError("from the callback")
 
-    works: dict[str, dict[str, Any]] = {
-        "before": {"file_work": FileWork(as_sync(fail))},
-        "during": {"file_work": FileWork(during=fail)},
-    }
-    hooks = works.get(hook, {hook: fail})
+    hooks: dict[str, Any] = {hook: as_sync(fail) if hook == "before" else fail}
     body = "trap 'echo bye >&2; exit' TERM; echo said >&2; while :; do sleep 0.05; done"
     with pytest.raises(LookupError, match="from the callback"):
         flavour.run(plugins.call(body, **hooks))

@@ -372,28 +372,6 @@ def test_do_cancelled_asyncio_task_waits_for_the_whole_work(times: int) -> None:
     assert disk.done == [1, "between", 2, "end"]
 
 
-def test_do_cancelled_while_a_thread_of_c_syncs_does_the_whole_work(tmp_path: Path) -> None:
-    done: list[str] = []
-    file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-
-    def work() -> Steps[None]:
-        yield Sync(FileOperations(), file)
-        done.append("between")
-        yield Sync(FileOperations(), file)
-        done.append("end")
-
-    async def main() -> None:
-        task = asyncio.ensure_future(AnyioRunner().do(work()))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-    os.close(file)
-    assert done == ["between", "end"]
-
-
 def test_do_thrown_away_releases_what_the_work_holds() -> None:
     disk, released = _SlowDisk(), list[str]()
 

@@ -92,29 +92,15 @@ def test_nothing_stays_in_memory_of_what_was_removed(store: Store) -> None:
     assert (len(store.cache._recent._kept), len(store.journal._recent._kept)) == (0, 0)
 
 
-@pytest.mark.parametrize("is_prepared", [False, True])
-def test_new_entry_is_stored_prepared_or_not(cache: ResultCache, tmp_path: Path, *, is_prepared: bool) -> None:
-    with cache.new_entry(KEY, RT, CONFIG) as entry:
-        if is_prepared:
-            entry.prepare()
-        assert cache.find(KEY) is None
-        finish(entry.storing(RESULT))
-    found = cache.find(KEY)
-    assert found is not None
-    assert (found.config, found.result, found.runtime_conf(RT)) == (CONFIG, RESULT, RT)
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-box-eth0"]
-
-
-def test_new_entry_that_cannot_be_prepared_says_so_when_it_is_stored(tmp_path: Path) -> None:
+def test_entry_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     class Full(FileOperations):
         def create_unnamed(self, folder: int) -> int:
             raise OSError(errno.ENOSPC, f"No space left on device in {folder}")
 
     cache = Store(str(tmp_path), durable=False, operations=Full()).cache
-    with cache.new_entry(KEY, RT, CONFIG) as entry:
-        entry.prepare()
-        with pytest.raises(CacheError, match="No space left"):
-            finish(entry.storing(RESULT))
+    with pytest.raises(CacheError, match="No space left"):
+        cache.store(KEY, RT, config=CONFIG, result=RESULT)
+    assert cache.find(KEY) is None
 
 
 def document(**members: Any) -> str:

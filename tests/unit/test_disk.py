@@ -250,9 +250,6 @@ def test_sync_is_that_of_a_file_or_of_names_and_may_be_shared(tmp_path: Path) ->
     Sync(Noting(), 7).now()
     Sync(Noting(), 8, shared, is_of_names=True).now()
     assert seen == ["first", ("content", 7), ("names", 8)]
-    assert Sync(Noting(), 7).in_c is None
-    assert Sync(FileOperations(), 7).in_c == (7, False, None)
-    assert Sync(FileOperations(), 8, shared, is_of_names=True).in_c == (8, True, shared.in_c)
     with pytest.raises(OSError, match="Bad file descriptor"):
         Sync(FileOperations(), 999_999).now()
     folder = OpenFolder(os.open(tmp_path, os.O_RDONLY), str(tmp_path))

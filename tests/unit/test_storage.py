@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -16,8 +15,9 @@ import pytest
 from libcni.disk import FileOperations
 from libcni.errors import CacheError
 from libcni.files import READ_LIMIT
-from libcni.steps import Walk, finish
+from libcni.steps import finish
 from libcni.storage import Folder
+from tests.descriptors import no_new_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,138 +257,16 @@ def test_created_file_is_whole_private_and_never_takes_a_name(tmp_path: Path, ki
     assert mode(tmp_path / "results" / "name") == 0o600
 
 
-def test_file_that_was_made_in_advance_gets_name_and_content(tmp_path: Path) -> None:
-    place = folder(tmp_path, durable=True)
-    draft = place.draft()
-    assert draft is not None
-    assert place.names() == []
-    finish(place.creating("name", b"one", draft))
-    draft.close()
-    draft.close()
-    assert (place.read("name"), mode(tmp_path / "results" / "name")) == (b"one", 0o600)
-
-
-class _Noting(FileOperations):
-    """Notes what is written and synced, and fails in one of them if that is asked for."""
-
-    def __init__(self, failing: str = "") -> None:
-        self.steps: list[str] = []
-        self._failing = failing
-
-    def _note(self, step: str) -> None:
-        self.steps.append(step)
-        if step == self._failing:
-            self._failing = ""
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    def write(self, descriptor: int, data: bytes) -> None:
-        super().write(descriptor, data)
-        self._note("write")
-
-    def sync(self, descriptor: int) -> None:
-        super().sync(descriptor)
-        self._note("sync")
-
-    def create_unnamed(self, folder: int) -> int:
-        self._note("make")
-        return super().create_unnamed(folder)
-
-
-@pytest.mark.parametrize(
-    ("failing", "data", "steps"),
-    [
-        ("", b"likely", []),
-        ("", b"another", ["make", "write", "sync"]),
-        ("write", b"likely", ["make", "write", "sync"]),
-        ("sync", b"likely", ["make", "write", "sync"]),
-    ],
-)
-def test_file_that_was_written_in_advance_is_used_if_it_is_right_and_whole(
-    tmp_path: Path, failing: str, data: bytes, steps: list[str]
-) -> None:
-    operations = _Noting(failing)
-    place = folder(tmp_path, durable=True, operations=operations)
-    draft = place.draft()
-    assert draft is not None
-    finish(place.expecting(draft, b"likely"))
-    assert operations.steps == ["make", "write"] + (["sync"] if failing != "write" else [])
-    operations.steps.clear()
-    finish(place.creating("name", data, draft))
-    draft.close()
-    assert operations.steps == steps
-    assert (place.read("name"), place.names()) == (data, ["name"])
-
-
-def test_what_the_handler_of_a_signal_raises_in_advance_passes_through(tmp_path: Path) -> None:
-    class Interrupted(FileOperations):
+def test_file_that_cannot_be_written_leaves_no_name_and_no_descriptor(tmp_path: Path) -> None:
+    class Full(FileOperations):
         def write(self, descriptor: int, data: bytes) -> None:
-            super().write(descriptor, data)
-            raise TimeoutError
+            raise OSError(errno.ENOSPC, f"No space left for {len(data)} bytes in {descriptor}")
 
-    place = folder(tmp_path, operations=Interrupted())
-    draft = place.draft()
-    assert draft is not None
-    with pytest.raises(TimeoutError):
-        finish(place.expecting(draft, b"likely"))
-    place.operations = FileOperations()
-    finish(place.creating("name", b"likely", draft))
-    assert place.read("name") == b"likely"
-
-
-def test_room_of_what_was_written_in_advance_is_free_for_what_is_stored(tmp_path: Path) -> None:
-    place = folder(tmp_path)
-    draft = place.draft()
-    assert draft is not None
-    finish(place.expecting(draft, b"likely"))
-    likely, seen = draft, list[int]()
-
-    class Looking(FileOperations):
-        def create_unnamed(self, folder: int) -> int:
-            seen.append(likely.descriptor)
-            return super().create_unnamed(folder)
-
-    place.operations = Looking()
-    finish(place.creating("name", b"another", draft))
-    assert seen == [-1]
-
-
-def test_sync_that_was_not_done_in_advance_is_done_in_the_end(tmp_path: Path) -> None:
-    operations = _Noting()
-    place = folder(tmp_path, durable=True, operations=operations)
-    draft = place.draft()
-    assert draft is not None
-    Walk(place.expecting(draft, b"likely")).close()
-    finish(place.creating("name", b"likely", draft))
-    draft.close()
-    assert operations.steps == ["make", "write", "sync"]
-    assert place.read("name") == b"likely"
-
-
-def test_file_that_was_made_in_advance_and_not_used_is_gone(tmp_path: Path) -> None:
-    place = folder(tmp_path)
-    draft = place.draft()
-    assert draft is not None
-    descriptor = draft.descriptor
-    del draft
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+    place = folder(tmp_path, operations=Full())
+    place.open(create=True)
+    with no_new_descriptor(), pytest.raises(OSError, match="No space left"):
+        place.create("name", b"one")
     assert place.names() == []
-
-
-def test_file_that_was_made_in_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
-    place = folder(tmp_path / "cache")
-    draft = place.draft()
-    shutil.rmtree(tmp_path / "cache")
-    finish(place.creating("name", b"one", draft))
-    assert place.read("name") == b"one"
-
-
-def test_no_file_is_made_in_advance_where_each_has_a_name(tmp_path: Path) -> None:
-    place = folder(tmp_path, operations=_WithoutUnnamed())
-    assert place.draft() is None
-    assert place.draft() is None
-    finish(place.creating("name", b"one", None))
-    assert place.names() == ["name"]
 
 
 def test_created_file_is_returned_opened(tmp_path: Path) -> None:
