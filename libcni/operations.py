@@ -24,6 +24,7 @@ from libcni.errors import (
     DamagedFileError,
     IncompatibleVersionError,
     NoRoomError,
+    note_errors,
 )
 from libcni.identifiers import check_container_id, check_network_name
 from libcni.invoke.filework import FileWork
@@ -126,9 +127,7 @@ class Operations:
         damaged = self._look_for_entry(record.key)
         # What was added and has no result any more, another program has deleted.
         if not (yield from opened.beginning(record, in_place_of=None if damaged else State.ADDED)):
-            error = AttachmentExistsError(*record.key)
-            error.add_note("an earlier ADD or DEL of it was not finished: delete it, or call recover()")
-            raise error
+            raise AttachmentExistsError(*record.key, unfinished=opened.is_unfinished(has_result=damaged))
         begun.append(record)
         if damaged or not does_file_work(self.runner):
             yield from self._settling_add(opened, begun)
@@ -184,8 +183,7 @@ class Operations:
         problems = await self.caller.delete_all(clean_up)
         if not problems:
             problems = await do_steps(self.runner, self._trying_to_forget(job.key, opened))
-        for problem in problems:
-            error.add_note(f"clean-up after the failed ADD: {problem}")
+        note_errors(error, "clean-up after the failed ADD", problems)
 
     def _trying_to_forget(self, key: AttachmentKey, opened: OpenRecord) -> Steps[list[CNIError]]:
         try:
