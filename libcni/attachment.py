@@ -6,6 +6,7 @@ section 2, "Parameters", and section 3.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -32,6 +33,12 @@ __all__ = ["AttachmentKey", "AttachmentState", "GCAttachment", "NetworkAttachmen
 
 
 AttachmentState: TypeAlias = Literal["attached", "running", "unfinished"]
+
+ARGS_LIMIT = 128 * 1024 - len("CNI_ARGS=") - 1
+"""Bytes: Linux starts no program with a variable of 128 KiB (``execve(2)``, "Limits on size of arguments")."""
+
+_PATH_LIMIT = 4096
+"""Bytes, with the end of the text."""
 
 _NO_ARGS: FrozenDict = FrozenDict()
 
@@ -96,7 +103,11 @@ class RuntimeConf:
         if not is_encodable(self.netns):
             reason = "must not contain a NUL character or half of a surrogate pair"
             raise InvalidParameterError("netns", self.netns, reason)
-        format_args(self.args)
+        if len(os.fsencode(self.netns)) >= _PATH_LIMIT:
+            raise InvalidParameterError("netns", f"{self.netns[:40]}…", f"a path has less than {_PATH_LIMIT} bytes")
+        if len(os.fsencode(format_args(self.args))) >= ARGS_LIMIT:
+            # They may be secret: the message says how many there are.
+            raise InvalidParameterError("args", f"({len(self.args)} pairs)", f"CNI_ARGS has less than {ARGS_LIMIT} bytes")
         if self.capability_args:
             self._check_capability_args()
         return key

@@ -38,6 +38,7 @@ __all__ = [
     "PluginNotFoundError",
     "PluginOutputError",
     "PluginResultError",
+    "PluginStartError",
     "PluginTimeoutError",
     "ResultError",
     "UnsupportedResultVersionError",
@@ -345,6 +346,10 @@ class PluginError(CNIError):
         if self.code != self.default_code:
             text += f" (code {self.code})"
         return _one_paragraph(text)
+
+
+class PluginStartError(PluginError):
+    """A plugin could not be started at all: its file is no program of this machine, or may not be executed."""
 
 
 class PluginNotFoundError(PluginError, LookupError):

@@ -11,7 +11,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from libcni.chain import Job, Limits, attachment_request, in_order
 from libcni.document import decode_text, dump, split_array, split_object
 from libcni.errors import (
     AttachmentExistsError,
@@ -23,9 +22,11 @@ from libcni.errors import (
 )
 from libcni.invoke.environment import attachment_environment
 from libcni.invoke.find import find_in_path
-from libcni.operations import check_network
 from libcni.record import State
-from libcni.store import Known, Store, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
+from libcni.store import Known, Store
+from libcni.verbs.chain import Job, Limits, attachment_request, in_order
+from libcni.verbs.context import check_network
+from libcni.verbs.stored import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from libcni.attachment import AttachmentKey
-from libcni.leftover import end_noted
+from libcni.verbs.orphans import end_noted
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, World, attachment, network
 from tests.records import as_file, sealed
@@ -157,7 +157,7 @@ def test_recovery_after_a_reboot_ends_no_process_of_another_boot(
     (running,) = [process for process in world.plugin_processes() if "two" in process.cmdline()[1]]
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     record.write_bytes(sealed(json.loads(record.read_text()) | {"bootId": "0" * 8 + boot_id[8:]}))
-    found = world.runtime().operations.store.journal.find(AttachmentKey("net", "c", "eth0"))
+    found = world.runtime()._context.store.journal.find(AttachmentKey("net", "c", "eth0"))
     assert found is not None
     end_noted(found)
     # A zombie, whom nobody has reaped yet, still counts as running.

@@ -157,7 +157,7 @@ class World:
         same("records", record_names(self.cache), sorted(f"{network}@{name}@eth0" for name in containers))
         same("damaged", self.files("damaged"), [])
         same("pending", self.runtime().pending(), [])
-        locks = self.runtime().operations.store.locks
+        locks = self.runtime()._context.store.locks
         for name in (network_lock(network), *map(container_lock, containers or {"c"})):
             held = locks.try_lock(name)
             if held is None:

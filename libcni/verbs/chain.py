@@ -123,23 +123,27 @@ class Caller(NamedTuple):
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
         return Invocation(plugin, path, command, network, container_id, ifname)
 
-    async def add(self, job: Job, invocations: Sequence[Invocation], *, before: Steps[None] | None = None) -> Answer:
-        """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
+    async def add(  # noqa: PLR0913 -- the parts of one call
+        self,
+        job: Job,
+        invocation: Invocation,
+        plugin: PluginConfig,
+        previous: Answer,
+        *,
+        environment: Mapping[str, str],
+        before: Steps[None] | None = None,
+    ) -> Answer:
+        """Run ADD of one plugin with the result of the one before, and return its answer.
 
-        :param before: file work that must succeed before the first plugin gets its request.
+        :param before: file work that must succeed before the plugin gets its request.
         """
-        environment = self._environment("ADD", job)
-        answer = Answer("")
-        for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
-            request = Request(invocation, attachment_request(plugin, job, answer.text), environment)
-            output = await self._call(request, job.limits, job.record, before=before)
-            answer = read_result(invocation, output, job.network.cni_version, before=answer)
-            before = None
-        return answer
+        request = Request(invocation, attachment_request(plugin, job, previous.text), environment)
+        output = await self._call(request, job.limits, job.record, before=before)
+        return read_result(invocation, output, job.network.cni_version, before=previous)
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
-        environment = self._environment("CHECK", job)
+        environment = self.environment("CHECK", job)
         invocations = self.locate("CHECK", job.network, job.rt)
         for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
             request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
@@ -150,7 +154,7 @@ class Caller(NamedTuple):
 
         :param before: as for :meth:`add`.
         """
-        environment = self._environment("DEL", job)
+        environment = self.environment("DEL", job)
         for plugin in in_order("DEL", job.network):
             await self._delete_one(job, plugin, environment, before=before)
             before = None
@@ -158,7 +162,7 @@ class Caller(NamedTuple):
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
         errors: list[CNIError] = []
-        environment = self._environment("DEL", job)
+        environment = self.environment("DEL", job)
         for plugin in in_order("DEL", job.network):
             try:
                 await self._delete_one(job, plugin, environment)
@@ -179,7 +183,7 @@ class Caller(NamedTuple):
         request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
         await self._call(request, job.limits, job.record, before=before)
 
-    def _environment(self, command: str, job: Job) -> Mapping[str, str]:
+    def environment(self, command: str, job: Job) -> Mapping[str, str]:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
         return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
 

@@ -1,30 +1,73 @@
-"""What is there before an ADD: other attachments of the interface, and the interface itself.
+"""What an ADD looks at before its first plugin: earlier attempts, other attachments, and the interface itself.
 
-An ADD that meets one of them is refused before any plugin runs: its failure would be cleaned up by a DEL that takes the
-other one down. Go counterpart: none; Go libcni compares nothing. Source: SPEC 1.1.0, section 3, "Adding an attachment":
-no second ADD for the same container id and interface name without a DEL between.
+An ADD that meets another attachment of the interface is refused: its failure would be cleaned up by a DEL that takes
+the other one down. Go counterpart: none; Go libcni compares nothing. Source: SPEC 1.1.0, section 3, "Adding an
+attachment": no second ADD for the same container id and interface name without a DEL between.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from libcni.errors import AttachmentExistsError
-from libcni.namespace import identify, is_same_namespace, look_into
+from libcni.errors import AttachmentExistsError, CNIError, note_errors
+from libcni.namespace import NamespaceView, identify, is_same_namespace, look_into
 from libcni.record import Record, State
+from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.attachment import AttachmentKey, NetworkAttachment
-    from libcni.namespace import NamespaceView, NetnsIdentity
+    from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
+    from libcni.journal import OpenRecord
+    from libcni.namespace import NetnsIdentity
     from libcni.store import Store
+    from libcni.verbs.chain import Job
+    from libcni.verbs.context import VerbContext
 
-__all__ = ["LOOPBACK", "check_is_free"]
+__all__ = ["admit", "check_is_free"]
+
+_log = logging.getLogger("libcni")
 
 LOOPBACK = "lo"
-"""The interface that every namespace has."""
+"""The interface that every namespace has, and that no plugin makes or deletes."""
+
+
+async def admit(context: VerbContext, job: Job, opened: OpenRecord) -> NamespaceView:
+    """Finish an earlier attempt, make sure that the interface is free, and return the view of the namespace.
+
+    :raises AttachmentExistsError: if an earlier attempt cannot be finished, or another attachment has the interface.
+    """
+    await _finish_earlier(context, job, opened)
+    return await context.runner.call(functools.partial(_look_first, context.store, job.key, job.rt))
+
+
+async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) -> None:
+    """Delete what an earlier ADD or DEL of the attachment has begun and not finished.
+
+    :raises AttachmentExistsError: if that fails.
+    """
+    known = await context.known(job.key, opened)
+    if known.record is None or not known.record.is_unfinished(has_result=known.has_file):
+        return
+    if await context.runner.call(functools.partial(is_left_alone, known)):
+        _log.warning("%s", left_alone_error(known.record))
+        await context.runner.call(opened.remove)
+        return
+    try:
+        await delete_stored(context, job.key, opened, given=job.network, rt=job.rt, limits=job.limits)
+    except CNIError as problem:
+        error = AttachmentExistsError(*job.key, unfinished=True)
+        note_errors(error, "to delete it fails", [problem])
+        raise error from problem
+
+
+def _look_first(store: Store, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
+    view = look_into(rt.netns, rt.ifname) if rt.netns else NamespaceView()
+    check_is_free(store, key, view)
+    return NamespaceView(view.identity) if rt.ifname == LOOPBACK else view
 
 
 class _Holder(NamedTuple):
@@ -33,6 +76,7 @@ class _Holder(NamedTuple):
     key: AttachmentKey
     netns: str
     identity: NetnsIdentity | None
+    unfinished: bool = False
 
 
 def check_is_free(store: Store, key: AttachmentKey, view: NamespaceView) -> None:
@@ -45,11 +89,11 @@ def check_is_free(store: Store, key: AttachmentKey, view: NamespaceView) -> None
     """
     for holder in _of_interface(store, key):
         if holder.key.network != key.network and not _is_gone(holder, view):
-            raise AttachmentExistsError(*holder.key)
+            raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished)
     if view.has_interface and key.ifname != LOOPBACK:
         for holder in _everything(store):
             if holder.key.ifname == key.ifname and holder.key != key and _is_in(holder, view):
-                raise AttachmentExistsError(*holder.key)
+                raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished)
 
 
 def _of_interface(store: Store, key: AttachmentKey) -> Iterator[_Holder]:
@@ -67,7 +111,8 @@ def _holders(entries: list[NetworkAttachment], records: list[Record]) -> Iterato
     for record in records:
         # Without a result, another program that shares the cache directory has deleted what was added.
         if record.state is not State.ADDED or record.key in with_result:
-            yield _Holder(record.key, record.netns, record.identity)
+            is_unfinished = record.is_unfinished(has_result=record.key in with_result)
+            yield _Holder(record.key, record.netns, record.identity, is_unfinished)
     recorded = {record.key for record in records}
     for entry in entries:
         if entry.key not in recorded:
