@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from libcni.chain import Caller, Job, Limits
+from libcni.chain import Caller, Job, Limits, warn_of_undeclared
 from libcni.errors import (
     AttachmentExistsError,
     AttachmentNotFoundError,
@@ -97,6 +97,7 @@ class Operations:
         check_network(network)
         self.store.cache.check_name(key)
         check_size(key, rt, network.raw)
+        warn_of_undeclared(network, rt)
         invocations = self.caller.locate("ADD", network, rt)
         async with self.waiter.locked(key.network, key.container_id):
             with self.store.journal.open(key) as opened:
@@ -121,8 +122,8 @@ class Operations:
         try:
             await self.delete_stored(job.key, opened, given=job.network, rt=job.rt, limits=job.limits)
         except CNIError as problem:
-            error = AttachmentExistsError(*job.key)
-            error.add_note(f"an earlier ADD or DEL of it was not finished, and to delete it fails: {problem}")
+            error = AttachmentExistsError(*job.key, unfinished=True)
+            error.add_note(f"to delete it fails: {problem}")
             raise error from problem
 
     def _look_first(self, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
@@ -279,6 +280,7 @@ class Operations:
             return
         if not is_at_least(network.cni_version, CHECK_SINCE):
             raise CheckNotSupportedError(network.cni_version)
+        warn_of_undeclared(network, rt)
         async with self.waiter.locked(key.network, key.container_id):
             entry = await self.find(key)
             if entry is None:

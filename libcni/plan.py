@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from libcni.chain import Job, Limits, attachment_request, in_order
+from libcni.chain import Job, Limits, attachment_request, in_order, undeclared_capabilities
 from libcni.document import decode_text, dump, split_array, split_object
 from libcni.errors import (
     AttachmentExistsError,
@@ -121,6 +121,10 @@ class Planner:
         if command == "DEL":
             job, more = _stored_job(job, known)
             notes += more
+        notes += [
+            f"no plugin declares the capability {name!r}, its argument is not used"
+            for name in undeclared_capabilities(job.network, job.rt)
+        ]
         calls = self._calls(command, _with_result(command, job, known))
         problems += [_not_found(call, self._paths) for call in calls if not call.path]
         return Plan(command, network.name, calls, problems, notes)

@@ -157,6 +157,12 @@ def test_plan_of_an_add_of_what_another_program_has_deleted_is_not_refused(
     config.add_network_list(network(), RT)
 
 
+def test_plan_notes_a_capability_argument_that_no_plugin_declares(planner: Planner) -> None:
+    (note,) = planner.plan("ADD", network(), RT).notes
+    assert "'other'" in note
+    assert list(planner.plan("ADD", network(capabilities={"mac": True, "other": True}), RT).notes) == []
+
+
 def test_plan_names_a_plugin_that_is_missing(tmp_path: Path) -> None:
     plan = Planner([str(tmp_path)]).plan("ADD", network(), RT)
     assert [call.path for call in plan.calls] == ["", "", ""]
