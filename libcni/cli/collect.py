@@ -138,7 +138,9 @@ def recover_command(settings: Settings) -> None:
         click.echo(dump(documents))
     if errors:
         note_members(reports=documents)
-        raise CNIErrorGroup("not everything could be recovered", errors)
+        error = CNIErrorGroup("not everything could be recovered", errors)
+        error.add_note("give up what no plugin can delete with: cnitool forget CONTAINER_ID")
+        raise error
 
 
 def _report_document(report: Recovery) -> dict[str, object]:

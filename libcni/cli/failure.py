@@ -46,4 +46,5 @@ def error_document(error: CNIError) -> dict[str, object]:
 def echo_failure(error: CNIError, context: click.Context) -> None:
     """Write the document of a failure to stdout, with what the verb has noted."""
     noted: dict[str, object] = context.meta.get(_MEMBERS, {})
-    click.echo(dump({**noted, **error_document(error)}))
+    document = error_document(error)
+    click.echo(dump(document | {name: value for name, value in noted.items() if name not in document}))

@@ -115,7 +115,9 @@ def test_failed_clean_up_is_told_too(place: Place) -> None:
     assert "\n  clean-up after the failed ADD: " in result.stderr
     assert "stuck" in result.stderr
     assert "unfinished" in place.run("attachments").stdout
-    assert "not done" in place.run("recover", status=1).stdout
+    recovered = place.run("recover", status=1)
+    assert "not done" in recovered.stdout
+    assert "cnitool forget CONTAINER_ID" in recovered.stderr
     place.succeeds("DEL")
     assert f"dbnet {DEFAULT_ID}/eth0: done" in place.run("recover").stdout
     assert place.run("--output=json", "recover").stdout == "[]\n"
