@@ -209,6 +209,7 @@ class ResultCache:
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)
+            return True
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
         return was_there

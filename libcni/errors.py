@@ -411,7 +411,7 @@ class AttachmentExistsError(_AttachmentError):
     ``unfinished``: it may never have been added, as an ADD or DEL of it was begun and did not end.
     """
 
-    ADVICE: ClassVar[str] = "delete it, or call recover()"
+    ADVICE: ClassVar[str] = "delete it, call recover(), or give it up with forget()"
     """Note on an unfinished one."""
 
     def __init__(self, network: str, container_id: str, ifname: str, *, unfinished: bool = False) -> None:

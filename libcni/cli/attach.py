@@ -59,7 +59,8 @@ def _advise(settings: Settings, config: CNIConfig, error: CNIError, *, rt: Runti
         return
     advice = f"delete it with: {_command(settings, 'del', key.network, rt.netns, *_names(key))}"
     if is_unfinished:
-        advice += f"; or everything that is unfinished with: {_command(settings, 'recover')}"
+        advice += f"; all that is unfinished with: {_command(settings, 'recover')}"
+        advice += f"; or give it up with: {_command(settings, 'forget', key.container_id, '--network', key.network)}"
     error.add_note(advice)
 
 

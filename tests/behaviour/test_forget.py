@@ -176,6 +176,18 @@ def test_forget_touches_another_runtimes_attachments_too(make: Callable[..., Run
     assert names(make(runner).forget("box")) == [("net", "box", "eth0")]
 
 
+def test_forget_sets_aside_what_is_no_file_in_the_place_of_a_result(
+    make: Callable[..., Runtime], runner: ScriptedRunner, tmp_path: Path
+) -> None:
+    runtime = make(runner)
+    runtime.add_network_list(network("one"), attachment())
+    place = tmp_path / "cache" / "results" / "net-box-eth0"
+    place.unlink()
+    place.mkdir()
+    assert names(runtime.forget("box")) == [("net", "box", "eth0")]
+    assert stored(tmp_path) == []
+
+
 @pytest.mark.parametrize("lock", [container_lock("box"), network_lock("net")], ids=["container", "network"])
 def test_forget_waits_for_who_works_on_the_container(
     make: Callable[..., Runtime], runner: ScriptedRunner, tmp_path: Path, lock: str

@@ -147,8 +147,10 @@ def test_unfinished_add_that_cannot_be_deleted_refuses_the_next_and_says_why(
     for mode in (1, 2):
         with pytest.raises(PluginError if mode == 1 else AttachmentExistsError) as caught:
             runtime.add_network_list(network({"type": "one", "mode": mode}), attachment())
-    (note,) = caught.value.__notes__
-    assert "not finished" in note
+    assert isinstance(caught.value, AttachmentExistsError)
+    assert caught.value.unfinished
+    *_, note = caught.value.__notes__
+    assert "to delete it fails" in note
     assert "in use" in note
     with pytest.raises(PluginError) as refused:
         runtime.del_network_list(network({"type": "one", "mode": 3}), attachment())

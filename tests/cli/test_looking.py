@@ -15,6 +15,8 @@ import pytest
 
 from libcni import __version__, cli
 from libcni.cli import root
+from libcni.locks import container_lock
+from libcni.store import Store
 from tests import kernel
 from tests.contract.modules import ROOT
 
@@ -109,7 +111,21 @@ def test_attachments_show_unfinished_ones_of_the_container(place: Place) -> None
     assert place.run("attachments").stdout.splitlines()[1].split() == ["dbnet", "one", "eth0", NETNS, "unfinished"]
     assert "no attachments" in place.run("attachments", "--container-id", "two").stdout
     found = json.loads(place.run("attachments", "--output", "json").stdout)
-    assert [(item["unfinished"], item["result"]) for item in found] == [(True, None)]
+    assert [(item["unfinished"], item["state"], item["pid"], item["result"]) for item in found] == [
+        (True, "unfinished", None, None)
+    ]
+
+
+def test_attachments_show_running_operations_and_their_process(place: Place) -> None:
+    place.run("add", "dbnet", NETNS, "--container-id", "one")
+    held = Store(str(place.cache), durable=False).locks.try_lock(container_lock("one"))
+    assert held is not None
+    try:
+        assert place.run("attachments").stdout.splitlines()[1].endswith(f"running (process {os.getpid()})")
+        (found,) = json.loads(place.run("attachments", "--output", "json").stdout)
+    finally:
+        held.release()
+    assert (found["state"], found["pid"], found["unfinished"]) == ("running", os.getpid(), False)
 
 
 # Plugins

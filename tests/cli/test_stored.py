@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -148,13 +149,13 @@ def test_name_that_nothing_can_have_is_looked_for_in_no_file(place: Place, verb:
 
 @pytest.mark.parametrize("with_file", [True, False], ids=["file", "no-file"])
 def test_delete_of_a_container_needs_no_namespace(place: Place, with_file: bool) -> None:
-    netns = place.folder / "ns"
-    netns.touch()
-    place.run("add", "dbnet", str(netns), "--container-id", "box")
+    names = ("--container-id", "box", "--ifname", "cni-none0")
+    netns = f"/proc/{os.getpid()}/ns/net"
+    place.run("add", "dbnet", netns, *names)
     if not with_file:
         _gone(place)
-    place.run("del", "dbnet", "--container-id", "box")
-    assert place.calls == [f"ADD box {netns} eth0", f"DEL box {netns} eth0"]
+    place.run("del", "dbnet", *names)
+    assert place.calls == [f"ADD box {netns} cni-none0", f"DEL box {netns} cni-none0"]
 
 
 def test_delete_with_a_namespace_that_is_gone_works(place: Place) -> None:
