@@ -29,7 +29,7 @@ from libcni.store import Known, Store, prev_result, prev_result_for_delete, stor
 from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from libcni.attachment import AttachmentKey, RuntimeConf
@@ -178,7 +178,8 @@ def _refusals(
     if command == "DEL":
         return [], damage
     if command == "ADD":
-        return [*_in_the_way(known, key)], damage
+        exists, notes = _in_the_way(known, key)
+        return exists, damage + notes
     if not is_at_least(network.cni_version, CHECK_SINCE):
         return [CheckNotSupportedError(network.cni_version)], damage
     if known.entry is None:
@@ -186,13 +187,16 @@ def _refusals(
     return [], damage
 
 
-def _in_the_way(known: Known, key: AttachmentKey) -> Iterator[CNIError]:
-    """Go through why an ADD is refused for what is stored."""
-    if known.entry is not None:
-        yield AttachmentExistsError(*key)
-    elif known.record is not None and (known.has_file or known.record.state is not State.ADDED):
-        # Without a result, what was added has been deleted by another program.
-        yield AttachmentExistsError(*key, unfinished=known.record.is_unfinished(has_result=known.has_file))
+def _in_the_way(known: Known, key: AttachmentKey) -> tuple[list[CNIError], list[str]]:
+    """Return why an ADD is refused for what is stored, and what it does first."""
+    record = known.record
+    if record is not None and record.is_unfinished(has_result=known.has_file):
+        return [], [
+            "an earlier ADD or DEL of it is unfinished: it is deleted first, and when that fails nothing is run"
+        ]
+    # Without a result, what was added has been deleted by another program.
+    is_recorded = record is not None and (known.has_file or record.state is not State.ADDED)
+    return [AttachmentExistsError(*key)] if is_recorded or known.entry is not None else [], []
 
 
 def _stored_job(job: Job, known: Known) -> tuple[Job, list[str]]:
