@@ -100,7 +100,7 @@ def attachments_command(settings: Settings) -> None:
 
 def _attachment_row(item: NetworkAttachment) -> tuple[str, ...]:
     addresses = "" if item.result is None else ",".join(str(ip.address) for ip in item.result.ips)
-    state = "" if item.state == "attached" else item.state
+    state = "" if item.state == "attached" else str(item.state)
     if item.pid is not None:
         state += f" (process {item.pid})"
     return item.network, item.container_id, item.ifname, addresses, item.netns, state
