@@ -337,6 +337,24 @@ class CNIConfig(Config):
         """
         return complete(attachments(self._context, container_id))
 
+    def forget(
+        self, container_id: str, *, ifname: str | None = None, network: str | None = None
+    ) -> list[NetworkAttachment]:
+        """Give attachments up: their records and results go, and no plugin runs; each is a warning in the log.
+
+        For what no DEL can delete any more. Interfaces, addresses and rules may stay behind. Neither plugins nor
+        configurations are needed, and nothing of another container is touched.
+
+        :param ifname: of the one interface, ``None`` for all of the container.
+        :param network: name of the one network, ``None`` for all.
+        :returns: what was given up; ``config`` is empty in one of which only damaged files were left.
+        :raises LockTimeoutError: if the container, or one of the networks, is busy for too long.
+        :raises CacheError: if what is stored cannot be read or removed.
+        """
+        from libcni.verbs.forget import forget  # noqa: PLC0415 -- what an ADD does not need
+
+        return complete(forget(self._context, container_id, ifname=ifname, network=network))
+
     def pending(self) -> list[NetworkAttachment]:
         """Return the attachments whose ADD or DEL was begun and not finished.
 

@@ -107,7 +107,9 @@ class RuntimeConf:
             raise InvalidParameterError("netns", f"{self.netns[:40]}…", f"a path has less than {_PATH_LIMIT} bytes")
         if len(os.fsencode(format_args(self.args))) >= ARGS_LIMIT:
             # They may be secret: the message says how many there are.
-            raise InvalidParameterError("args", f"({len(self.args)} pairs)", f"CNI_ARGS has less than {ARGS_LIMIT} bytes")
+            raise InvalidParameterError(
+                "args", f"({len(self.args)} pairs)", f"CNI_ARGS has less than {ARGS_LIMIT} bytes"
+            )
         if self.capability_args:
             self._check_capability_args()
         return key

@@ -192,16 +192,27 @@ class ResultCache:
             name = None if found is None else found[0]
         except DamagedFileError as error:
             name = PurePath(error.path).name  # the other name may be that of another attachment
-        if name is None:
-            return
+        if name is not None:
+            yield from self._removing(name)
+
+    def removing_own(self, key: AttachmentKey) -> Steps[bool]:
+        """Remove the file whose name only this attachment can have, and say whether it was there.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        return (yield from self._removing(_unambiguous_name(key)))
+
+    def _removing(self, name: str) -> Steps[bool]:
         try:
-            yield from self.folder.removing(name, durable=True)
+            was_there = yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)
+            return True
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
+        return was_there
 
     def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container; a damaged file is left out and logged.

@@ -111,6 +111,8 @@ def _described(check: Check) -> dict[str, Any]:
 
 
 def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> None:
+    if settings.is_json:
+        raise click.UsageError("--explain is for people: it has no JSON form")
     every = (*load_checks(), *load_checks(for_runtimes=True))
     check = next((check for check in every if check.id == values["explain"]), None)
     if check is None:
@@ -198,12 +200,12 @@ def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, 
             report = session.run(subjects, checks)
         except PluginNotFoundError as error:
             raise InvalidParameterError("PLUGIN", error.plugin, f"cannot be run: {error.msg}") from None
+    for form, path in wanted:  # before stdout has its one document, as it may fail
+        path.write_text(FORMATS[form](report), encoding="utf-8")
     if settings.is_json:
         click.echo(dump(report.document()))
     else:
         show_report(report)
-    for form, path in wanted:
-        path.write_text(FORMATS[form](report), encoding="utf-8")
     sys.exit(report.exit_status(is_strict=values["strict"]))
 
 

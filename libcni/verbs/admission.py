@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from libcni.verbs.chain import Job
     from libcni.verbs.context import VerbContext
 
-__all__ = ["admit", "check_is_free"]
+__all__ = ["admit", "look_first"]
 
 _log = logging.getLogger("libcni")
 
@@ -41,7 +41,7 @@ async def admit(context: VerbContext, job: Job, opened: OpenRecord) -> Namespace
     :raises AttachmentExistsError: if an earlier attempt cannot be finished, or another attachment has the interface.
     """
     await _finish_earlier(context, job, opened)
-    return await context.runner.call(functools.partial(_look_first, context.store, job.key, job.rt))
+    return await context.runner.call(functools.partial(look_first, context.store, job.key, job.rt))
 
 
 async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) -> None:
@@ -64,9 +64,14 @@ async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) ->
         raise error from problem
 
 
-def _look_first(store: Store, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
+def look_first(store: Store, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
+    """Return the view of the namespace of an ADD, and make sure that no other attachment has its interface.
+
+    :raises AttachmentExistsError: if one has.
+    :raises CacheError: if the stored attachments cannot be read.
+    """
     view = look_into(rt.netns, rt.ifname) if rt.netns else NamespaceView()
-    check_is_free(store, key, view)
+    _check_is_free(store, key, view)
     return NamespaceView(view.identity) if rt.ifname == LOOPBACK else view
 
 
@@ -79,7 +84,7 @@ class _Holder(NamedTuple):
     unfinished: bool = False
 
 
-def check_is_free(store: Store, key: AttachmentKey, view: NamespaceView) -> None:
+def _check_is_free(store: Store, key: AttachmentKey, view: NamespaceView) -> None:
     """Check that no stored attachment has the interface of a new one.
 
     :param view: of the namespace of the new one.

@@ -32,9 +32,19 @@ if TYPE_CHECKING:
     from libcni.steps import Steps
     from libcni.versions import PluginInfo
 
-__all__ = ["Caller", "Job", "Limits", "Request", "attachment_request", "in_order"]
+__all__ = [
+    "Caller",
+    "Job",
+    "Limits",
+    "Request",
+    "attachment_request",
+    "in_order",
+    "undeclared_capabilities",
+    "warn_of_undeclared",
+]
 
-_log = logging.getLogger("libcni.plugin")
+_log = logging.getLogger("libcni")
+_plugin_log = logging.getLogger("libcni.plugin")
 
 _current_environment = CurrentEnvironment()
 
@@ -94,7 +104,7 @@ class Request(NamedTuple):
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
-        _log.info("%s %s %s/%s: %s", place.plugin, place.command, place.network, place.container_id, line)
+        _plugin_log.info("%s %s %s/%s: %s", place.plugin, place.command, place.network, place.container_id, line)
 
 
 class Caller(NamedTuple):
@@ -123,13 +133,13 @@ class Caller(NamedTuple):
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
         return Invocation(plugin, path, command, network, container_id, ifname)
 
-    async def add(  # noqa: PLR0913 -- the parts of one call
+    async def add(
         self,
         job: Job,
         invocation: Invocation,
         plugin: PluginConfig,
-        previous: Answer,
         *,
+        previous: Answer,
         environment: Mapping[str, str],
         before: Steps[None] | None = None,
     ) -> Answer:
@@ -266,6 +276,20 @@ class Caller(NamedTuple):
 def in_order(command: str, network: NetworkConfigList) -> Sequence[PluginConfig]:
     """Return the plugins of a network in the order of a verb (SPEC 1.1.0, section 3: DEL runs in reverse)."""
     return network.plugins[::-1] if command == "DEL" else network.plugins
+
+
+def undeclared_capabilities(network: NetworkConfigList, rt: RuntimeConf) -> list[str]:
+    """Return the capability arguments that reach no plugin, as none of the chain declares the capability, sorted."""
+    if not rt.capability_args:
+        return []
+    declared = {name for plugin in network.plugins for name in plugin.used_capabilities}
+    return sorted(rt.capability_args.keys() - declared)
+
+
+def warn_of_undeclared(network: NetworkConfigList, rt: RuntimeConf) -> None:
+    """Log each capability argument that reaches no plugin; its value may be a secret, and is left out."""
+    for name in undeclared_capabilities(network, rt):
+        _log.warning("network %s: no plugin declares the capability %r, its argument is not used", network.name, name)
 
 
 def attachment_request(plugin: PluginConfig, job: Job, prev_result: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentNotFoundError, CheckNotSupportedError
 from libcni.namespace import is_same_namespace
-from libcni.verbs.chain import Job, Limits
+from libcni.verbs.chain import Job, Limits, warn_of_undeclared
 from libcni.verbs.context import check_network
 from libcni.verbs.stored import prev_result
 from libcni.versions import CHECK_SINCE, is_at_least
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from libcni.store import Store
     from libcni.verbs.context import VerbContext
 
-__all__ = ["check"]
+__all__ = ["check", "check_namespace"]
 
 
-async def check(context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None) -> None:
+async def check(  # noqa: PLR0917 -- all verbs take these four
+    context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None
+) -> None:
     """Check an attachment; nothing is checked where the network has that disabled."""
     key = rt.check(network.name)
     check_network(network)
@@ -32,16 +34,17 @@ async def check(context: VerbContext, network: NetworkConfigList, rt: RuntimeCon
         return
     if not is_at_least(network.cni_version, CHECK_SINCE):
         raise CheckNotSupportedError(network.cni_version)
+    warn_of_undeclared(network, rt)
     async with context.waiter.locked(key.network, key.container_id):
         entry = await context.entry(key)
         if entry is None:
             raise AttachmentNotFoundError(*key)
-        await context.runner.call(functools.partial(_check_namespace, context.store, key, rt))
+        await context.runner.call(functools.partial(check_namespace, context.store, key, rt))
         stored = prev_result(entry, network.cni_version)
         await context.caller.check(Job(network, rt, Limits(timeout), prev_result=stored))
 
 
-def _check_namespace(store: Store, key: AttachmentKey, rt: RuntimeConf) -> None:
+def check_namespace(store: Store, key: AttachmentKey, rt: RuntimeConf) -> None:
     """Check that the namespace is that of the ADD, by the same knowledge as DEL.
 
     :raises AttachmentNotFoundError: if another one has its path, or none.

@@ -41,7 +41,9 @@ class Deletion(NamedTuple):
     problem: CNIError | None
 
 
-async def delete(context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None) -> None:
+async def delete(  # noqa: PLR0917 -- all verbs take these four
+    context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None
+) -> None:
     """Detach a container from a network; deleting what is not there succeeds, after the plugins were asked."""
     key = rt.check(network.name)
     check_network(network)
@@ -52,7 +54,7 @@ async def delete(context: VerbContext, network: NetworkConfigList, rt: RuntimeCo
         _log.warning("deleted %s with the given configuration: %s", "/".join(key), deletion.problem)
 
 
-async def delete_stored(  # noqa: PLR0913 -- what is stored, and what is given
+async def delete_stored(
     context: VerbContext,
     key: AttachmentKey,
     opened: OpenRecord,
@@ -86,9 +88,7 @@ async def delete_stored(  # noqa: PLR0913 -- what is stored, and what is given
     return Deletion(known, problem)
 
 
-async def _run_chain(
-    context: VerbContext, job: Job, known: Known, *, given: NetworkConfigList | None
-) -> None:
+async def _run_chain(context: VerbContext, job: Job, known: Known, *, given: NetworkConfigList | None) -> None:
     """Run DEL with the stored configuration; that of an ADD that failed may be the mistake, and is not insisted on.
 
     :raises CNIError: if that fails, and for an unfinished ADD also with the given configuration, when it differs.

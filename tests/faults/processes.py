@@ -73,7 +73,7 @@ def step_through(config: CNIConfig | AsyncCNIConfig, step: Steps) -> None:
     store = config._context.store
     for folder in (store.cache.folder, store.journal.folder, store.damaged, store.locks.folder):
         folder.operations = SteppingOperations(step)
-    runner: Any = config.operations.runner
+    runner: Any = config._context.runner
     run = runner.run
 
     async def stepping(call: PluginCall) -> PluginOutput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -173,22 +174,26 @@ def test_chain_that_only_tunes_an_interface_works(
 
 
 def _namespace_again(path: str, inode: int) -> bool:
-    """Make a namespace at a path that is free, until it has the number of a dead one."""
+    """Replace the namespace at a path by another one that has its number, which the kernel gives again."""
     name = Path(path).name
     kernel.run("ip", "netns", "delete", name)
-    others: list[str] = []
+    lower: list[str] = []
+    deadline = time.monotonic() + 20
     try:
-        for _ in range(200):
+        while time.monotonic() < deadline:
             kernel.run("ip", "netns", "add", name)
-            if Path(path).stat().st_ino == inode:
+            number = Path(path).stat().st_ino
+            if number == inode:
                 return True
-            others.append(kernel.random_name("other"))
-            Path(f"/run/netns/{others[-1]}").touch()
-            kernel.run("mount", "--bind", path, f"/run/netns/{others[-1]}")
-            kernel.run("ip", "netns", "delete", name)
+            if number < inode:  # the lowest free number comes first: this one is out of the way now
+                lower.append(kernel.random_name("other"))
+                Path(f"/run/netns/{lower[-1]}").touch()
+                kernel.run("mount", "--bind", path, f"/run/netns/{lower[-1]}")
+            kernel.run("ip", "netns", "delete", name)  # a dead namespace gives its number back a little later
+        kernel.run("ip", "netns", "add", name)
         return False
     finally:
-        for other in others:
+        for other in lower:
             kernel.run("ip", "netns", "delete", other)
 
 
