@@ -211,23 +211,23 @@ class NetworkAttachment(_Stored):
         return _rebuild, (values, self.state, self.pid)
 
     @classmethod
-    def listed(cls, members: Mapping[str, Any], text: bytes) -> NetworkAttachment:
+    def listed(  # noqa: PLR0913 -- the parts of an attachment
+        cls,
+        key: AttachmentKey,
+        config: bytes,
+        text: str,
+        *,
+        netns: str,
+        args: Sequence[tuple[str, str]],
+        caps: Mapping[str, Any],
+    ) -> NetworkAttachment:
         """Return one whose result is decoded when it is first asked for.
 
-        :param members: of the file, which were checked, with ``config`` decoded.
-        :param text: of the file.
+        :param text: of its file, which was checked.
         """
-        attachment = cls.__new__(cls)
-        fill = object.__setattr__
-        fill(attachment, "container_id", members["containerId"])
-        fill(attachment, "network", members["networkName"])
-        fill(attachment, "ifname", members["ifName"])
-        fill(attachment, "config", members["config"])
-        fill(attachment, "netns", members.get("netns") or "")
-        fill(attachment, "cni_args", tuple(members.get("cniArgs") or ()))
-        args = members.get("capabilityArgs")
-        fill(attachment, "capability_args", freeze(args) if args else _NO_ARGS)
-        fill(attachment, "_text", text)
+        attachment = cls(key.container_id, key.network, key.ifname, config, netns, args, caps)
+        object.__delattr__(attachment, "result")
+        object.__setattr__(attachment, "_text", text)
         return attachment
 
 
