@@ -234,8 +234,11 @@ def test_group_of_a_plugin_that_something_else_reaped_is_not_signalled(
     plugin.write_text("#!/bin/sh\n")
     plugin.chmod(0o755)
     monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may be that of another group"))
-    call = PluginCall(str(plugin), b"{}", {}, PATIENCE, on_start=lambda pid: os.waitpid(pid, 0))
 
+    def reap(pid: int) -> None:
+        os.waitpid(pid, 0)
+
+    call = PluginCall(str(plugin), b"{}", {}, PATIENCE, on_start=reap)
     with pytest.raises(ChildProcessError):
         run_call(call, Manner(pause=0.01))
 
