@@ -175,11 +175,15 @@ def _named_subject(plugin: str, profile: str | None) -> Subject:
 
 
 def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
-    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too."""
+    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too.
+
+    Paths become absolute: each check has a current directory of its own.
+    """
+    folders = tuple(str(Path(folder).absolute()) for folder in settings.plugin_directories)
     if "/" not in plugin:
-        return replace(subject, plugin=plugin, bin_dirs=settings.plugin_directories)
+        return replace(subject, plugin=plugin, bin_dirs=folders)
     path = Path(plugin).absolute()
-    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *settings.plugin_directories))
+    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *folders))
 
 
 def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, checks: Sequence[Check]) -> None:
@@ -198,12 +202,14 @@ def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, 
             report = session.run(subjects, checks)
         except PluginNotFoundError as error:
             raise InvalidParameterError("PLUGIN", error.plugin, f"cannot be run: {error.msg}") from None
-    if settings.is_json:
-        click.echo(dump(report.document()))
-    else:
-        show_report(report)
-    for form, path in wanted:
-        path.write_text(FORMATS[form](report), encoding="utf-8")
+    try:
+        if settings.is_json:
+            click.echo(dump(report.document()))
+        else:
+            show_report(report)
+    finally:  # also when nobody reads standard output to its end
+        for form, path in wanted:
+            path.write_text(FORMATS[form](report), encoding="utf-8")
     sys.exit(report.exit_status(is_strict=values["strict"]))
 
 

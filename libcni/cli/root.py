@@ -67,6 +67,8 @@ class _Verbs(click.Group):
             if _is_json(ctx) or (error.ctx is not None and error.ctx.params.get("output") == "json"):
                 _write_document(CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES))
             raise
+        except BrokenPipeError:  # the reader of the output has had enough of it: click ends the program without a word
+            raise
         except (CNIError, OSError) as error:
             _report(error, ctx)
             ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
