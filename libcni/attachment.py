@@ -211,7 +211,7 @@ class NetworkAttachment(_Stored):
         return _rebuild, (values, self.state, self.pid)
 
     @classmethod
-    def listed(  # noqa: PLR0913 -- the parts of an attachment
+    def listed(
         cls,
         key: AttachmentKey,
         config: bytes,

@@ -92,7 +92,10 @@ class CacheEntry:
             return self.attachment()
         check_result(self.decoded_result)
         return NetworkAttachment.listed(
-            *(self.key, self.config or b"", self.text), netns=self.netns, args=self.args, caps=self.capability_args or {}
+            *(self.key, self.config or b"", self.text),
+            netns=self.netns,
+            args=self.args,
+            caps=self.capability_args or {},
         )
 
     def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:

@@ -121,7 +121,7 @@ def named_namespace() -> Iterator[Namespace]:
 
 
 def replace_namespace(path: str) -> bool:
-    """Replace the namespace at a path by another one, and return whether the kernel gave that the number of the first."""
+    """Replace the namespace at a path by another one, and return whether that got the number of the first."""
     name, inode = Path(path).name, Path(path).stat().st_ino
     run("ip", "netns", "delete", name)
     lower: list[str] = []

@@ -177,11 +177,15 @@ def _named_subject(plugin: str, profile: str | None) -> Subject:
 
 
 def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
-    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too."""
+    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too.
+
+    Paths become absolute: each check has a current directory of its own.
+    """
+    folders = tuple(str(Path(folder).absolute()) for folder in settings.plugin_directories)
     if "/" not in plugin:
-        return replace(subject, plugin=plugin, bin_dirs=settings.plugin_directories)
+        return replace(subject, plugin=plugin, bin_dirs=folders)
     path = Path(plugin).absolute()
-    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *settings.plugin_directories))
+    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *folders))
 
 
 def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, checks: Sequence[Check]) -> None:

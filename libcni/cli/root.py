@@ -69,6 +69,8 @@ class _Verbs(click.Group):
                 document = CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES)
                 echo_failure(document, ctx)
             raise
+        except BrokenPipeError:  # the reader of the output has had enough of it: click ends the program without a word
+            raise
         except (CNIError, OSError) as error:
             _report(error, ctx)
             ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
