@@ -11,8 +11,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from libcni.api import CNIConfig
     from libcni.async_api import AsyncCNIConfig
-    from libcni.attachment import GCAttachment, NetworkAttachment, Recovery, RuntimeConf
-    from libcni.config import NetworkConfigList, PluginConfig, conf_list_from_conf, inject_conf
+    from libcni.config.load import (
+        ConfDir,
+        conf_files,
+        conf_from_bytes,
+        conf_from_file,
+        load_conf,
+        load_conf_dir,
+        load_network_conf,
+        network_conf_from_bytes,
+        network_conf_from_file,
+        network_plugin_conf_from_bytes,
+        network_plugin_confs_from_files,
+    )
+    from libcni.config.load import load_network_conf as load_conf_list
+    from libcni.config.load import network_conf_from_bytes as conf_list_from_bytes
+    from libcni.config.load import network_conf_from_file as conf_list_from_file
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.config.parse import conf_list_from_conf, inject_conf
     from libcni.errors import (
         AttachmentExistsError,
         AttachmentNotFoundError,
@@ -35,24 +51,10 @@ if TYPE_CHECKING:
         ResultError,
         VersionError,
     )
-    from libcni.loader import (
-        ConfDir,
-        conf_files,
-        conf_from_bytes,
-        conf_from_file,
-        load_conf,
-        load_conf_dir,
-        load_network_conf,
-        network_conf_from_bytes,
-        network_conf_from_file,
-        network_plugin_conf_from_bytes,
-        network_plugin_confs_from_files,
-    )
-    from libcni.loader import load_network_conf as load_conf_list
-    from libcni.loader import network_conf_from_bytes as conf_list_from_bytes
-    from libcni.loader import network_conf_from_file as conf_list_from_file
-    from libcni.results import DNS, Interface, IPConfig, Result, Route
-    from libcni.versions import CURRENT_VERSION, SUPPORTED_VERSIONS, PluginInfo
+    from libcni.protocol.attachment import GCAttachment, Recovery, RuntimeConf
+    from libcni.protocol.versions import CURRENT_VERSION, SUPPORTED_VERSIONS, PluginInfo
+    from libcni.results.result import DNS, Interface, IPConfig, Result, Route
+    from libcni.storage.attachment import NetworkAttachment
 
 __version__ = "0.1.0"
 
@@ -125,10 +127,12 @@ _ALIASES = {
 # In the order of import cost: a name is looked for where it costs least.
 _MODULES = {
     "libcni.errors": {name for name in __all__ if name.endswith(("Error", "Group", "Code"))},
-    "libcni.versions": {"CURRENT_VERSION", "SUPPORTED_VERSIONS", "PluginInfo"},
-    "libcni.attachment": {"GCAttachment", "NetworkAttachment", "Recovery", "RuntimeConf"},
-    "libcni.results": {"DNS", "IPConfig", "Interface", "Result", "Route"},
-    "libcni.config": {"NetworkConfigList", "PluginConfig", "conf_list_from_conf", "inject_conf"},
+    "libcni.protocol.versions": {"CURRENT_VERSION", "SUPPORTED_VERSIONS", "PluginInfo"},
+    "libcni.protocol.attachment": {"GCAttachment", "Recovery", "RuntimeConf"},
+    "libcni.storage.attachment": {"NetworkAttachment"},
+    "libcni.results.result": {"DNS", "IPConfig", "Interface", "Result", "Route"},
+    "libcni.config.model": {"NetworkConfigList", "PluginConfig"},
+    "libcni.config.parse": {"conf_list_from_conf", "inject_conf"},
     "libcni.api": {"CNIConfig"},
     "libcni.async_api": {"AsyncCNIConfig"},
 }
@@ -137,7 +141,7 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = next((module for module, names in _MODULES.items() if name in names), "libcni.loader")
+    home = next((module for module, names in _MODULES.items() if name in names), "libcni.config.load")
     value: object = getattr(import_module(home), _ALIASES.get(name, name))
     globals()[name] = value
     return value

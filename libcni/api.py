@@ -1,4 +1,4 @@
-"""``CNIConfig``: the verbs as a runtime calls them, blocking; and what both flavours are made of.
+"""``CNIConfig``: the verbs as a runtime calls them, blocking.
 
 Thin on purpose: each method names its arguments, and hands them to the one implementation. Go counterpart:
 ``libcni.CNI``. Source: SPEC 1.1.0, section 3.
@@ -6,19 +6,13 @@ Thin on purpose: each method names its arguments, and hands them to the one impl
 
 from __future__ import annotations
 
-import os
-from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING
 
-from libcni.errors import InvalidParameterError
-from libcni.identifiers import is_encodable, is_text
-from libcni.invoke.blocking import BlockingRunner, complete
-from libcni.store import Store, network_of
+from libcni.invoke.blocking_runner import BlockingRunner, complete
+from libcni.storage.store import network_of
 from libcni.verbs.add import add
-from libcni.verbs.chain import Caller
 from libcni.verbs.check import check
-from libcni.verbs.context import VerbContext
+from libcni.verbs.configured import CONFIGURED, DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT, Config
 from libcni.verbs.delete import delete
 from libcni.verbs.status import status, validate, validate_list, version
 from libcni.verbs.stored import attachments, cached_config, cached_result
@@ -27,116 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
-    from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
-    from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.invoke.plugin import Runner
-    from libcni.results import Result
-    from libcni.verbs.gc import Collector
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.invoke.runner import Runner
+    from libcni.protocol.attachment import Recovery, RuntimeConf
+    from libcni.protocol.versions import PluginInfo
+    from libcni.results.result import Result
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.verbs.configured import Timeout
     from libcni.verbs.keep_list import KeepList
-    from libcni.verbs.recover import Recoverer
-    from libcni.versions import PluginInfo
 
-__all__ = [
-    "CONFIGURED",
-    "DEFAULT_CACHE_DIR",
-    "DEFAULT_LOCK_TIMEOUT",
-    "DEFAULT_TIMEOUT",
-    "CNIConfig",
-    "Config",
-    "Default",
-    "Timeout",
-]
-
-DEFAULT_CACHE_DIR = "/var/lib/cni"
-DEFAULT_TIMEOUT = 120.0
-DEFAULT_LOCK_TIMEOUT = 60.0
-
-
-class Default(Enum):
-    """Stands for "as the constructor was told", where ``None`` means "no limit"."""
-
-    TIMEOUT = "timeout"
-
-
-CONFIGURED: Final = Default.TIMEOUT
-
-Timeout: TypeAlias = float | Default | None
-"""Seconds for each plugin execution, ``None`` for no limit; left out, what the constructor was told."""
-
-
-class Config:
-    """What both flavours are made of."""
-
-    def __init__(  # noqa: PLR0913 -- what the two constructors below take
-        self,
-        path: Sequence[str | PathLike[str]],
-        runner: Runner,
-        *,
-        cache_dir: str | PathLike[str],
-        timeout: float | None,
-        lock_timeout: float | None,
-        environ: Mapping[str, str] | None,
-        owner: str | None,
-        durable: bool,
-    ) -> None:
-        self.path = _checked_directories(path)
-        _check_seconds("timeout", timeout)
-        if lock_timeout != 0:  # that is not to wait at all
-            _check_seconds("lock_timeout", lock_timeout)
-        if not os.fspath(cache_dir) or not is_encodable(os.fspath(cache_dir)):
-            raise InvalidParameterError("cache_dir", cache_dir, "no directory can have such a name")
-        if owner is not None and not is_text(owner):
-            raise InvalidParameterError("owner", owner, "must be text")
-        # Absolute: the program may change its directory between an ADD and its DEL.
-        self.cache_dir = os.path.abspath(cache_dir)  # noqa: PTH100 -- text out, and links stay as they are
-        self.timeout = timeout
-        caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
-        store = Store(self.cache_dir, durable=durable)
-        self._context = VerbContext(caller, store, lock_timeout=lock_timeout, owner=owner)
-
-    @cached_property
-    def _collector(self) -> Collector:
-        """Garbage collection."""
-        from libcni.verbs.gc import Collector  # noqa: PLC0415 -- a millisecond that an ADD does not need
-
-        return Collector(self._context)
-
-    @cached_property
-    def _recoverer(self) -> Recoverer:
-        """Recovery."""
-        from libcni.verbs.recover import Recoverer  # noqa: PLC0415 -- as above
-
-        return Recoverer(self._context)
-
-    def _seconds(self, timeout: Timeout) -> float | None:
-        """Return the limit for one call: its own, or the configured one."""
-        if isinstance(timeout, Default):
-            return self.timeout
-        _check_seconds("timeout", timeout)
-        return timeout
-
-
-def _checked_directories(path: Sequence[str | PathLike[str]]) -> tuple[str, ...]:
-    if isinstance(path, str):
-        raise InvalidParameterError("path", path, "expected a sequence of directories, found one string")
-    directories = tuple([os.fspath(directory) for directory in path])
-    for directory in directories:
-        if os.pathsep in directory or not is_encodable(directory):
-            raise InvalidParameterError("path", directory, f"a directory in CNI_PATH must not contain {os.pathsep!r}")
-    return directories
-
-
-def _checked_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    for name, value in environ.items():
-        if not name or "=" in name or not is_encodable(name + value):
-            # The value may be a secret: the message names the variable only.
-            raise InvalidParameterError("environ", name, "no process can have such a variable")
-    return dict(environ)
-
-
-def _check_seconds(name: str, seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:
-        raise InvalidParameterError(name, seconds, "expected a positive number of seconds, or None for no limit")
+__all__ = ["CNIConfig"]
 
 
 class CNIConfig(Config):

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcni.api import CONFIGURED, DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT, Config, Timeout
-from libcni.store import network_of
+from libcni.storage.store import network_of
 from libcni.verbs.add import add
 from libcni.verbs.check import check
+from libcni.verbs.configured import (
+    CONFIGURED,
+    DEFAULT_CACHE_DIR,
+    DEFAULT_LOCK_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    Config,
+    Timeout,
+)
 from libcni.verbs.delete import delete
 from libcni.verbs.status import status, validate, validate_list, version
 from libcni.verbs.stored import attachments, cached_config, cached_result
@@ -19,12 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
-    from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
-    from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.invoke.plugin import Runner
-    from libcni.results import Result
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.invoke.runner import Runner
+    from libcni.protocol.attachment import Recovery, RuntimeConf
+    from libcni.protocol.versions import PluginInfo
+    from libcni.results.result import Result
+    from libcni.storage.attachment import NetworkAttachment
     from libcni.verbs.keep_list import KeepList
-    from libcni.versions import PluginInfo
 
 __all__ = ["AsyncCNIConfig"]
 
@@ -58,7 +66,7 @@ class AsyncCNIConfig(Config):
     ) -> None:
         if runner is None:
             # anyio is imported by those who await, and by nobody else.
-            from libcni.invoke.aio import AnyioRunner  # noqa: PLC0415 -- see above
+            from libcni.invoke.anyio_runner import AnyioRunner  # noqa: PLC0415 -- see above
 
             runner = AnyioRunner()
         super().__init__(

@@ -11,7 +11,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from libcni.document import decode_text, dump, split_array, split_object
 from libcni.errors import (
     AttachmentExistsError,
     AttachmentNotFoundError,
@@ -22,21 +21,24 @@ from libcni.errors import (
 )
 from libcni.invoke.environment import attachment_environment
 from libcni.invoke.find import find_in_path
-from libcni.record import State
-from libcni.store import Known, Store
+from libcni.jsontext.decode import decode_text
+from libcni.jsontext.encode import dump
+from libcni.jsontext.scan import split_array, split_object
+from libcni.protocol.versions import CHECK_SINCE, is_at_least
+from libcni.storage.journal_record import State
+from libcni.storage.store import Known, Store
 from libcni.verbs.admission import look_first
 from libcni.verbs.chain import Job, Limits, attachment_request, in_order, undeclared_capabilities
 from libcni.verbs.check import check_namespace
 from libcni.verbs.context import check_network
 from libcni.verbs.stored import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
-from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from libcni.attachment import AttachmentKey, RuntimeConf
-    from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.protocol.attachment import AttachmentKey, RuntimeConf
 
 __all__ = ["COMMANDS", "Command", "Plan", "PlannedCall", "Planner"]
 

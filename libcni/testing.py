@@ -16,17 +16,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
-from libcni.document import dump, parse
 from libcni.errors import CNIError, InvalidParameterError, PluginNotFoundError
-from libcni.identifiers import parse_args, plugin_type_problem
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS
-from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.runner import PluginOutput
+from libcni.jsontext.decode import parse
+from libcni.jsontext.encode import dump
+from libcni.protocol.names import parse_args, plugin_type_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from os import PathLike
 
-    from libcni.invoke.plugin import PluginCall, Runner
+    from libcni.invoke.runner import PluginCall, Runner
 
 __all__ = ["RecordingRunner", "ReplayError", "ReplayRunner", "ScriptedCall", "ScriptedRunner", "failure", "success"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.children import no_new_child
+from tests.support.children import no_new_child
 
 if TYPE_CHECKING:
     from collections.abc import Generator

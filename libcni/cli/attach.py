@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from libcni.attachment import AttachmentKey
 from libcni.cli.failure import note_call
 from libcni.cli.settings import Settings, pass_settings
 from libcni.cli.stored import load_for_attachment
-from libcni.document import dump
+from libcni.config.load import load_network_conf
 from libcni.errors import AttachmentExistsError, CacheError, CNIError
-from libcni.loader import load_network_conf
+from libcni.jsontext.encode import dump
+from libcni.protocol.attachment import AttachmentKey
 
 if TYPE_CHECKING:
     from libcni.api import CNIConfig
-    from libcni.attachment import RuntimeConf
+    from libcni.protocol.attachment import RuntimeConf
 
 __all__ = ["add_command", "check_command", "del_command", "status_command"]
 

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from libcni.attachment import GCAttachment
 from libcni.cli.failure import note_call, note_members
 from libcni.cli.settings import Settings, pass_settings
 from libcni.cli.stored import load_for_network
-from libcni.document import dump
+from libcni.config.load import load_conf_dir
 from libcni.errors import CNIErrorGroup
-from libcni.loader import load_conf_dir
+from libcni.jsontext.encode import dump
+from libcni.protocol.attachment import GCAttachment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcni.attachment import NetworkAttachment, Recovery
-    from libcni.config import NetworkConfigList
+    from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import Recovery
+    from libcni.storage.attachment import NetworkAttachment
 
 __all__ = ["gc_command", "recover_command"]
 

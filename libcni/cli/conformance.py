@@ -22,8 +22,8 @@ from libcni.conformance.reports.terminal import progress_bar, show_report
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import DEFAULT_LIMIT, Session
 from libcni.conformance.subject import Kind, default_subject, load_subject, ready_subject
-from libcni.document import dump
 from libcni.errors import ConfigError, InvalidParameterError, PluginNotFoundError
+from libcni.jsontext.encode import dump
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import click
 
-from libcni.document import dump
 from libcni.errors import CNIError, CNIErrorGroup
+from libcni.jsontext.encode import dump
 
 __all__ = ["echo_failure", "error_document", "note_call", "note_members"]
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from libcni.api import DEFAULT_CACHE_DIR
 from libcni.cli.failure import note_call
 from libcni.cli.settings import Settings, pass_settings
-from libcni.document import dump
 from libcni.errors import CNIError, ErrorCode
-from libcni.frozen import object_of
-from libcni.store import parse_stored
+from libcni.jsontext.encode import dump
+from libcni.jsontext.frozen import object_of
+from libcni.storage.store import parse_stored
+from libcni.verbs.configured import DEFAULT_CACHE_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.attachment import NetworkAttachment
+    from libcni.storage.attachment import NetworkAttachment
 
 __all__ = ["forget_command"]
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libcni.api import DEFAULT_CACHE_DIR
 from libcni.cli.settings import Settings, pass_settings
-from libcni.document import dump, parse
-from libcni.loader import load_network_conf
+from libcni.config.load import load_network_conf
+from libcni.jsontext.decode import parse
+from libcni.jsontext.encode import dump
 from libcni.plan import COMMANDS, Planner
+from libcni.verbs.configured import DEFAULT_CACHE_DIR
 
 if TYPE_CHECKING:
     from libcni.plan import Command, Plan, PlannedCall

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from libcni.api import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT, CNIConfig
-from libcni.attachment import RuntimeConf
-from libcni.document import DocumentError, parse_object
+from libcni.api import CNIConfig
 from libcni.errors import InvalidParameterError
-from libcni.identifiers import check_interface_name, parse_args
 from libcni.invoke.environment import CNI_ARGS, CNI_IFNAME, CNI_PATH, split_path
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.scan import DocumentError
+from libcni.protocol.attachment import RuntimeConf
+from libcni.protocol.names import check_interface_name, parse_args
+from libcni.verbs.configured import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libcni.document import JSONObject
-    from libcni.store import Store
+    from libcni.jsontext.scan import JSONObject
+    from libcni.storage.store import Store
 
 __all__ = ["Settings", "common_options", "default_container_id", "pass_settings"]
 
@@ -87,7 +89,7 @@ class Settings(NamedTuple):
 
     def store(self) -> Store:
         """Return what is stored in the cache directory."""
-        from libcni.store import Store  # noqa: PLC0415 -- loaded with the verbs that need it
+        from libcni.storage.store import Store  # noqa: PLC0415 -- loaded with the verbs that need it
 
         return Store(os.path.abspath(self.cache_dir or DEFAULT_CACHE_DIR), durable=True)  # noqa: PTH100 -- as CNIConfig
 

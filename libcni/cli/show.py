@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libcni import schema
-from libcni.api import DEFAULT_CACHE_DIR
 from libcni.cli.settings import Settings, pass_settings
-from libcni.document import dump
+from libcni.config.load import load_conf_dir
 from libcni.errors import CNIError, NoConfigsFoundError
-from libcni.identifiers import plugin_type_problem
-from libcni.loader import load_conf_dir
+from libcni.jsontext.encode import dump
+from libcni.protocol.names import plugin_type_problem
+from libcni.verbs.configured import DEFAULT_CACHE_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcni.attachment import NetworkAttachment
-    from libcni.config import NetworkConfigList
+    from libcni.config.load import ConfDir
+    from libcni.config.model import NetworkConfigList
     from libcni.errors import ConfigError
-    from libcni.loader import ConfDir
+    from libcni.storage.attachment import NetworkAttachment
 
 __all__ = ["attachments_command", "networks_command", "plugins_command", "schema_command"]
 

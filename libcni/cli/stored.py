@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from libcni.config.load import load_network_conf
 from libcni.errors import CNIError, ConfigError, InvalidParameterError
-from libcni.identifiers import check_network_name
-from libcni.loader import load_network_conf
-from libcni.record import Record
-from libcni.store import parse_stored
+from libcni.protocol.names import check_network_name
+from libcni.storage.journal_record import Record
+from libcni.storage.store import parse_stored
 from libcni.verbs.stored import stored_network
 
 if TYPE_CHECKING:
-    from libcni.attachment import AttachmentKey
     from libcni.cli.settings import Settings
-    from libcni.config import NetworkConfigList
-    from libcni.store import Store
+    from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import AttachmentKey
+    from libcni.storage.store import Store
 
 __all__ = ["load_for_attachment", "load_for_network"]
 

@@ -16,8 +16,8 @@ from libcni.invoke.environment import CNI_COMMAND
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from libcni.document import JSONObject
-    from libcni.invoke.plugin import PluginOutput
+    from libcni.invoke.runner import PluginOutput
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["Answer", "Request", "Step", "is_object", "shell_line", "shown"]
 

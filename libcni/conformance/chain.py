@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from libcni.results import Result
+from libcni.results.result import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["address_result", "interface_result", "prepare_interface"]
 

@@ -16,7 +16,7 @@ from libcni.conformance.calls import is_object
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["DELEGATE_TYPE", "RecordedCall", "Recorder"]
 

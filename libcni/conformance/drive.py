@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.invoke import BlockingRunner
-from libcni.invoke.blocking import complete
-from libcni.invoke.plugin import HookedCall, PluginOutput
+from libcni.invoke.blocking_runner import complete
+from libcni.invoke.runner import HookedCall, PluginOutput
 
 if TYPE_CHECKING:
-    from libcni.invoke.plugin import PluginCall
+    from libcni.invoke.runner import PluginCall
 
 __all__ = ["Manner", "run_call"]
 

@@ -21,8 +21,8 @@ from libcni.conformance.expect import BlockedError, NotApplicableError
 from libcni.conformance.processes import own_child
 from libcni.conformance.subject import Kind
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
-from libcni.invoke.plugin import HookedCall
-from libcni.versions import is_at_least
+from libcni.invoke.runner import HookedCall
+from libcni.protocol.versions import is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libcni.conformance.kernel import Snapshot
     from libcni.conformance.processes import Process
     from libcni.conformance.subject import Subject
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["CancelledError", "Container", "Lab", "Probe", "elements", "members"]
 

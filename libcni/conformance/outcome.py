@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["Outcome", "Report", "Status", "bad_statuses", "read_report"]
 

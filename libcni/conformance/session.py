@@ -27,7 +27,7 @@ from libcni.conformance.outcome import Outcome, Report, Status
 from libcni.conformance.processes import kill_groups
 from libcni.errors import CNIError, PluginNotFoundError
 from libcni.invoke.find import find_in_path
-from libcni.versions import SUPPORTED_VERSIONS, is_at_least
+from libcni.protocol.versions import SUPPORTED_VERSIONS, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence

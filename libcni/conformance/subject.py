@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from libcni.conformance.catalogue import checks_ids, load_checks
 from libcni.errors import ConfigError
-from libcni.identifiers import interface_name_problem, plugin_type_problem
+from libcni.protocol.names import interface_name_problem, plugin_type_problem
 
 if TYPE_CHECKING:
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["Kind", "Subject", "default_subject", "load_subject", "profile_names", "ready_subject"]
 

@@ -17,19 +17,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from libcni.api import CNIConfig
-from libcni.attachment import GCAttachment, RuntimeConf
+from libcni.config.load import load_network_conf
 from libcni.demo.install import install_plugins
-from libcni.document import dump
 from libcni.errors import CNIError
-from libcni.invoke.blocking import BlockingRunner
+from libcni.invoke.blocking_runner import BlockingRunner
 from libcni.invoke.environment import CNI_COMMAND
-from libcni.loader import load_network_conf
+from libcni.jsontext.encode import dump
+from libcni.protocol.attachment import GCAttachment, RuntimeConf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from libcni.config import NetworkConfigList
-    from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.config.model import NetworkConfigList
+    from libcni.invoke.runner import PluginCall, PluginOutput
 
 __all__ = ["run_embedded", "run_real"]
 

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from libcni.invoke.aio import AnyioRunner
-    from libcni.invoke.blocking import BlockingRunner
+    from libcni.invoke.anyio_runner import AnyioRunner
+    from libcni.invoke.blocking_runner import BlockingRunner
     from libcni.invoke.delegate import delegate_add, delegate_check, delegate_del, delegate_gc, delegate_status
     from libcni.invoke.find import find_in_path
-    from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
+    from libcni.invoke.runner import PluginCall, PluginOutput, Runner
 
 __all__ = [
     "AnyioRunner",
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AnyioRunner": "aio",
-    "BlockingRunner": "blocking",
-    "PluginCall": "plugin",
-    "PluginOutput": "plugin",
-    "Runner": "plugin",
+    "AnyioRunner": "anyio_runner",
+    "BlockingRunner": "blocking_runner",
+    "PluginCall": "runner",
+    "PluginOutput": "runner",
+    "Runner": "runner",
     "find_in_path": "find",
 }
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from libcni.config import PluginConfig, parse_plugin
-from libcni.document import DocumentError, parse_object
+from libcni.config.model import PluginConfig
+from libcni.config.parse import parse_plugin
 from libcni.errors import ConfigError, PluginNotFoundError
-from libcni.invoke.answer import Invocation, check_success, read_result, start_error
-from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.blocking_runner import BlockingRunner, complete
 from libcni.invoke.environment import CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_PATH, split_path
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.output import Invocation, check_success, read_result, start_error
+from libcni.invoke.runner import PluginCall
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.scan import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libcni.invoke.plugin import PluginOutput, Runner
-    from libcni.results import Result
+    from libcni.invoke.runner import PluginOutput, Runner
+    from libcni.results.result import Result
 
 __all__ = ["delegate_add", "delegate_check", "delegate_del", "delegate_gc", "delegate_status"]
 

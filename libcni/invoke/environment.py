@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from libcni.frozen import FrozenDict
-from libcni.identifiers import format_args
+from libcni.jsontext.frozen import FrozenDict
+from libcni.protocol.names import format_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from libcni.attachment import RuntimeConf
+    from libcni.protocol.attachment import RuntimeConf
 
 __all__ = [
     "CNI_ARGS",

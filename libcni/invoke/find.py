@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from libcni.errors import InvalidParameterError, PluginNotFoundError
-from libcni.identifiers import plugin_type_problem
+from libcni.protocol.names import plugin_type_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

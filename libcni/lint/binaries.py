@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from libcni.api import CNIConfig
 from libcni.errors import CNIError, PluginNotFoundError
-from libcni.identifiers import plugin_type_problem
+from libcni.protocol.names import plugin_type_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni import schema
-from libcni.conventions import CAPABILITIES
-from libcni.document import DocumentError, parse_object
+from libcni.config.load import read_conf
 from libcni.errors import ConfigError, InvalidParameterError
-from libcni.frozen import array_of, object_of
-from libcni.loader import read_conf
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.frozen import array_of, object_of
+from libcni.jsontext.scan import DocumentError
+from libcni.protocol.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

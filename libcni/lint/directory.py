@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcni.document import dump
+from libcni.jsontext.encode import dump
 from libcni.lint.ranges import blocks_of, first_overlaps
 
 if TYPE_CHECKING:

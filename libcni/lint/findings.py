@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcni.document import format_path
+from libcni.jsontext.positions import Positions
+from libcni.jsontext.scan import format_path
 from libcni.lint.codes import CODES, Severity
-from libcni.positions import Positions
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
 
 __all__ = ["Finding", "Findings", "Place", "Source"]
 

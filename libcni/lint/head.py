@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import ValidationError
 
 from libcni.errors import VersionError
-from libcni.frozen import array_of, object_of
-from libcni.identifiers import network_name_problem
+from libcni.jsontext.frozen import array_of, object_of
 from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
-from libcni.protocol.validation import validated
+from libcni.protocol.documents.core_schemas import validated
+from libcni.protocol.names import network_name_problem
+from libcni.protocol.versions import FIRST_VERSION, SUPPORTED_VERSIONS, is_at_least, newest_supported, parse_version
 from libcni.schema.check import checker_of
-from libcni.versions import FIRST_VERSION, SUPPORTED_VERSIONS, is_at_least, newest_supported, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
     from libcni.lint.findings import Source
     from libcni.schema import SchemaProblem
 

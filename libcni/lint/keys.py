@@ -9,14 +9,14 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libcni.config import RESERVED_PREFIX
-from libcni.frozen import array_of, is_array, object_of
+from libcni.config.request import RESERVED_PREFIX
+from libcni.jsontext.frozen import array_of, is_array, object_of
 from libcni.lint.catalog import member_schemas, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
     from libcni.lint.findings import Source
 
 __all__ = ["MISSPELT", "Described", "check_keys", "check_list_keys", "check_reserved", "check_type_key", "similar"]

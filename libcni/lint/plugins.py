@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libcni.frozen import array_of, is_object, object_of
+from libcni.jsontext.frozen import array_of, is_object, object_of
 from libcni.lint.catalog import member_schemas
 from libcni.lint.head import add_problems
 from libcni.lint.keys import Described, check_keys, check_reserved, check_type_key, similar
@@ -14,7 +14,7 @@ from libcni.lint.ranges import check_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
     from libcni.lint.catalog import Catalog, PluginSchema
     from libcni.lint.findings import Source
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcni.document import kind_of
 from libcni.errors import VersionError
-from libcni.frozen import array_of, object_of
-from libcni.identifiers import interface_name_problem, network_name_problem, plugin_type_problem
-from libcni.versions import parse_version
+from libcni.jsontext.frozen import array_of, object_of
+from libcni.jsontext.scan import kind_of
+from libcni.protocol.names import interface_name_problem, network_name_problem, plugin_type_problem
+from libcni.protocol.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
     from libcni.schema import SchemaProblem
 
 __all__ = ["code_of", "sentence_of", "value_at"]

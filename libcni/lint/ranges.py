@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from libcni.addresses import parse_address, parse_cidr
-from libcni.frozen import array_of, is_object, object_of
+from libcni.jsontext.frozen import array_of, is_object, object_of
+from libcni.protocol.addresses import parse_address, parse_cidr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from libcni.addresses import Address
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
     from libcni.lint.findings import Source
+    from libcni.protocol.addresses import Address
 
 __all__ = ["Block", "Subnet", "blocks_of", "check_blocks", "first_overlaps"]
 

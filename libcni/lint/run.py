@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libcni.document import DocumentError, decode_text, format_path, kind_of, parse
+from libcni.config.load import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
 from libcni.errors import ConfigError, InvalidParameterError
-from libcni.frozen import is_object, object_of
-from libcni.identifiers import network_name_problem
+from libcni.jsontext.decode import decode_text, parse
+from libcni.jsontext.frozen import is_object, object_of
+from libcni.jsontext.scan import DocumentError, format_path, kind_of
 from libcni.lint.binaries import Binaries
 from libcni.lint.catalog import catalog_of
 from libcni.lint.directory import check_together, facts_of
@@ -18,13 +19,13 @@ from libcni.lint.findings import Findings, Place, Source
 from libcni.lint.head import check_form, check_member_versions, check_single, check_versions
 from libcni.lint.keys import check_list_keys
 from libcni.lint.plugins import PlacedPlugin, check_chain, check_plugin, plugins_of
-from libcni.loader import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
+from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from os import PathLike
 
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
     from libcni.lint.catalog import Catalog
     from libcni.lint.directory import NetworkFacts
     from libcni.lint.findings import Finding

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
-from libcni.document import format_path, kind_of
 from libcni.errors import InvalidParameterError
-from libcni.frozen import is_array, is_object
+from libcni.jsontext.frozen import is_array, is_object
+from libcni.jsontext.scan import format_path, kind_of
 from libcni.schema.files import load
 from libcni.schema.formats import format_checker
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
     from jsonschema.protocols import Validator
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
 
 __all__ = ["Checker", "SchemaProblem", "checker_of", "validate"]
 

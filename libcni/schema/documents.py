@@ -10,22 +10,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from libcni import abbreviated, conventions, protocol
-from libcni.entry import CACHE_KIND
 from libcni.errors import InvalidParameterError
-from libcni.frozen import is_array, is_object
-from libcni.protocol import answers, base, configuration, results01, results03, results10, results11, stored
+from libcni.jsontext.frozen import is_array, is_object
+from libcni.protocol import capabilities
+from libcni.protocol import documents as protocol
+from libcni.protocol.documents import (
+    base,
+    cache_file,
+    configuration,
+    error_and_version,
+    ipam_results,
+    results01,
+    results03,
+    results10,
+    results11,
+)
+from libcni.storage.cache_entry import CACHE_KIND
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from pydantic import BaseModel
 
     from libcni.schema.files import Schema
 
 __all__ = ["generate", "generated_names", "model_of", "write"]
 
-_MODULES = (
-    *(base, configuration, results01, results03, results10, results11, answers, stored),
-    *(abbreviated, conventions),
+_MODULES: tuple[ModuleType, ...] = (
+    *(base, configuration, results01, results03, results10, results11, error_and_version, cache_file),
+    *(ipam_results, capabilities),
 )
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -83,20 +96,20 @@ _DOCUMENTS = {
     "result-1.0": _Generated(protocol.ResultDocument10, "CNI result, version 1.0.0", _RESULT_10),
     "result-1.1": _Generated(protocol.ResultDocument11, "CNI result, version 1.1.0", _RESULT_11),
     "ipam-result-0.2": _Generated(
-        abbreviated.IPAMResultDocument01, "CNI result of an IPAM plugin, versions 0.1.0 and 0.2.0", _RESULT_01
+        ipam_results.IPAMResultDocument01, "CNI result of an IPAM plugin, versions 0.1.0 and 0.2.0", _RESULT_01
     ),
     "ipam-result-0.4": _Generated(
-        abbreviated.IPAMResultDocument03,
+        ipam_results.IPAMResultDocument03,
         "CNI result of an IPAM plugin, versions 0.3.0, 0.3.1 and 0.4.0",
         {"cniVersion": "0.4.0", "ips": [_IP | {"version": "4"}], "routes": [{"dst": "0.0.0.0/0"}], "dns": {}},
     ),
     "ipam-result-1.0": _Generated(
-        abbreviated.IPAMResultDocument10,
+        ipam_results.IPAMResultDocument10,
         "CNI result of an IPAM plugin, version 1.0.0",
         {"cniVersion": "1.0.0", "ips": [_IP], "routes": [{"dst": "0.0.0.0/0"}], "dns": {}},
     ),
     "ipam-result-1.1": _Generated(
-        abbreviated.IPAMResultDocument11,
+        ipam_results.IPAMResultDocument11,
         "CNI result of an IPAM plugin, version 1.1.0",
         {"cniVersion": "1.1.0", "ips": [_IP], "routes": [{"dst": "0.0.0.0/0", "priority": 100}], "dns": {}},
     ),
@@ -108,7 +121,7 @@ _DOCUMENTS = {
     ),
     "cache": _Generated(protocol.CacheDocument, "CNI cache file", _CACHE),
     "args-cni": _Generated(
-        conventions.ArgsDocument,
+        capabilities.ArgsDocument,
         "CNI arguments below args.cni",
         {"labels": [{"key": "app", "value": "shop"}], "ips": ["10.1.0.7", "fd00:1::7"]},
     ),
@@ -132,7 +145,7 @@ _ARGUMENTS: dict[str, Any] = {
 
 _GENERATED = _DOCUMENTS | {
     f"capabilities/{name}": _Generated(model, f"CNI capability argument {name}", _ARGUMENTS[name])
-    for name, model in conventions.CAPABILITIES.items()
+    for name, model in capabilities.CAPABILITIES.items()
 }
 
 

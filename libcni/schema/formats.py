@@ -9,8 +9,8 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from libcni.addresses import parse_address, parse_cidr
-from libcni.values import decode_base64
+from libcni.protocol.addresses import parse_address, parse_cidr
+from libcni.protocol.documents.field_validators import decode_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable

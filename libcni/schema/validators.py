@@ -1,4 +1,4 @@
-"""What ``libcni.protocol.validation`` reads, made from the models.
+"""What ``libcni.protocol.documents.validation`` reads, made from the models.
 
 ``python -m libcni.schema.validators FILE`` writes it.
 """
@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from libcni import protocol, values
-from libcni.protocol.validation import CONFIG
+from libcni.protocol import documents as protocol
+from libcni.protocol.documents import field_validators as values
+from libcni.protocol.documents.core_schemas import CONFIG
 
 if TYPE_CHECKING:
     from libcni.schema.files import Schema
@@ -68,7 +69,7 @@ class _Collection:
 def _name_of(function: Any) -> str:
     name: str = function.__name__
     if getattr(values, name, None) is not function:
-        raise ValueError(f"{name} is not one of libcni.values")
+        raise ValueError(f"{name} is not one of the field validators")
     return name
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentExistsError, DamagedFileError, PluginStartError
-from libcni.invoke.answer import Answer
-from libcni.invoke.plugin import do_steps
-from libcni.record import State, record_of
-from libcni.store import is_single
+from libcni.invoke.output import Answer
+from libcni.invoke.runner import do_steps
+from libcni.storage.journal_record import State, record_of
+from libcni.storage.store import is_single
 from libcni.verbs.admission import admit
 from libcni.verbs.chain import Job, Limits, warn_of_undeclared
 from libcni.verbs.context import check_network
@@ -20,13 +20,13 @@ from libcni.verbs.failed_add import FailedAdd
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcni.attachment import RuntimeConf
-    from libcni.config import NetworkConfigList
-    from libcni.invoke.answer import Invocation
-    from libcni.journal import OpenRecord
-    from libcni.record import Record
-    from libcni.results import Result
-    from libcni.steps import Steps
+    from libcni.config.model import NetworkConfigList
+    from libcni.invoke.output import Invocation
+    from libcni.invoke.steps import Steps
+    from libcni.protocol.attachment import RuntimeConf
+    from libcni.results.result import Result
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.journal_record import Record
     from libcni.verbs.context import VerbContext
 
 __all__ = ["add"]

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.errors import AttachmentExistsError, CNIError, note_errors
-from libcni.namespace import NamespaceView, identify, is_same_namespace, look_into
-from libcni.record import Record, State
+from libcni.storage.journal_record import Record, State
+from libcni.storage.namespace import NamespaceView, identify, is_same_namespace, look_into
 from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
-    from libcni.journal import OpenRecord
-    from libcni.namespace import NetnsIdentity
-    from libcni.store import Store
+    from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.namespace import NetnsIdentity
+    from libcni.storage.store import Store
     from libcni.verbs.chain import Job
     from libcni.verbs.context import VerbContext
 

@@ -11,26 +11,26 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from libcni.attachment import AttachmentKey
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
-from libcni.invoke.answer import Answer, Invocation, check_success, read_result, read_version, start_error
 from libcni.invoke.environment import (
     CurrentEnvironment,
     attachment_environment,
     network_environment,
     probe_environment,
 )
-from libcni.invoke.plugin import HookedCall, PluginCall, do_steps, runs_hooks
+from libcni.invoke.output import Answer, Invocation, check_success, read_result, read_version, start_error
+from libcni.invoke.runner import HookedCall, PluginCall, do_steps, runs_hooks
+from libcni.protocol.attachment import AttachmentKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from libcni.attachment import GCAttachment, RuntimeConf
-    from libcni.config import NetworkConfigList, PluginConfig
-    from libcni.invoke.plugin import PluginOutput, Runner
-    from libcni.journal import OpenRecord
-    from libcni.steps import Steps
-    from libcni.versions import PluginInfo
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.invoke.runner import PluginOutput, Runner
+    from libcni.invoke.steps import Steps
+    from libcni.protocol.attachment import GCAttachment, RuntimeConf
+    from libcni.protocol.versions import PluginInfo
+    from libcni.storage.journal import OpenRecord
 
 __all__ = [
     "Caller",

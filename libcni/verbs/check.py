@@ -9,16 +9,16 @@ import functools
 from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentNotFoundError, CheckNotSupportedError
-from libcni.namespace import is_same_namespace
+from libcni.protocol.versions import CHECK_SINCE, is_at_least
+from libcni.storage.namespace import is_same_namespace
 from libcni.verbs.chain import Job, Limits, warn_of_undeclared
 from libcni.verbs.context import check_network
 from libcni.verbs.stored import prev_result
-from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:
-    from libcni.attachment import AttachmentKey, RuntimeConf
-    from libcni.config import NetworkConfigList
-    from libcni.store import Store
+    from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+    from libcni.storage.store import Store
     from libcni.verbs.context import VerbContext
 
 __all__ = ["check", "check_namespace"]

@@ -6,17 +6,17 @@ import functools
 from typing import TYPE_CHECKING
 
 from libcni.errors import ConfigError
-from libcni.invoke.plugin import do_steps
-from libcni.steps import one_step
+from libcni.invoke.runner import do_steps
+from libcni.invoke.steps import one_step
+from libcni.protocol.versions import check_supported
 from libcni.verbs.lock_wait import LockWaiter
-from libcni.versions import check_supported
 
 if TYPE_CHECKING:
-    from libcni.attachment import AttachmentKey
-    from libcni.config import NetworkConfigList
-    from libcni.entry import CacheEntry
-    from libcni.journal import OpenRecord
-    from libcni.store import Known, Store
+    from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import AttachmentKey
+    from libcni.storage.cache_entry import CacheEntry
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.store import Known, Store
     from libcni.verbs.chain import Caller
 
 __all__ = ["VerbContext", "check_network"]

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError, CNIError, DamagedFileError
-from libcni.locks import container_lock
-from libcni.record import Record, State
+from libcni.storage.journal_record import Record, State
+from libcni.storage.locks import container_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libcni.attachment import AttachmentKey
-    from libcni.cache import ResultCache
-    from libcni.journal import Journal
+    from libcni.protocol.attachment import AttachmentKey
+    from libcni.storage.journal import Journal
+    from libcni.storage.result_cache import ResultCache
     from libcni.verbs.context import VerbContext
 
 __all__ = ["Damage", "DamagedFiles"]

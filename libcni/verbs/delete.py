@@ -11,22 +11,22 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.errors import AttachmentNotFoundError, CacheError, CNIError, NoRoomError, note_errors
-from libcni.invoke.plugin import do_steps
-from libcni.namespace import NamespaceView, identify, look_into
-from libcni.record import State, record_of
-from libcni.store import is_single
+from libcni.invoke.runner import do_steps
+from libcni.storage.journal_record import State, record_of
+from libcni.storage.namespace import NamespaceView, identify, look_into
+from libcni.storage.store import is_single
 from libcni.verbs.chain import Job, Limits
 from libcni.verbs.context import check_network
 from libcni.verbs.orphans import end_left_behind, end_noted, may_still_run
 from libcni.verbs.stored import prev_result_for_delete, stored_network, stored_runtime_conf
 
 if TYPE_CHECKING:
-    from libcni.attachment import AttachmentKey, RuntimeConf
-    from libcni.config import NetworkConfigList
-    from libcni.journal import OpenRecord
-    from libcni.record import Record
-    from libcni.steps import Steps
-    from libcni.store import Known, Store
+    from libcni.config.model import NetworkConfigList
+    from libcni.invoke.steps import Steps
+    from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.journal_record import Record
+    from libcni.storage.store import Known, Store
     from libcni.verbs.context import VerbContext
 
 __all__ = ["Deletion", "delete", "delete_stored", "forget_stored", "is_left_alone", "left_alone_error"]

@@ -21,18 +21,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from libcni.errors import AttachmentExistsError, CacheError, PluginTimeoutError, note_errors
-from libcni.invoke.plugin import do_steps
-from libcni.namespace import is_no_namespace
-from libcni.record import State
+from libcni.invoke.runner import do_steps
+from libcni.storage.journal_record import State
+from libcni.storage.namespace import is_no_namespace
 from libcni.verbs.chain import Limits
 from libcni.verbs.delete import forget_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from libcni.journal import OpenRecord
-    from libcni.record import Record
-    from libcni.steps import Steps
+    from libcni.invoke.steps import Steps
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.journal_record import Record
     from libcni.verbs.chain import Job
     from libcni.verbs.context import VerbContext
 

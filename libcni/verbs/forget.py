@@ -12,21 +12,22 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from libcni.attachment import AttachmentKey, NetworkAttachment
 from libcni.errors import DamagedFileError, InvalidParameterError
-from libcni.identifiers import check_container_id, check_interface_name, check_network_name
-from libcni.invoke.plugin import do_steps
-from libcni.record import record_name
-from libcni.store import Known
+from libcni.invoke.runner import do_steps
+from libcni.protocol.attachment import AttachmentKey
+from libcni.protocol.names import check_container_id, check_interface_name, check_network_name
+from libcni.storage.attachment import NetworkAttachment
+from libcni.storage.journal_record import record_name
+from libcni.storage.store import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libcni.entry import CacheEntry
-    from libcni.journal import OpenRecord
-    from libcni.record import Record
-    from libcni.steps import Steps
-    from libcni.store import Store
+    from libcni.invoke.steps import Steps
+    from libcni.storage.cache_entry import CacheEntry
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.journal_record import Record
+    from libcni.storage.store import Store
     from libcni.verbs.context import VerbContext
 
 __all__ = ["forget"]

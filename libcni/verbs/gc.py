@@ -9,26 +9,26 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcni.attachment import AttachmentKey, GCAttachment, RuntimeConf
 from libcni.errors import CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
-from libcni.identifiers import check_network_name
-from libcni.locks import container_lock, network_lock
-from libcni.namespace import current_boot_id
-from libcni.record import Record
+from libcni.protocol.attachment import AttachmentKey, GCAttachment, RuntimeConf
+from libcni.protocol.names import check_network_name
+from libcni.protocol.versions import GC_SINCE, is_at_least
+from libcni.storage.journal_record import Record
+from libcni.storage.locks import container_lock, network_lock
+from libcni.storage.namespace import current_boot_id
 from libcni.verbs.chain import Limits
 from libcni.verbs.context import check_network
 from libcni.verbs.damaged_files import DamagedFiles
 from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
 from libcni.verbs.keep_list import KeepSource
-from libcni.versions import GC_SINCE, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libcni.attachment import NetworkAttachment
-    from libcni.config import NetworkConfigList
-    from libcni.journal import OpenRecord
-    from libcni.store import Store
+    from libcni.config.model import NetworkConfigList
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.storage.journal import OpenRecord
+    from libcni.storage.store import Store
     from libcni.verbs.context import VerbContext
     from libcni.verbs.keep_list import KeepList, KeptAttachments
 

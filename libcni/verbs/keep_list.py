@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from libcni.attachment import GCAttachment
 from libcni.errors import InvalidParameterError
-from libcni.identifiers import check_container_id, check_interface_name, check_pairs
+from libcni.protocol.attachment import GCAttachment
+from libcni.protocol.names import check_container_id, check_interface_name, check_pairs
 
 __all__ = ["KeepList", "KeepSource", "KeptAttachments"]
 

@@ -9,11 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from libcni.errors import LockTimeoutError
-from libcni.locks import container_lock, network_lock
+from libcni.storage.locks import container_lock, network_lock
 
 if TYPE_CHECKING:
-    from libcni.invoke.plugin import Runner
-    from libcni.locks import HeldLock, Locks
+    from libcni.invoke.runner import Runner
+    from libcni.storage.locks import HeldLock, Locks
 
 __all__ = ["LockWaiter", "Locked"]
 

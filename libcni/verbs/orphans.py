@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
 from libcni.invoke.environment import CNI_CONTAINERID, CNI_IFNAME
-from libcni.invoke.tree import ProcessTree
-from libcni.namespace import current_boot_id
+from libcni.invoke.process.process_tree import ProcessTree
+from libcni.storage.namespace import current_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import psutil
 
-    from libcni.record import Record
+    from libcni.storage.journal_record import Record
 
 __all__ = ["end_left_behind", "end_noted", "may_still_run"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from libcni.attachment import AttachmentKey, Recovery, RuntimeConf
 from libcni.errors import CNIError
+from libcni.protocol.attachment import AttachmentKey, Recovery, RuntimeConf
 from libcni.verbs.chain import Limits
 from libcni.verbs.damaged_files import DamagedFiles
 from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
@@ -18,8 +18,8 @@ from libcni.verbs.gc import PARALLEL_CONTAINERS, by_container, with_subject
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcni.attachment import NetworkAttachment
-    from libcni.journal import OpenRecord
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.storage.journal import OpenRecord
     from libcni.verbs.context import VerbContext
 
 __all__ = ["Recoverer"]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libcni.errors import CNIError, CNIErrorGroup, IncompatibleVersionError
-from libcni.identifiers import check_network_name
+from libcni.protocol.names import check_network_name
+from libcni.protocol.versions import STATUS_SINCE, check_supported, is_at_least
 from libcni.verbs.chain import Limits
 from libcni.verbs.context import check_network
-from libcni.versions import STATUS_SINCE, check_supported, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libcni.config import NetworkConfigList, PluginConfig
+    from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.protocol.versions import PluginInfo
     from libcni.verbs.context import VerbContext
-    from libcni.versions import PluginInfo
 
 __all__ = ["status", "validate", "validate_list", "version"]
 

@@ -12,17 +12,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcni.errors import CNIError
-from libcni.identifiers import check_container_id
-from libcni.namespace import is_no_namespace, was_there_before
-from libcni.store import parse_stored
-from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
+from libcni.protocol.names import check_container_id
+from libcni.protocol.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
+from libcni.storage.namespace import is_no_namespace, was_there_before
+from libcni.storage.store import parse_stored
 
 if TYPE_CHECKING:
-    from libcni.attachment import NetworkAttachment, RuntimeConf
-    from libcni.config import NetworkConfigList
-    from libcni.entry import CacheEntry
-    from libcni.results import Result
-    from libcni.store import Known
+    from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import RuntimeConf
+    from libcni.results.result import Result
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.storage.cache_entry import CacheEntry
+    from libcni.storage.store import Known
     from libcni.verbs.context import VerbContext
 
 __all__ = [

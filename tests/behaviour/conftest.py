@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, RuntimeConf, network_conf_from_bytes
-from libcni.document import dump
+from libcni.jsontext.encode import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,11 @@ from libcni import (
     PluginNotFoundError,
     inject_conf,
 )
-from libcni.attachment import AttachmentKey
-from libcni.record import State
-from libcni.store import Store
+from libcni.protocol.attachment import AttachmentKey
+from libcni.storage.journal_record import State
+from libcni.storage.store import Store
 from libcni.testing import ScriptedRunner, failure, success
-from tests.records import as_file, mark_record, sealed
+from tests.support.records import as_file, mark_record, sealed
 
 from .conftest import attachment, network
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcni import CacheError, InvalidParameterError, LockTimeoutError, NetworkAttachment, PluginError
-from libcni.locks import container_lock, network_lock
-from libcni.store import Store
+from libcni.storage.locks import container_lock, network_lock
+from libcni.storage.store import Store
 from libcni.testing import ScriptedRunner, failure, success
-from tests.records import as_file, record_names
+from tests.support.records import as_file, record_names
 
 from .conftest import attachment, network
 

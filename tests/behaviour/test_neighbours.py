@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import AttachmentExistsError, CNIConfig, CNIErrorGroup, GCAttachment, InvalidParameterError, PluginError
-from libcni.attachment import ARGS_LIMIT, AttachmentKey
-from libcni.locks import _offset, container_lock, network_lock
-from libcni.record import State
-from libcni.store import STORED_LIMIT, Store
+from libcni.protocol.attachment import ARGS_LIMIT, AttachmentKey
+from libcni.storage.journal_record import State
+from libcni.storage.locks import _offset, container_lock, network_lock
+from libcni.storage.store import STORED_LIMIT, Store
 from libcni.testing import ScriptedRunner, failure, success
-from tests.records import as_file, mark_record
+from tests.support.records import as_file, mark_record
 
 from .conftest import attachment, network
 

@@ -20,10 +20,10 @@ from libcni import (
     RuntimeConf,
     network_plugin_conf_from_bytes,
 )
-from libcni.locks import network_lock
-from libcni.store import Store
+from libcni.storage.locks import network_lock
+from libcni.storage.store import Store
 from libcni.testing import ScriptedRunner, success
-from tests.records import as_file
+from tests.support.records import as_file
 
 from .conftest import attachment, network
 

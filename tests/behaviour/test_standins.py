@@ -15,13 +15,13 @@ import anyio
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, RuntimeConf, network_conf_from_file
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.recorder import Call
+    from tests.support.recorder import Call
 
 POD = (
     ("IgnoreUnknown", "1"),

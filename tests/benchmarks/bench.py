@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libcni.invoke.child import IN_PYTHON, processes
+from libcni.invoke.process.backend import IN_PYTHON, processes
 from tests.benchmarks.measure import Bench, Ratio, build, in_turn, ratio, run_seconds
 from tests.benchmarks.plot import draw
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
-from libcni.document import dump
-from libcni.invoke.blocking import BlockingRunner, complete
-from libcni.invoke.child import IN_PYTHON, processes
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.blocking_runner import BlockingRunner, complete
+from libcni.invoke.process.backend import IN_PYTHON, processes
+from libcni.invoke.runner import PluginCall
+from libcni.jsontext.encode import dump
 from libcni.testing import ScriptedRunner, success
 
 if TYPE_CHECKING:

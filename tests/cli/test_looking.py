@@ -15,10 +15,10 @@ import pytest
 
 from libcni import __version__, cli
 from libcni.cli import root
-from libcni.locks import container_lock
-from libcni.store import Store
-from tests import kernel
+from libcni.storage.locks import container_lock
+from libcni.storage.store import Store
 from tests.contract.modules import ROOT
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Place

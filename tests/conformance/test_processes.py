@@ -18,8 +18,8 @@ from libcni.conformance import isolation
 from libcni.conformance.drive import Manner, run_call
 from libcni.conformance.processes import Process, find_children, find_processes, kill_groups, own_child
 from libcni.errors import CNIError
-from libcni.invoke.plugin import HookedCall, PluginCall
-from tests.descriptors import open_count
+from libcni.invoke.runner import HookedCall, PluginCall
+from tests.support.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

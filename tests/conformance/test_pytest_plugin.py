@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.children import describe
 from tests.conformance import bench
+from tests.support.children import describe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.conformance.subject import profile_names
-from tests import kernel
 from tests.conformance import bench
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from libcni.conformance.kernel import firewall
 from libcni.conformance.outcome import Status
 from libcni.conformance.session import Session
 from libcni.conformance.subject import profile_names, ready_subject
-from tests import kernel
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from libcni.conformance.outcome import Report

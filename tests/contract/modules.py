@@ -19,7 +19,7 @@ PACKAGE = Path(libcni.__file__).parent
 ROOT = PACKAGE.parent
 
 # Programs as such: importing one runs it. And what is compiled, which has no source in Python.
-_OTHERS = (".__main__", "._native", "._files")
+_OTHERS = (".__main__", "._spawn")
 
 
 def module_names() -> list[str]:

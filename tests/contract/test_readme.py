@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import kernel
 from tests.contract.modules import ROOT
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -70,8 +70,8 @@ def test_wheel_holds_package_schemas_and_nothing_else(built: Path) -> None:
     sources = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
     assert {f"libcni/{name}" for name in sources} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    compiled = {"libcni/invoke/_native.abi3.so", "libcni/_files.abi3.so"}
-    assert {*compiled, "libcni/invoke/native.c", "libcni/files.c"} <= set(names)
+    compiled = {"libcni/invoke/process/_spawn.abi3.so"}
+    assert {*compiled, "libcni/invoke/process/_spawn.c"} <= set(names)
     assert "-cp311-abi3-" in wheel.name
 
 
@@ -96,7 +96,7 @@ def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = archive.getnames()
     inside = {name.split("/", 1)[1] for name in names if "/" in name}
-    assert {".ci/hatch_build.py", "libcni/invoke/native.c", "libcni/files.c"} <= inside
+    assert {".ci/hatch_build.py", "libcni/invoke/process/_spawn.c"} <= inside
     assert not any(name.endswith(".so") for name in inside)
     assert {
         "pyproject.toml",
@@ -117,9 +117,8 @@ def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -
     wheel = str(next(built.glob("*.whl")))
 
     install(bin_dir, wheel)
-    for module, chosen in (("libcni.invoke.child", "processes"), ("libcni.quick", "quick")):
-        is_in_c = f"from {module} import IN_PYTHON, {chosen}; print({chosen} is not IN_PYTHON)"
-        assert run(str(bin_dir / "python"), "-c", is_in_c, cwd=tmp_path).strip() == "True"
+    is_in_c = "from libcni.invoke.process.backend import IN_PYTHON, processes; print(processes is not IN_PYTHON)"
+    assert run(str(bin_dir / "python"), "-c", is_in_c, cwd=tmp_path).strip() == "True"
     library = (
         "from libcni import CNIConfig, AsyncCNIConfig; from libcni.schema import validate; validate('network', {})"
     )

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import kernel
 from tests.faults.processes import Zygote
 from tests.faults.scripted import StartingRunner
 from tests.faults.trials import COUNTS, FULL, Trials
 from tests.faults.world import World
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from libcni.disk import FileOperations
+from libcni.storage.operations import FileOperations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

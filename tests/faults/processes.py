@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf, network_conf_from_bytes
-from libcni.disk import FileOperations
-from libcni.invoke.plugin import HookedCall
+from libcni.invoke.runner import HookedCall
+from libcni.storage.operations import FileOperations
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.invoke.runner import PluginCall, PluginOutput
 
 ROOT = Path(__file__).parents[2]
 

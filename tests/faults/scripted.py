@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcni.invoke.plugin import HookedCall
-from libcni.steps import finish
+from libcni.invoke.runner import HookedCall
+from libcni.invoke.steps import finish
 from libcni.testing import ScriptedRunner
 
 if TYPE_CHECKING:
-    from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.invoke.runner import PluginCall, PluginOutput
 
 
 class StartingRunner(ScriptedRunner):

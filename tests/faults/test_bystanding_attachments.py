@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf, network_conf_from_bytes
-from libcni.document import dump
+from libcni.jsontext.encode import dump
 from libcni.testing import ScriptedRunner
-from tests import kernel
 from tests.faults.trials import size
 from tests.faults.world import environ
 from tests.real.networks import bridged, host_local, network
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

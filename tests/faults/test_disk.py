@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from libcni import AsyncCNIConfig, CacheError, CNIConfig, CNIError, InvalidParameterError
-from libcni.disk import FileOperations
+from libcni.storage.operations import FileOperations
 from libcni.testing import ScriptedRunner
 from tests.faults.test_power_loss import Allocations
 from tests.faults.trials import size

@@ -29,12 +29,12 @@ from libcni import (
     ResultError,
     network_conf_from_bytes,
 )
-from libcni.invoke.aio import AnyioRunner
-from libcni.invoke.blocking import BlockingRunner
-from tests.children import end_noted_process
-from tests.descriptors import open_count
+from libcni.invoke.anyio_runner import AnyioRunner
+from libcni.invoke.blocking_runner import BlockingRunner
 from tests.faults.trials import FULL
 from tests.faults.world import World, attachment, environ, network, wait_until
+from tests.support.children import end_noted_process
+from tests.support.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.attachment import AttachmentKey
+from libcni.protocol.attachment import AttachmentKey
 from libcni.verbs.orphans import end_noted
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, World, attachment, network, words_of
-from tests.records import as_file, sealed
+from tests.support.records import as_file, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

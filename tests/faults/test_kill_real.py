@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import CNIConfig
-from tests import kernel
 from tests.faults.trials import size
 from tests.faults.world import environ
 from tests.real.networks import bridged, host_local, leases, network
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

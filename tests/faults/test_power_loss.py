@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import libcni.record
+import libcni.storage.journal_record
+import libcni.storage.namespace
 import libcni.verbs.orphans
 from libcni import CNIConfig, CNIError, GCAttachment, Recovery
 from libcni.errors import DamagedFileError
-from libcni.record import Record
+from libcni.storage.journal_record import Record
 from libcni.testing import failure, success
 from tests.faults.disk import Disk, Fate, restore
 from tests.faults.scripted import StartingRunner
 from tests.faults.trials import size
 from tests.faults.world import CHAIN, attachment, network
-from tests.records import record_names
+from tests.support.records import record_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from libcni.invoke.plugin import PluginOutput
+    from libcni.invoke.runner import PluginOutput
     from libcni.testing import ScriptedCall
     from tests.faults.trials import Trials
 
@@ -175,7 +176,7 @@ def another_boot(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have the machine started again, as far as records can tell."""
 
     def start_again() -> None:
-        for module in (libcni.record, libcni.verbs.orphans):
+        for module in (libcni.storage.namespace, libcni.storage.journal_record, libcni.verbs.orphans):
             monkeypatch.setattr(module, "current_boot_id", lambda: "another")
 
     return start_again

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import AttachmentExistsError, CNIConfig
-from libcni.locks import network_lock
+from libcni.storage.locks import network_lock
 from tests.faults.processes import ROOT
 from tests.faults.trials import FULL, size
 from tests.faults.world import World, attachment, network

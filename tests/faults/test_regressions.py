@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from libcni import CacheError, CNIConfig
-from libcni.attachment import AttachmentKey
-from libcni.disk import FileOperations
+from libcni.protocol.attachment import AttachmentKey
+from libcni.storage.operations import FileOperations
 from libcni.testing import ScriptedRunner
 from tests.faults.trials import size
 from tests.faults.world import attachment, network
-from tests.records import as_file, sealed
+from tests.support.records import as_file, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,9 +25,9 @@ from libcni import (
     network_conf_from_bytes,
 )
 from libcni.invoke.find import find_in_path
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.runner import PluginCall
 from tests.faults.world import World, attachment, environ, network
-from tests.records import as_file
+from tests.support.records import as_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, CNIError
-from tests.descriptors import open_count
 from tests.faults.trials import size
 from tests.faults.world import World, attachment, environ, network
+from tests.support.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
 from libcni.conformance.processes import Process, find_processes
-from libcni.locks import container_lock, network_lock
-from tests.children import describe
-from tests.records import record_names
+from libcni.storage.locks import container_lock, network_lock
+from tests.support.children import describe
+from tests.support.records import record_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,22 +8,22 @@ import os
 from typing import TYPE_CHECKING
 
 from libcni import SUPPORTED_VERSIONS, CNIError, Result, network_conf_from_bytes, network_plugin_conf_from_bytes
-from libcni.attachment import AttachmentKey, RuntimeConf
-from libcni.cache import ResultCache
-from libcni.disk import FileOperations, OpenFolder
-from libcni.invoke.answer import Invocation, check_success, read_result, read_version
-from libcni.invoke.plugin import PluginOutput
-from libcni.journal import Journal
-from libcni.record import State, record_of
-from libcni.storage import Folder
-from libcni.store import Store
+from libcni.invoke.output import Invocation, check_success, read_result, read_version
+from libcni.invoke.runner import PluginOutput
+from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+from libcni.storage.folder import Folder
+from libcni.storage.journal import Journal
+from libcni.storage.journal_record import State, record_of
+from libcni.storage.operations import FileOperations, OpenFolder
+from libcni.storage.result_cache import ResultCache
+from libcni.storage.store import Store
 from libcni.verbs.stored import prev_result, prev_result_for_delete, stored_network
-from tests.records import begin_record, with_check_sum
+from tests.support.records import begin_record, with_check_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from libcni.steps import Steps
+    from libcni.storage.sync import Steps
 
 KEY = AttachmentKey("net", "c", "eth0")
 RT = RuntimeConf("c", "/run/netns/c", "eth0", [("K", "V")], {"mac": "x"})

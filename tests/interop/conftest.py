@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import kernel
 from tests.interop.driver import GoDriver
+from tests.support import kernel
 
 GO_SOURCES = Path("/usr/share/gocode")
 

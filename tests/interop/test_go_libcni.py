@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import CNIConfig, RuntimeConf, load_network_conf
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import Attachment, Folders, make_runtime
-from tests.recorder import Recorder
+from tests.support import kernel
+from tests.support.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.interop.driver import GoDriver
-    from tests.recorder import Call
+    from tests.support.recorder import Call
 
 RESULT = {
     "cniVersion": "1.0.0",

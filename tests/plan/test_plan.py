@@ -19,14 +19,14 @@ from libcni.errors import (
     PluginError,
     PluginNotFoundError,
 )
-from libcni.invoke.plugin import PluginOutput
+from libcni.invoke.runner import PluginOutput
 from libcni.plan import Planner
 from libcni.testing import ScriptedRunner, failure
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from libcni.config import NetworkConfigList
+    from libcni.config.model import NetworkConfigList
     from libcni.plan import Command
 
 RESULT = PluginOutput(stdout=b'{"cniVersion": "1.1.0", "ips": [{"address": "10.1.0.5/24"}], "extra": 1.50}')

@@ -16,19 +16,20 @@ import anyio
 import psutil
 import pytest
 
-from libcni.disk import FileOperations, Sync
-from libcni.invoke.aio import AnyioRunner
-from libcni.invoke.blocking import BlockingRunner, complete
-from libcni.invoke.child import IN_PYTHON
-from libcni.invoke.plugin import HookedCall
-from tests.children import end_noted_process
-from tests.descriptors import open_count
+from libcni.invoke.anyio_runner import AnyioRunner
+from libcni.invoke.blocking_runner import BlockingRunner, complete
+from libcni.invoke.process.backend import IN_PYTHON
+from libcni.invoke.runner import HookedCall
+from libcni.storage.operations import FileOperations
+from libcni.storage.sync import Sync
+from tests.support.children import end_noted_process
+from tests.support.descriptors import open_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from libcni.invoke.plugin import PluginCall, PluginOutput, Runner
-    from libcni.steps import Steps
+    from libcni.invoke.runner import PluginCall, PluginOutput, Runner
+    from libcni.invoke.steps import Steps
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, A
 def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Flavour:
     name, _, is_in_python = request.param.partition("-")
     if is_in_python:
-        monkeypatch.setattr("libcni.invoke.child.processes", IN_PYTHON)
+        monkeypatch.setattr("libcni.invoke.process.backend.processes", IN_PYTHON)
     return Flavour(name)
 
 
@@ -116,7 +117,7 @@ class _Doing(FileOperations):
 
 def as_sync(work: Callable[[], object]) -> Steps[None]:
     """Return steps whose only sync is that work."""
-    yield Sync(_Doing(work), -1)
+    yield Sync(_Doing(work).sync, -1)
 
 
 class Plugins:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, PluginError, RuntimeConf
-from libcni.config import parse_network
+from libcni.config.parse import parse_network
 from tests.process.conftest import Interrupted, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from libcni.attachment import NetworkAttachment
+    from libcni.storage.attachment import NetworkAttachment
     from tests.process.conftest import Flavour, Plugins
 
 NETWORK = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"},{"type":"second"}]}')

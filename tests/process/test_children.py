@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.children import children, end_noted_process, no_new_child
+from tests.support.children import children, end_noted_process, no_new_child
 
 if TYPE_CHECKING:
     from pathlib import Path

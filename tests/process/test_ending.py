@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from libcni.invoke.aio import AnyioRunner
-from libcni.invoke.blocking import BlockingRunner, complete
+from libcni.invoke.anyio_runner import AnyioRunner
+from libcni.invoke.blocking_runner import BlockingRunner, complete
 from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Interrupted, Plugins, eventually, is_gone, wait_for
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from libcni.invoke.blocking import BlockingRunner, _drive, _Interrupt, complete
-from libcni.invoke.child import IN_PYTHON
-from libcni.invoke.plugin import STDERR_LIMIT
-from libcni.invoke.portable import _DRAIN_READS
-from libcni.invoke.process import Execution
-from libcni.invoke.schedule import Limits, Step
+from libcni.invoke.blocking_runner import BlockingRunner, _drive, _Interrupt, complete
+from libcni.invoke.process.backend import IN_PYTHON
+from libcni.invoke.process.backend_python import _DRAIN_READS
+from libcni.invoke.process.deadlines import Limits, Step
+from libcni.invoke.process.execution import Execution
+from libcni.invoke.runner import STDERR_LIMIT
 from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Plugins, eventually, is_gone, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.invoke.plugin import PluginCall
+    from libcni.invoke.runner import PluginCall
 
 PIPE = 64 * 1024
 """Bytes that a pipe holds."""
@@ -38,7 +38,7 @@ def _pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     if not request.param:
-        monkeypatch.setattr("libcni.invoke.child.processes", IN_PYTHON)
+        monkeypatch.setattr("libcni.invoke.process.backend.processes", IN_PYTHON)
         monkeypatch.setattr(os, "pidfd_open", fail)
 
 

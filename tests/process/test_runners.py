@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from libcni.disk import FileOperations, Sync
-from libcni.invoke.plugin import STDERR_LIMIT
-from libcni.invoke.stderr import LINE_LIMIT
+from libcni.invoke.process.stderr_log import LINE_LIMIT
+from libcni.invoke.runner import STDERR_LIMIT
+from libcni.storage.operations import FileOperations
+from libcni.storage.sync import Sync
 from tests.process.conftest import PATIENCE, SOON, Flavour, Plugins, as_sync, eventually, wait_for
 
 if TYPE_CHECKING:
-    from libcni.steps import Steps
+    from libcni.invoke.steps import Steps
 
 # What comes out.
 
@@ -312,7 +313,7 @@ def test_run_work_before_the_request_is_done_while_the_plugin_waits_for_it(flavo
 
 def _syncing(descriptor: int, seen: list[object], *, is_fatal: bool) -> Steps[None]:
     try:
-        yield Sync(FileOperations(), descriptor)
+        yield Sync(FileOperations().sync, descriptor)
         seen.append("synced")
     except OSError as error:
         seen.append(error.errno)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, PluginError, RuntimeConf, invoke
-from libcni.config import parse_network
-from libcni.invoke.plugin import runs_hooks
+from libcni.config.parse import parse_network
+from libcni.invoke.runner import runs_hooks
 from libcni.testing import RecordingRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libcni.invoke.plugin import PluginCall, PluginOutput
+    from libcni.invoke.runner import PluginCall, PluginOutput
     from tests.process.conftest import Flavour, Plugins
 
 CHAIN = ("one", "two", "three")

@@ -18,20 +18,21 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from libcni.disk import FileOperations, SharedSync, Sync
-from libcni.invoke.aio import AnyioRunner, _Work
-from libcni.invoke.blocking import BlockingRunner, complete
-from libcni.invoke.plugin import do_steps
-from libcni.steps import one_step
-from tests.descriptors import no_new_descriptor
+from libcni.invoke.anyio_runner import AnyioRunner, _Work
+from libcni.invoke.blocking_runner import BlockingRunner, complete
+from libcni.invoke.runner import do_steps
+from libcni.invoke.steps import one_step
+from libcni.storage.operations import FileOperations
+from libcni.storage.sync import SharedSync, Sync
 from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
+from tests.support.descriptors import no_new_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from libcni.invoke.plugin import Runner
-    from libcni.steps import Steps
+    from libcni.invoke.runner import Runner
+    from libcni.invoke.steps import Steps
 
 
 # Many at once.
@@ -285,9 +286,9 @@ class _SlowDisk(FileOperations):
             raise OSError(errno.EIO, "Input/output error")
 
     def work(self) -> Steps[str]:
-        yield Sync(self, 1)
+        yield Sync(self.sync, 1)
         self.done.append("between")
-        yield Sync(self, 2)
+        yield Sync(self.sync, 2)
         self.done.append("end")
         return "value"
 
@@ -313,11 +314,11 @@ def test_do_syncs_real_files_and_names(flavour: Flavour, tmp_path: Path, is_shar
     def work() -> Steps[str]:
         file = os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=folder)
         os.write(file, b"content")
-        yield Sync(FileOperations(), file, shared)
+        yield Sync(FileOperations().sync, file, shared)
         os.close(file)
-        yield Sync(FileOperations(), folder, shared, is_of_names=True)
+        yield Sync(FileOperations().sync_folder, folder, shared)
         with pytest.raises(OSError, match="Invalid argument"):  # no pipe can be synced
-            yield Sync(FileOperations(), writing, shared)
+            yield Sync(FileOperations().sync, writing, shared)
         return "value"
 
     assert flavour.drive(lambda: do_steps(flavour.runner(), work())) == "value"
@@ -377,7 +378,7 @@ def test_do_thrown_away_releases_what_the_work_holds() -> None:
 
     def work() -> Steps[None]:
         try:
-            yield Sync(disk, 1)
+            yield Sync(disk.sync, 1)
         finally:
             released.append("released")
 
@@ -507,6 +508,6 @@ def test_runners_satisfy_the_protocol() -> None:
 
 
 def test_import_of_the_blocking_runner_is_light() -> None:
-    code = "import sys, libcni.invoke.blocking; print(*sys.modules)"
+    code = "import sys, libcni.invoke.blocking_runner; print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"anyio", "asyncio", "concurrent.futures", "logging", "psutil", "subprocess", "trio"} & set(output)

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.invoke import child as module
-from libcni.invoke import portable
-from libcni.invoke.child import IN_PYTHON, Processes, encoded_environment, encoded_path, new_cells, processes
-from libcni.invoke.portable import CLOSED, DESCRIPTORS, PID, PIDFD, STATUS, STDIN_WRITE
+from libcni.invoke.process import backend as module
+from libcni.invoke.process import backend_python as portable
+from libcni.invoke.process.backend import IN_PYTHON, Processes, encoded_environment, encoded_path, new_cells, processes
+from libcni.invoke.process.backend_python import CLOSED, DESCRIPTORS, PID, PIDFD, STATUS, STDIN_WRITE
 from tests.process.conftest import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from libcni.invoke.portable import Cells
+    from libcni.invoke.process.backend_python import Cells
     from tests.process.conftest import Flavour, Plugins
 
 MILLISECONDS = int(PATIENCE * 1000)
@@ -382,8 +382,8 @@ def test_c_is_used_where_it_was_built() -> None:
 
 
 def test_python_is_used_where_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "libcni.invoke._native", None)
-    monkeypatch.delattr("libcni.invoke._native", raising=False)
+    monkeypatch.setitem(sys.modules, "libcni.invoke.process._spawn", None)
+    monkeypatch.delattr("libcni.invoke.process._spawn", raising=False)
     assert module._chosen() is IN_PYTHON
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from hypothesis import strategies as st
 
-from libcni.versions import SUPPORTED_VERSIONS
+from libcni.protocol.versions import SUPPORTED_VERSIONS
 
 Documents: TypeAlias = st.SearchStrategy[dict[str, Any]]
 

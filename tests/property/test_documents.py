@@ -24,11 +24,13 @@ from libcni import (
     RuntimeConf,
     conf_from_bytes,
     network_conf_from_bytes,
-    protocol,
 )
-from libcni.document import DocumentError, dump, parse, split_array, split_object
 from libcni.invoke import PluginOutput
-from libcni.positions import locate
+from libcni.jsontext.decode import parse
+from libcni.jsontext.encode import dump
+from libcni.jsontext.positions import locate
+from libcni.jsontext.scan import DocumentError, split_array, split_object
+from libcni.protocol import documents as protocol
 from libcni.schema import validate
 from libcni.testing import ScriptedRunner
 from tests.property import documents
@@ -37,7 +39,7 @@ from tests.property.documents import damaged, json_values
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libcni.protocol import Document
+    from libcni.protocol.documents import Document
 
 E = TypeVar("E", bound=Exception)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from libcni import schema
-from libcni.protocol.validation import Validated, validated
+from libcni.protocol.documents.core_schemas import Validated, validated
 from libcni.schema.check import checker_of
 from libcni.schema.documents import model_of
 from libcni.schema.validators import validators

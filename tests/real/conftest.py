@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import kernel
 from tests.real.flavours import FLAVOURS, Attachment, Folders, make_runtime
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

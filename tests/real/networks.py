@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.kernel import Namespace
+    from tests.support.kernel import Namespace
 
 GATEWAY = "10.231.7.1"
 FIRST_ADDRESS = "10.231.7.2"

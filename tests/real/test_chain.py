@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import Attachment, RefusedError, refusal_of
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.kernel import Namespace
     from tests.real.flavours import Runtime
+    from tests.support.kernel import Namespace
 
 
 def chain(name: str, bridge: str, tmp_path: Path, *, portmap: bool) -> dict[str, Any]:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import find_cnitool
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kernel import Namespace
     from tests.real.flavours import Folders
+    from tests.support.kernel import Namespace
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import CNIConfig, PluginError, RuntimeConf, network_conf_from_bytes
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import RefusedError, refusal_of
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kernel import Namespace
     from tests.real.flavours import Attachment, Folders, Runtime
+    from tests.support.kernel import Namespace
 
 STATIC_IPAM = {
     "type": "static",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import Attachment
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,14 +11,14 @@ import anyio
 import pytest
 
 from libcni import AsyncCNIConfig, CNIConfig, RuntimeConf, network_conf_from_bytes
-from libcni.document import dump
-from tests import kernel
+from libcni.jsontext.encode import dump
 from tests.real import networks
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from libcni import NetworkConfigList
-    from tests.kernel import Namespace
     from tests.real.flavours import Folders
+    from tests.support.kernel import Namespace
 
 CLONE_NEWNET = 0x40000000
 TENANTS = 2

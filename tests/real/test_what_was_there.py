@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import CNIConfig, CNIError, GCAttachment, RuntimeConf, load_network_conf
-from tests import kernel
 from tests.real import networks
 from tests.real.flavours import Attachment, RefusedError, refusal_of
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kernel import Namespace
     from tests.real.flavours import Folders, Runtime
+    from tests.support.kernel import Namespace
 
 
 def plain_bridge(name: str, bridge: str, leases: Path, **members: Any) -> dict[str, Any]:

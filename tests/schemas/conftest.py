@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests import kernel
+from tests.support import kernel
 
 
 def pytest_collection_modifyitems() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from libcni.document import format_path, parse
+from libcni.jsontext.decode import parse
+from libcni.jsontext.scan import format_path
 from libcni.schema import format_checker
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.document import parse_object
-from libcni.identifiers import network_name_problem
-from libcni.versions import SUPPORTED_VERSIONS
+from libcni.jsontext.decode import parse_object
+from libcni.protocol.names import network_name_problem
+from libcni.protocol.versions import SUPPORTED_VERSIONS
 from tests.schemas.plugin_schemas import (
     CONFIGURATION_DIR,
     INDEX_FILE,

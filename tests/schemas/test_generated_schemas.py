@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from libcni import schema
-from libcni.conventions import CAPABILITIES
 from libcni.errors import InvalidParameterError
+from libcni.protocol.capabilities import CAPABILITIES
 from libcni.schema.documents import model_of
 from tests.schemas.plugin_schemas import ROOT
 

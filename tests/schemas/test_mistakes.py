@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni.document import DocumentError, format_path, parse
-from libcni.positions import locate
+from libcni.jsontext.decode import parse
+from libcni.jsontext.positions import locate
+from libcni.jsontext.scan import DocumentError, format_path
 from tests.schemas.plugin_schemas import CONFIGURATION_DIR, ROOT, problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libcni.document import Path
+    from libcni.jsontext.scan import Path
 
 ENOUGH_MISTAKES = 220
 ENOUGH_KINDS = 28

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import kernel
 from tests.schemas.plugin_schemas import problems
+from tests.support import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

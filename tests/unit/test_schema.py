@@ -11,8 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import AfterValidator, ConfigDict
 
-from libcni import InvalidParameterError, protocol
-from libcni.protocol import validation
+from libcni import InvalidParameterError
+from libcni.protocol import documents as protocol
+from libcni.protocol.documents import core_schemas
 from libcni.schema import generate, generated_names, load, names, validate, validators
 from libcni.schema.documents import write
 
@@ -34,13 +35,13 @@ def test_file_is_what_the_model_says(name: str) -> None:
 
 def test_validators_are_what_the_models_say(tmp_path: Path) -> None:
     validators.write(str(tmp_path / "written.json"))
-    kept = Path(validation.__file__).with_name("validators.json")
-    command = "run: python -m libcni.schema.validators libcni/protocol/validators.json"
+    kept = Path(core_schemas.__file__).with_name("validators.json")
+    command = "run: python -m libcni.schema.validators libcni/protocol/documents/validators.json"
     assert kept.read_text() == (tmp_path / "written.json").read_text(), command
 
 
 def test_validated_document_has_the_members_of_its_model_and_is_not_changed() -> None:
-    document = validation.validated("PluginDocument", {"type": "bridge", "mtu": 1500})
+    document = core_schemas.validated("PluginDocument", {"type": "bridge", "mtu": 1500})
     assert type(document).model_fields == set(protocol.PluginDocument.model_fields)
     assert (document.type, document.dns, document.model_extra) == ("bridge", None, {"mtu": 1500})
     with pytest.raises(AttributeError, match="PluginDocument is not to be changed: type"):
@@ -57,7 +58,7 @@ def test_model_that_cannot_be_expressed_is_refused() -> None:
     class Other(protocol.Document):
         name: Annotated[str, AfterValidator(check)]
 
-    for model, message in ((Own, "configuration of its own"), (Other, "check is not one of libcni.values")):
+    for model, message in ((Own, "configuration of its own"), (Other, "check is not one of the field validators")):
         model.model_rebuild(force=True)
         with pytest.raises(ValueError, match=message):
             validators._Collection().add(dict(model.__pydantic_core_schema__))

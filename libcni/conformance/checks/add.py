@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer
     from libcni.conformance.kernel import Link, Snapshot
     from libcni.conformance.lab import Container, Lab
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "addresses_are_set",

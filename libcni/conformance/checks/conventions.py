@@ -9,7 +9,7 @@ from libcni.conformance.lab import members
 
 if TYPE_CHECKING:
     from libcni.conformance.lab import Lab
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "args_ips",

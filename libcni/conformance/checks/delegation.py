@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from libcni.conformance.calls import Answer, Request
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.lab import Container, Lab
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "absent_is_refused",

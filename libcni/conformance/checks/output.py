@@ -15,15 +15,16 @@ from libcni.conformance.expect import (
 )
 from libcni.conformance.lab import members
 from libcni.conformance.subject import Kind
-from libcni.document import DocumentError, parse_object
-from libcni.versions import is_at_least
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.scan import DocumentError
+from libcni.protocol.versions import is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Lab
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "add_prints_json",

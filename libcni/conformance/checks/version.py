@@ -9,7 +9,7 @@ from libcni.conformance.expect import error_document, expect, expect_refusal, ex
 from libcni.conformance.lab import elements
 from libcni.errors import VersionError
 from libcni.invoke.environment import CNI_ARGS, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
-from libcni.versions import CURRENT_VERSION, parse_version
+from libcni.protocol.versions import CURRENT_VERSION, parse_version
 
 if TYPE_CHECKING:
     from libcni.conformance.lab import Lab

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libcni.conformance.reports.junit import junit_text
 from libcni.conformance.reports.page import page_text
 from libcni.conformance.reports.tap import tap_text
-from libcni.document import dump
+from libcni.jsontext.encode import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from libcni.conformance.expect import expect
 from libcni.conformance.lab import members
 from libcni.conformance.runtimes.session import CHAIN
-from libcni.document import DocumentError, parse_object
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.scan import DocumentError
 
 if TYPE_CHECKING:
     from libcni.conformance.calls import Answer
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.runtimes.session import RuntimeLab
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "add_reports_failure",

@@ -22,7 +22,7 @@ from libcni.conformance.lab import Lab, Probe
 from libcni.conformance.session import Session
 from libcni.conformance.subject import Kind, Subject
 from libcni.errors import CNIError, InvalidParameterError
-from libcni.versions import SUPPORTED_VERSIONS
+from libcni.protocol.versions import SUPPORTED_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from libcni.conformance.delegates import RecordedCall
     from libcni.conformance.isolation import Machine
     from libcni.conformance.outcome import Report
-    from libcni.document import JSONObject
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["CHAIN", "RuntimeLab", "RuntimeSession", "runtime_subject"]
 

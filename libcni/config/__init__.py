@@ -1,0 +1,1 @@
+"""A network: its configuration, how it is parsed and loaded, and the requests that plugins get."""

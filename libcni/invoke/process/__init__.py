@@ -1,0 +1,1 @@
+"""One plugin process from its start to its end."""

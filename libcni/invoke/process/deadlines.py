@@ -1,0 +1,139 @@
+"""When a plugin is ended, and how long anything is waited for.
+
+Owns :class:`Limits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go counterpart:
+none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import NamedTuple
+
+from libcni.invoke.runner import STDERR_LIMIT, STDOUT_LIMIT
+
+__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "Limits", "Schedule", "Step"]
+
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+LINGER = 1.0
+"""Seconds: how long the pipes of a plugin that has exited are waited for when a child of it holds them open."""
+
+BUSY = 5.0
+"""Seconds: how long a binary that is open for writing ("Text file busy") is tried again."""
+
+UNKILLABLE = 4.5
+"""Seconds after SIGKILL until a plugin that does not die is left: the call ends within 5 s."""
+
+REAPING = 1.0
+"""Seconds: how long the exit status of a dead plugin is waited for, which a process that traces it may keep."""
+
+_TICK = 0.02
+"""Seconds between two looks at what was signalled."""
+
+
+class Limits(NamedTuple):
+    """What one execution may use. Times are in seconds, sizes in bytes."""
+
+    grace: float = GRACE
+    linger: float = LINGER
+    busy: float = BUSY
+    stdout: int = STDOUT_LIMIT
+    stderr: int = STDERR_LIMIT
+    unkillable: float = UNKILLABLE
+    reaping: float = REAPING
+
+
+class Step(Enum):
+    """What a runner does next."""
+
+    WAIT = "wait"
+    TERMINATE = "terminate"
+    KILL = "kill"
+    LOOK = "look"
+    FINISH = "finish"
+
+
+class Schedule:
+    """When a plugin is ended, and how long its pipes are waited for. Times are those of a monotonic clock.
+
+    >>> schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
+    >>> schedule.step(101.0, drained=False, alone=True)
+    (<Step.WAIT: 'wait'>, 110.0)
+    >>> schedule.step(110.0, drained=False, alone=True)[0], schedule.timed_out
+    (<Step.TERMINATE: 'terminate'>, True)
+    """
+
+    def __init__(self, limits: Limits, started: float, timeout: float | None) -> None:
+        self._limits = limits
+        self._started = started
+        self._deadline = math.inf if timeout is None else started + timeout
+        self._ending = False
+        self._exited_at: float | None = None
+        self._kill_at: float | None = None
+        self._killed_at: float | None = None
+        self.timed_out = False
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the plugin process itself is dead. What it started may live on."""
+        return self._exited_at is not None
+
+    def may_retry(self, at: float) -> bool:
+        """Tell whether a start may be tried again at that time."""
+        return at < min(self._deadline, self._started + self._limits.busy)
+
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether a plugin that still runs is to be ended for its deadline with the next step."""
+        return now >= self._deadline and not self._ending and self._exited_at is self._kill_at is None
+
+    def exited(self, now: float) -> None:
+        """Note that the plugin process is dead."""
+        self._exited_at = now
+
+    def end(self) -> None:
+        """End the plugin with the next step, whatever its deadline."""
+        self._ending = True
+
+    def hurry(self) -> None:
+        """End the plugin without the rest of its grace."""
+        if self._kill_at is not None:
+            self._kill_at = -math.inf
+
+    def step(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
+        """Say what comes next, and until when to wait if it is a wait. TERMINATE and KILL are taken as done.
+
+        :param drained: nothing holds the output pipes open any more.
+        :param alone: nothing else that was signalled is alive; ``None`` to have LOOK find that out.
+        """
+        step, until = self._running(now) if self._exited_at is None else self._gone(now, drained=drained, alone=alone)
+        if step is Step.TERMINATE:
+            self.timed_out = not self._ending
+            self._kill_at = now + self._limits.grace
+        elif step is Step.KILL:
+            self._killed_at = now
+        return step, until
+
+    def _running(self, now: float) -> tuple[Step, float]:
+        if self._killed_at is not None:
+            last = self._killed_at + self._limits.unkillable
+            return (Step.WAIT if now < last else Step.FINISH), last
+        if self._kill_at is not None:
+            return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
+        return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
+
+    def _gone(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
+        # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
+        exited_at = now if self._exited_at is None else self._exited_at
+        if self._killed_at is not None or (self._ending and self._kill_at is None):
+            return Step.FINISH, now
+        if self._kill_at is None:
+            last = min(exited_at + self._limits.linger, self._deadline)
+            return (Step.FINISH, now) if drained or now >= last else (Step.WAIT, last)
+        if now >= self._kill_at:
+            return Step.KILL, now
+        if alone is None:
+            return Step.LOOK, now
+        # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
+        return (Step.FINISH, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))

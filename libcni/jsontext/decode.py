@@ -1,0 +1,95 @@
+"""Strict JSON in: no duplicate keys, no NaN, and the position of every mistake.
+
+A document is decoded once by the C scanner of the standard library. Only one that fails is walked again, slowly, to say
+where. Go counterpart: ``encoding/json``, which is laxer. Source: RFC 8259; SPEC 1.1.0, section 1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from libcni.jsontext.diagnose import diagnose
+from libcni.jsontext.frozen import is_object
+from libcni.jsontext.scan import DocumentError, error_at, kind_of, place_of, scan, skip_space
+
+if TYPE_CHECKING:
+    from libcni.jsontext.scan import JSONObject
+
+__all__ = ["decode_text", "parse", "parse_object"]
+
+MAX_DEPTH = 200
+"""Nested arrays and objects; far more than any plugin uses, and far from the interpreter's recursion limit."""
+
+_BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def decode_text(data: bytes | str) -> str:
+    """Return the text of a document.
+
+    :raises DocumentError: if it is not UTF-8 or begins with a byte order mark.
+    """
+    try:
+        text = data if isinstance(data, str) else bytes(data).decode("utf-8")
+        # A str can hold half of a surrogate pair, which no file and no pipe can carry.
+        _ = text.isascii() or text.encode("utf-8")
+    except UnicodeError as error:
+        raise _encoding_error(data, error) from None
+    if text.startswith("\ufeff"):
+        raise DocumentError(
+            "begins with a byte order mark, which JSON does not allow", line=1, column=1, kind="encoding"
+        )
+    return text
+
+
+def _encoding_error(data: bytes | str, error: UnicodeError) -> DocumentError:
+    start = error.start if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else 0
+    before = data[:start] if isinstance(data, str) else bytes(data[:start]).decode("utf-8", "replace")
+    line, column = place_of(before, None)
+    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column, kind="encoding")
+
+
+def parse(data: bytes | str) -> Any:
+    """Decode a strict JSON document.
+
+    :raises DocumentError: if it is not valid UTF-8 or JSON, has a duplicate key, NaN, Infinity, a number too large to
+        represent, or more than :data:`MAX_DEPTH` nested values.
+
+    >>> parse('{"mtu": 1500}')
+    {'mtu': 1500}
+    """
+    text = decode_text(data)
+    start = skip_space(text, 0)
+    if start == len(text):
+        raise DocumentError("is empty: expected a JSON document", line=1, column=1)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        value, end = scan(text, start)
+    except (StopIteration, ValueError, RecursionError) as error:
+        raise diagnose(text, error) from None
+    end = skip_space(text, end)
+    if end != len(text):
+        raise error_at(text, end, "unexpected data after the end of the document")
+    return value
+
+
+def parse_object(data: bytes | str) -> JSONObject:
+    """Decode a strict JSON document that must be an object.
+
+    :raises DocumentError: as :func:`parse`, and if it is something else than an object.
+    """
+    value = parse(data)
+    if not is_object(value):
+        text = decode_text(data)
+        raise error_at(text, skip_space(text, 0), f"expected a JSON object, found {kind_of(value)}")
+    return value
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(text):
+        bracket = match.group()[0]
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        if depth > MAX_DEPTH:
+            raise error_at(text, match.start(), f"more than {MAX_DEPTH} nested values")

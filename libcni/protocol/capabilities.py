@@ -1,0 +1,241 @@
+"""Capability arguments and ``args.cni`` as models: what runtimes and plugins agreed on beside the specification.
+
+A runtime passes the argument of a capability in ``runtimeConfig``, to the plugins that declare it. There is no one Go
+counterpart: each plugin decodes its own. Source: CONVENTIONS.md, "Dynamic Plugin specific fields" and "args in network
+config".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
+
+from libcni.protocol.addresses import parse_address, parse_cidr
+from libcni.protocol.documents.base import Document
+from libcni.protocol.documents.field_types import ADDRESS_PATTERN, CIDR_PATTERN, END
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CAPABILITIES",
+    "AliasesArgument",
+    "ArgsDocument",
+    "Argument",
+    "BandwidthArgument",
+    "CgroupPathArgument",
+    "DNSArgument",
+    "DeviceIDArgument",
+    "IPRange",
+    "IPRangesArgument",
+    "IPsArgument",
+    "InfinibandGUIDArgument",
+    "Label",
+    "MACArgument",
+    "PortMapping",
+    "PortMappingsArgument",
+]
+
+T = TypeVar("T")
+
+IP_PATTERN = r"^[0-9A-Fa-f:.]+" + END
+OPTIONAL_PREFIX_PATTERN = r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?" + END
+MAC_PATTERN = "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}" + END
+GUID_PATTERN = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}" + END
+
+PROTOCOL_PATTERN = "^([Tt][Cc][Pp]|[Uu][Dd][Pp]|[Ss][Cc][Tt][Pp])" + END
+
+PORT_MAX = 65535
+BURST_MAX = 2**35 - 8
+"""Bits; the kernel counts a burst in bytes, with 32 bits."""
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    # pydantic's own regular expressions know no look-ahead.
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.search(text) is None:
+            raise ValueError(f"{text[:100]!r} does not match {pattern!r}")
+        return text
+
+    return check
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _address_or_cidr(text: str) -> str:
+    _ = parse_cidr(text) if "/" in text else parse_address(text)
+    return text
+
+
+def _subnet(text: str) -> str:
+    address = parse_cidr(text)
+    if address.ip != address.network.network_address:
+        raise ValueError(f"{text!r} has host bits set")
+    return text
+
+
+Address = Annotated[
+    str,
+    AfterValidator(_address),
+    WithJsonSchema({"type": "string", "pattern": IP_PATTERN, "format": "cni-ip"}),
+]
+AddressOrCIDR = Annotated[
+    str,
+    AfterValidator(_address_or_cidr),
+    WithJsonSchema({"type": "string", "pattern": OPTIONAL_PREFIX_PATTERN, "format": "cni-address"}),
+]
+Subnet = Annotated[
+    str,
+    AfterValidator(_subnet),
+    WithJsonSchema({"type": "string", "pattern": CIDR_PATTERN, "format": "cni-subnet"}),
+]
+MAC = Annotated[
+    str,
+    AfterValidator(_matching(MAC_PATTERN)),
+    WithJsonSchema({"type": "string", "pattern": MAC_PATTERN, "format": "cni-mac"}),
+]
+GUID = Annotated[
+    str,
+    AfterValidator(_matching(GUID_PATTERN)),
+    WithJsonSchema({"type": "string", "pattern": GUID_PATTERN}),
+]
+TransportProtocol = Annotated[
+    str,
+    AfterValidator(_matching(PROTOCOL_PATTERN)),
+    WithJsonSchema({"type": "string", "pattern": PROTOCOL_PATTERN}),
+]
+NonEmpty = Annotated[str, Field(min_length=1)]
+# What Go writes for an address that nobody gave is an empty text.
+HostAddress = Annotated[
+    str,
+    AfterValidator(lambda text: text and _address(text)),
+    WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN, "format": "cni-gateway"}),
+]
+
+
+class Argument(RootModel[T]):
+    """What all capability arguments share: exact types, and no change after decoding."""
+
+    model_config = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
+
+
+class PortMapping(Document):
+    """One port of the host, and the port of the container that it leads to."""
+
+    hostPort: Annotated[int, Field(ge=0, le=PORT_MAX)]  # noqa: N815 -- the member's name on the wire
+    """Port on the host; 0 leaves the mapping out."""
+    containerPort: Annotated[int, Field(ge=1, le=PORT_MAX)]  # noqa: N815 -- the member's name on the wire
+    """Port in the container."""
+    protocol: TransportProtocol | None = None
+    """Transport protocol: tcp, udp or sctp."""
+    hostIP: HostAddress | None = None  # noqa: N815 -- the member's name on the wire
+    """Address of the host to listen on; absent or empty: all of them."""
+
+
+class PortMappingsArgument(Argument[list[PortMapping]]):
+    """Ports of the host that lead to ports of the container (CONVENTIONS.md, capability ``portMappings``)."""
+
+
+class IPRange(Document):
+    """A block of addresses and the part of it to give out, as ``ranges`` of host-local has it."""
+
+    subnet: Subnet
+    """Block to allocate from."""
+    rangeStart: Address | None = None  # noqa: N815 -- the member's name on the wire
+    """First address to give out."""
+    rangeEnd: Address | None = None  # noqa: N815 -- the member's name on the wire
+    """Last address to give out."""
+    gateway: Address | None = None
+    """Gateway of the block."""
+
+
+class IPRangesArgument(Argument[list[list[IPRange]]]):
+    """Address pools: one address is taken from each inner list (CONVENTIONS.md, capability ``ipRanges``)."""
+
+
+class BandwidthArgument(Document):
+    """Limits of the traffic (CONVENTIONS.md, capability ``bandwidth``)."""
+
+    ingressRate: Annotated[int, Field(ge=0)] | None = None  # noqa: N815 -- the member's name on the wire
+    """Rate into the container, in bits per second; 0 for no limit."""
+    ingressBurst: Annotated[int, Field(ge=0, le=BURST_MAX)] | None = None  # noqa: N815 -- the member's name on the wire
+    """Burst into the container, in bits."""
+    egressRate: Annotated[int, Field(ge=0)] | None = None  # noqa: N815 -- the member's name on the wire
+    """Rate out of the container, in bits per second; 0 for no limit."""
+    egressBurst: Annotated[int, Field(ge=0, le=BURST_MAX)] | None = None  # noqa: N815 -- the member's name on the wire
+    """Burst out of the container, in bits."""
+
+
+class DNSArgument(Document):
+    """Name resolution that the runtime chose (CONVENTIONS.md, capability ``dns``)."""
+
+    servers: list[str] | None = None
+    """Addresses of name servers."""
+    searches: list[str] | None = None
+    """Search domains."""
+    options: list[str] | None = None
+    """Options for the resolver."""
+
+
+class IPsArgument(Argument[list[AddressOrCIDR]]):
+    """Addresses to assign, with or without a prefix length (CONVENTIONS.md, capability ``ips``)."""
+
+
+class MACArgument(Argument[MAC]):
+    """Hardware address for the interface (CONVENTIONS.md, capability ``mac``)."""
+
+
+class InfinibandGUIDArgument(Argument[GUID]):
+    """InfiniBand GUID of eight octets for the interface (CONVENTIONS.md, capability ``infinibandGUID``)."""
+
+
+class DeviceIDArgument(Argument[NonEmpty]):
+    """Identifier of a device, such as its PCI address (CONVENTIONS.md, capability ``deviceID``)."""
+
+
+class AliasesArgument(Argument[list[NonEmpty]]):
+    """Names that lead to the addresses of the interface (CONVENTIONS.md, capability ``aliases``)."""
+
+
+class CgroupPathArgument(Argument[NonEmpty]):
+    """Control group of the pod or container (CONVENTIONS.md, capability ``cgroupPath``)."""
+
+
+class Label(Document):
+    """A label of the container."""
+
+    key: str
+    """Name of the label."""
+    value: str
+    """Value of the label."""
+
+
+class ArgsDocument(Document):
+    """Arguments below ``args.cni``, which plugins may ignore (CONVENTIONS.md, "args in network config")."""
+
+    labels: list[Label] | None = None
+    """Labels of the container."""
+    ips: list[AddressOrCIDR] | None = None
+    """Addresses that are wished for."""
+
+
+CAPABILITIES: dict[str, type[BaseModel]] = {
+    "aliases": AliasesArgument,
+    "bandwidth": BandwidthArgument,
+    "cgroupPath": CgroupPathArgument,
+    "deviceID": DeviceIDArgument,
+    "dns": DNSArgument,
+    "infinibandGUID": InfinibandGUIDArgument,
+    "ipRanges": IPRangesArgument,
+    "ips": IPsArgument,
+    "mac": MACArgument,
+    "portMappings": PortMappingsArgument,
+}
+"""The model of each well-known capability's argument."""

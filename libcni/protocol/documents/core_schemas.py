@@ -1,0 +1,93 @@
+"""Checking documents as their models do, without the models: to import and build these takes as long as five ADDs.
+
+``validators.json`` beside this is generated from the models, as the JSON Schemas are, and says the same to pydantic's
+core. Source: SPEC 1.1.0.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pkgutil
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pydantic_core import SchemaValidator
+
+from libcni.protocol.documents import field_validators as values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import CoreSchema
+
+__all__ = ["CONFIG", "Validated", "models", "validated"]
+
+CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
+"""What pydantic's core makes of the configuration that all models have."""
+
+
+class Validated:
+    """A document that was checked, with the attributes of its model; it is not to be changed."""
+
+    __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
+
+    __pydantic_extra__: Mapping[str, Any]
+
+    model_fields: frozenset[str] = frozenset()
+    """The members that its model knows."""
+
+    @property
+    def model_extra(self) -> Mapping[str, Any]:
+        """The members that its model does not know."""
+        return self.__pydantic_extra__
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is not to be changed: {name}")
+
+
+def validated(model: str, document: object) -> Any:
+    """Check a document, and return it with the attributes of the model that has this name.
+
+    :raises pydantic_core.ValidationError: if it is not one.
+    """
+    return _validator(model).validate_python(document)
+
+
+@functools.cache
+def _validator(model: str) -> SchemaValidator:
+    return SchemaValidator(cast("CoreSchema", _model(model)))
+
+
+@functools.cache
+def models() -> dict[str, Any]:
+    """Return what ``validators.json`` says, by the name of the model; not to be changed."""
+    described: dict[str, Any] = json.loads(pkgutil.get_data("libcni.protocol.documents", "validators.json") or b"")
+    return described
+
+
+@functools.cache
+def _model(name: str) -> dict[str, Any]:
+    """Return the schema of a model, in the form of pydantic's core."""
+    described = models()[name]
+    fields = {field: {"type": "model-field", "schema": _built(each)} for field, each in described["fields"].items()}
+    schema = {
+        "type": "model",
+        "cls": type(name, (Validated,), {"__slots__": (), "model_fields": frozenset(fields)}),
+        "config": CONFIG | {"title": name},
+        "schema": {"type": "model-fields", "model_name": name, "fields": fields},
+    }
+    after = described.get("after")
+    return {"type": "function-after", "function": _function(after), "schema": schema} if after else schema
+
+
+def _built(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema["type"] == "model":
+        return _model(schema["name"])
+    parts = {key: _built(value) if key.endswith("schema") else value for key, value in schema.items()}
+    if "function" in schema:
+        parts["function"] = _function(schema["function"])
+    return parts
+
+
+def _function(name: str) -> dict[str, Any]:
+    return {"type": "no-info", "function": getattr(values, name)}

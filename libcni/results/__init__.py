@@ -1,0 +1,1 @@
+"""A result: its form in memory, and its way from and to each wire format."""

@@ -1,0 +1,123 @@
+"""One stored attachment: the text of its file, what that says, and how it comes about.
+
+Go counterpart: ``cachedInfo`` in ``libcni/api.go``. Source: SPEC 1.1.0, section 3, "Caching".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from libcni.errors import DamagedFileError, ResultError
+from libcni.jsontext.encode import dump, encode_base64
+from libcni.jsontext.scan import find_member
+from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+from libcni.results.result import CheckedResult, Result, check_result
+from libcni.storage.attachment import NetworkAttachment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libcni.jsontext.scan import JSONObject
+
+__all__ = ["CACHE_KIND", "CacheEntry", "members_of"]
+
+CACHE_KIND = "cniCacheV1"
+"""What a file of this format, which is Go libcni's, calls itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """What one file says: its ``text``, and the decoded result in it.
+
+    A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
+    """
+
+    key: AttachmentKey
+    config: bytes | None
+    text: str
+    decoded_result: JSONObject | None
+    netns: str = ""
+    args: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    capability_args: Mapping[str, Any] | None = field(default=None, repr=False)
+    path: str = field(default="", compare=False)
+    _checked: dict[str, CheckedResult] = field(
+        default_factory=dict[str, CheckedResult], init=False, repr=False, compare=False
+    )
+    _result: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
+
+    def checked_result(self, version: str) -> CheckedResult:
+        """Check the result, which there must be.
+
+        :param version: of a result that names none.
+        :raises CacheError: if it is damaged.
+        """
+        checked = self._checked.get(version)
+        if checked is None:
+            try:
+                checked = self._checked[version] = check_result(self.decoded_result, version)
+            except ResultError as error:
+                raise DamagedFileError(self.path, f"damaged result: {error}") from None
+        return checked
+
+    @property
+    def result(self) -> str:
+        """The encoded result as it was stored, ``""`` when there is none."""
+        if self.decoded_result is None:
+            return ""
+        if not self._result:
+            self._result.append(self.text if self.config is None else find_member(self.text, "result"))
+        return self._result[0]
+
+    def attachment(self) -> NetworkAttachment:
+        """Return it in its public form.
+
+        :raises ResultError: if the stored result is not one.
+        """
+        return NetworkAttachment(
+            container_id=self.key.container_id,
+            network=self.key.network,
+            ifname=self.key.ifname,
+            config=self.config or b"",
+            netns=self.netns,
+            cni_args=self.args,
+            capability_args=self.capability_args or {},
+            result=None if self.decoded_result is None else Result.from_dict(self.decoded_result),
+        )
+
+    def listed(self) -> NetworkAttachment:
+        """Return it in its public form, as :meth:`attachment`; its result is checked now, and decoded when it is read.
+
+        :raises ResultError: if the stored result is not one.
+        """
+        if self.decoded_result is None:
+            return self.attachment()
+        check_result(self.decoded_result)
+        return NetworkAttachment.listed(
+            *(self.key, self.config or b"", self.text),
+            netns=self.netns,
+            args=self.args,
+            caps=self.capability_args or {},
+        )
+
+    def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
+        """Return what the ADD was called with; what is not stored is taken from ``given``."""
+        if self.config is None:
+            return given
+        key = self.key
+        return RuntimeConf(key.container_id, self.netns, key.ifname, self.args, self.capability_args or {})
+
+
+def members_of(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> list[tuple[str, str]]:
+    """Return the encoded members of an entry but for its result."""
+    members = [
+        ("kind", dump(CACHE_KIND)),
+        ("containerId", dump(key.container_id)),
+        ("config", f'"{encode_base64(config)}"'),
+        ("ifName", dump(key.ifname)),
+        ("networkName", dump(key.network)),
+    ]
+    members += [("netns", dump(rt.netns))] if rt.netns else []
+    members += [("cniArgs", dump(rt.args))] if rt.args else []
+    members += [("capabilityArgs", dump(rt.capability_args))] if rt.capability_args else []
+    return members
