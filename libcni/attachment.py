@@ -109,10 +109,34 @@ class RuntimeConf:
             raise InvalidParameterError("capability_args", sorted(map(str, self.capability_args)), str(error)) from None
 
 
-class _ResultLater:
-    """Decodes the result of an attachment when it is first asked for: most are asked for their names alone."""
+_ATTACHED: tuple[AttachmentState, None] = "attached", None
 
-    __slots__ = ("_text",)
+
+class _Stored:
+    """The part of a stored attachment that is no part of its value: its state, and the text of its result.
+
+    Most results are never asked for: they are decoded when they are.
+    """
+
+    __slots__ = ("_state", "_text")
+
+    _state: tuple[AttachmentState, int | None]
+
+    @property
+    def state(self) -> AttachmentState:
+        """``"attached"``, ``"running"`` or ``"unfinished"``."""
+        return self._condition()[0]
+
+    @property
+    def pid(self) -> int | None:
+        """The process of a running operation, where it is known."""
+        return self._condition()[1]
+
+    def _condition(self) -> tuple[AttachmentState, int | None]:
+        try:
+            return self._state
+        except AttributeError:
+            return _ATTACHED
 
     if not TYPE_CHECKING:  # which would allow every name
 
@@ -128,11 +152,11 @@ class _ResultLater:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkAttachment(_ResultLater):
+class NetworkAttachment(_Stored):
     """One stored attachment, immutable: ``network`` is the name, ``config`` the stored configuration document.
 
     ``state`` is ``"attached"``; ``"running"`` while an operation works on its container, whose process is ``pid`` where
-    that is known; or ``"unfinished"``: a process that is gone has begun an ADD or DEL. It counts for no comparison.
+    that is known; or ``"unfinished"``: a process that is gone has begun an ADD or DEL. It is no part of the value.
     """
 
     container_id: str
@@ -143,8 +167,6 @@ class NetworkAttachment(_ResultLater):
     cni_args: Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     result: Result | None = None
-    state: AttachmentState = field(default="attached", compare=False)
-    pid: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cni_args", tuple(self.cni_args))
@@ -168,9 +190,12 @@ class NetworkAttachment(_ResultLater):
             except AttributeError:  # the result, or the text to decode it from
                 continue
             object.__setattr__(attachment, name, value)
-        object.__setattr__(attachment, "state", state)
-        object.__setattr__(attachment, "pid", pid)
+        object.__setattr__(attachment, "_state", (state, pid))
         return attachment
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = tuple(getattr(self, name) for name in NetworkAttachment.__slots__)
+        return _rebuild, (values, self.state, self.pid)
 
     @classmethod
     def listed(cls, members: Mapping[str, Any], text: bytes) -> NetworkAttachment:
@@ -190,9 +215,11 @@ class NetworkAttachment(_ResultLater):
         args = members.get("capabilityArgs")
         fill(attachment, "capability_args", freeze(args) if args else _NO_ARGS)
         fill(attachment, "_text", text)
-        fill(attachment, "state", "attached")
-        fill(attachment, "pid", None)
         return attachment
+
+
+def _rebuild(values: tuple[Any, ...], state: AttachmentState, pid: int | None) -> NetworkAttachment:
+    return NetworkAttachment(*values).in_state(state, pid)
 
 
 class Recovery(NamedTuple):

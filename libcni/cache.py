@@ -142,7 +142,7 @@ class ResultCache:
         return read_error(error, self.folder.path(name))
 
     def written_at(self, key: AttachmentKey) -> float | None:
-        """Return when the file of an attachment was written, in seconds of the wall clock; ``None`` if that is not known."""
+        """Return when the file of an attachment was written, in seconds since the epoch; ``None`` if it is unknown."""
         with suppress(OSError, CacheError):
             found = self._find(key)
             if found is not None:
@@ -213,7 +213,7 @@ class ResultCache:
             _log.warning("damaged cache file left out: %s", item.problem)
         return contents.attachments
 
-    def scan(self, container_id: str | None = None, ifname: str = "") -> Contents:
+    def scan(self, container_id: str | None = None, *, ifname: str = "") -> Contents:
         """Read the files; legacy files, which have no names in them, are left out.
 
         A file that is the same as in an earlier scan is not read again.
@@ -225,19 +225,21 @@ class ResultCache:
         """
         try:
             folder = self.folder.open()
-            names = sorted(folder.list())
+            names = folder.list()
         except FileNotFoundError:
             return Contents([], [])
         except OSError as error:
             raise self._unreadable("", error) from error
         if container_id is None:
             self._listing.forget_others(names)
-            wanted = [name for name in names if not is_temporary(name)]
+        # Most files of a large cache need not be looked at to say that they are of another container.
+        elif ifname:
+            names = [
+                name for name in names if name.endswith((f"-{container_id}-{ifname}", f"@{container_id}@{ifname}"))
+            ]
         else:
-            # Most files of a large cache need not be looked at to say that they are of another container.
-            ends = (f"-{container_id}-{ifname}", f"@{container_id}@{ifname}")
-            found_in = str.endswith if ifname else str.__contains__
-            wanted = [name for name in names if any(found_in(name, end) for end in ends) and not is_temporary(name)]
+            names = [name for name in names if f"-{container_id}-" in name or f"@{container_id}@" in name]
+        wanted = sorted([name for name in names if not is_temporary(name)])
         found = self._read_all(wanted, folder)
         attachments = [item for item in found if isinstance(item, NetworkAttachment)]
         damaged = [item for item in found if isinstance(item, Damaged)]
@@ -253,7 +255,7 @@ class ResultCache:
 
         :raises CacheError: if the folder cannot be read.
         """
-        return [item for item in self.scan(container_id, ifname).known() if item.ifname == ifname]
+        return [item for item in self.scan(container_id, ifname=ifname).known() if item.ifname == ifname]
 
     def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
         settled = time.time_ns() - _SETTLED

@@ -99,7 +99,8 @@ class Collector:
             deleted += done
             errors += failed
         if errors:
-            raise CNIErrorGroup("garbage collection did not succeed in everything", errors)
+            keys = [item.key for item in deleted]
+            raise CNIErrorGroup("garbage collection did not succeed in everything", errors, deleted=keys)
         return deleted
 
     async def _collect_one(

@@ -7,6 +7,7 @@ caller has to read one. Every class pickles with all its fields. Go counterpart:
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -41,10 +42,26 @@ __all__ = [
     "ResultError",
     "UnsupportedResultVersionError",
     "VersionError",
+    "note_errors",
 ]
 
 _SHOWN = 200
 """Characters of a value that a message quotes."""
+
+_IN_FULL = 3
+"""Errors of a group whose texts stand in the text of the group; the others are counted."""
+
+_CAUSES = 5
+"""Causes that are counted one by one."""
+
+_SUBJECT = {
+    "plugin": "plugin",
+    "command": "command",
+    "network": "network",
+    "container_id": "containerID",
+    "ifname": "ifname",
+}
+"""Attributes that say where an error happened, and how a document for programs spells them."""
 
 ERROR_DOCUMENT_VERSION = "1.1.0"
 
@@ -76,7 +93,8 @@ class CNIError(Exception):
     """Base of everything the library raises on purpose.
 
     ``code`` is the number of the specification's error document, ``msg`` its short text, ``details`` its long one.
-    ``str()`` of an error is one readable paragraph that also names where it happened.
+    ``str()`` of an error is one readable paragraph that also names where it happened. ``clean_up_errors`` are those of
+    the clean-up after it, which its notes tell in short.
     """
 
     default_code: ClassVar[int] = ErrorCode.INTERNAL
@@ -86,6 +104,7 @@ class CNIError(Exception):
         self.code: int = self.default_code if code is None else code
         self.msg = msg
         self.details = details
+        self.clean_up_errors: tuple[CNIError, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.msg}: {self.details}" if self.details else self.msg
@@ -106,6 +125,18 @@ class CNIError(Exception):
         if self.details:
             document["details"] = self.details
         return document
+
+    def subject(self) -> dict[str, str]:
+        """Return where it happened, as far as that is known, in the spelling of documents for programs.
+
+        :returns: of ``plugin``, ``command``, ``network``, ``containerID`` and ``ifname`` those that are known.
+        """
+        known = {member: getattr(self, name, "") for name, member in _SUBJECT.items()}
+        return {member: value for member, value in known.items() if value}
+
+    def cause(self) -> str:
+        """Return the short text that errors of the same cause share, whatever attachment or file they are about."""
+        return _cut(_one_paragraph(self.msg))
 
     def _summary(self) -> str:
         """Return the short text of the error document; a class whose ``msg`` lacks the place adds it here."""
@@ -178,6 +209,10 @@ class NetworkNotFoundError(ConfigError, LookupError):
         self.name = name
         self.problems = tuple(problems)
 
+    def subject(self) -> dict[str, str]:
+        """Return the name of the network, as :meth:`CNIError.subject`."""
+        return {"network": self.name}
+
 
 class InvalidParameterError(CNIError, ValueError):
     """A value that the caller passed is not allowed; ``name`` says which one, ``value`` what it was."""
@@ -185,7 +220,7 @@ class InvalidParameterError(CNIError, ValueError):
     default_code = ErrorCode.INVALID_ENVIRONMENT_VARIABLES
 
     def __init__(self, name: str, value: object, reason: str) -> None:
-        super().__init__(f"invalid {name} {_shown(value)}: {reason}")
+        super().__init__(f"invalid {name} {_cut(repr(value))}: {reason}")
         self.name = name
         self.value = value
 
@@ -257,9 +292,12 @@ class PluginError(CNIError):
 
     ``plugin`` is the type, ``path`` the binary, ``command`` the verb, ``network``, ``container_id`` and ``ifname`` the
     attachment. ``exit_status`` or ``signal`` say how it ended (``None`` when it never started), ``stderr`` is the tail
-    of what it logged, ``duration`` is in seconds. ``code``, ``msg`` and ``details`` are the plugin's own when it
-    printed the specification's error document.
+    of what it logged, ``stdout`` holds at most the first :attr:`STDOUT_LIMIT` characters of what it printed,
+    ``duration`` is in seconds. ``code``, ``msg`` and ``details`` are the plugin's own when it printed the
+    specification's error document.
     """
+
+    STDOUT_LIMIT: ClassVar[int] = 4096
 
     def __init__(self, msg: str, *, code: int | None = None, details: str = "", **fields: Any) -> None:
         super().__init__(msg, code=code, details=details)
@@ -272,6 +310,7 @@ class PluginError(CNIError):
         self.exit_status: int | None = None
         self.signal: int | None = None
         self.stderr: str = ""
+        self.stdout: str = ""
         self.duration: float | None = None
         self._set(fields)
 
@@ -280,6 +319,12 @@ class PluginError(CNIError):
         if unknown:
             raise TypeError(f"{type(self).__name__} has no field {sorted(unknown)}")
         self.__dict__.update(fields)
+        self.stdout = self.stdout[: self.STDOUT_LIMIT]
+
+    def cause(self) -> str:
+        """Return plugin, verb and message, as :meth:`CNIError.cause`."""
+        place = " ".join([word for word in (f"plugin {self.plugin!r}", self.command) if word])
+        return f"{place}: {super().cause()}"
 
     def _place(self) -> str:
         place = f"plugin {self.plugin!r}" + (f" ({self.path})" if self.path else "")
@@ -311,17 +356,9 @@ class PluginNotFoundError(PluginError, LookupError):
 
 
 class PluginOutputError(PluginError):
-    """A plugin printed something that is not what its verb must print.
+    """A plugin printed something that is not what its verb must print; ``details`` quotes it."""
 
-    ``stdout`` holds at most the first 4096 characters of it.
-    """
-
-    STDOUT_LIMIT: ClassVar[int] = 4096
     default_code = ErrorCode.DECODING_FAILURE
-
-    def __init__(self, msg: str, *, stdout: str = "", **fields: Any) -> None:
-        super().__init__(msg, **fields)
-        self.stdout = stdout[: self.STDOUT_LIMIT]
 
 
 class PluginResultError(PluginOutputError, ResultError):
@@ -332,7 +369,8 @@ class PluginResultError(PluginOutputError, ResultError):
         self.field = field
 
     def __str__(self) -> str:
-        return _one_paragraph(f"{self._place()}: {self._summary()}")
+        text = f"{self._place()}: {self._summary()}"
+        return _one_paragraph(f"{text}: {self.details}" if self.details else text)
 
     def _summary(self) -> str:
         return f"invalid result: {self.field}: {self.msg}" if self.field else f"invalid result: {self.msg}"
@@ -355,28 +393,39 @@ class PluginTimeoutError(PluginError, TimeoutError):
 class _AttachmentError(CNIError):
     """What the two errors about one attachment share: its ``network``, ``container_id`` and ``ifname``."""
 
-    reason: ClassVar[str]
-
-    def __init__(self, network: str, container_id: str, ifname: str) -> None:
-        super().__init__(
-            f"container {container_id!r}, interface {ifname!r}, network {network!r}: {self.reason}",
-        )
+    def __init__(self, network: str, container_id: str, ifname: str, *, reason: str) -> None:
+        super().__init__(f"container {container_id!r}, interface {ifname!r}, network {network!r}: {reason}")
         self.network = network
         self.container_id = container_id
         self.ifname = ifname
+        self._reason = reason
+
+    def cause(self) -> str:
+        """Return what is wrong with the attachment, as :meth:`CNIError.cause`."""
+        return self._reason
 
 
 class AttachmentExistsError(_AttachmentError):
-    """A second ADD of an attachment without a DEL between (SPEC 1.1.0, section 3)."""
+    """A second ADD of an attachment without a DEL between (SPEC 1.1.0, section 3).
 
-    reason = "already added; delete it before it is added again"
+    ``unfinished``: it may never have been added, as an ADD or DEL of it was begun and did not end.
+    """
+
+    def __init__(self, network: str, container_id: str, ifname: str, *, unfinished: bool = False) -> None:
+        reason = "an earlier ADD or DEL of it is unfinished" if unfinished else "already added"
+        super().__init__(network, container_id, ifname, reason=f"{reason}; delete it before it is added again")
+        self.unfinished = unfinished
+        if unfinished:
+            self.add_note("delete it, or call recover()")
 
 
 class AttachmentNotFoundError(_AttachmentError, LookupError):
     """CHECK of an attachment of which no ADD is known."""
 
     default_code = ErrorCode.UNKNOWN_CONTAINER
-    reason = "not added, or deleted since: there is nothing to check"
+
+    def __init__(self, network: str, container_id: str, ifname: str) -> None:
+        super().__init__(network, container_id, ifname, reason="not added, or deleted since: there is nothing to check")
 
 
 class LockTimeoutError(CNIError, TimeoutError):
@@ -387,10 +436,15 @@ class LockTimeoutError(CNIError, TimeoutError):
     def __init__(self, container_id: str, holder: int | None, waited: float, *, subject: str = "") -> None:
         what = subject or f"container {container_id!r}"
         by = "another process" if holder is None else f"process {holder}"
-        super().__init__(f"{what} is busy: {by} still works on it after {waited:g} s of waiting")
+        self._reason = f"is busy: {by} still works on it"
+        super().__init__(f"{what} {self._reason} after {waited:g} s of waiting")
         self.container_id = container_id
         self.holder = holder
         self.waited = waited
+
+    def cause(self) -> str:
+        """Return the process that holds the lock, as :meth:`CNIError.cause`."""
+        return self._reason
 
 
 class CacheError(CNIError):
@@ -401,6 +455,11 @@ class CacheError(CNIError):
     def __init__(self, path: str | PathLike[str], reason: str) -> None:
         super().__init__(f"cache {path}: {reason}")
         self.path = path
+        self._reason = reason
+
+    def cause(self) -> str:
+        """Return what is wrong with the file, as :meth:`CNIError.cause`."""
+        return _cut(_one_paragraph(self._reason))
 
 
 class NoRoomError(CacheError):
@@ -412,25 +471,56 @@ class DamagedFileError(CacheError):
 
 
 class CNIErrorGroup(CNIError, ExceptionGroup[CNIError]):  # noqa: N818 -- a group, as ExceptionGroup is
-    """Every failure of one GC or validation, each of its own class, in ``exceptions``."""
+    """Every failure of one GC or validation, each of its own class, in ``exceptions``.
 
-    def __new__(cls, msg: str, errors: Sequence[CNIError]) -> Self:
+    Its text has the first few in full, and counts the others by their cause. ``deleted`` names each attachment that GC
+    has deleted all the same: network, container id and interface name.
+    """
+
+    def __new__(cls, msg: str, errors: Sequence[CNIError], *, deleted: Sequence[tuple[str, str, str]] = ()) -> Self:
         """Make the group; ``errors`` must not be empty."""
+        del deleted
         return ExceptionGroup.__new__(cls, msg, errors)
 
-    def __init__(self, msg: str, errors: Sequence[CNIError]) -> None:
+    def __init__(self, msg: str, errors: Sequence[CNIError], *, deleted: Sequence[tuple[str, str, str]] = ()) -> None:
         CNIError.__init__(self, msg)
         self.args = (msg, errors)
+        self.deleted = tuple(deleted)
 
     def derive(self, errors: Sequence[CNIError], /) -> Self:  # type: ignore[override]  # a group of CNIErrors stays one
         """Return a group of the same message over ``errors`` (what ``split`` and ``except*`` need)."""
-        return type(self)(self.msg, errors)
+        return type(self)(self.msg, errors, deleted=self.deleted)
 
     def __str__(self) -> str:
-        return f"{self.msg}: " + "; ".join(str(error) for error in self.exceptions)
+        return f"{self.msg}: " + "; ".join(_texts(self.exceptions))
 
     def _summary(self) -> str:
         return str(self)
+
+
+def note_errors(error: BaseException, subject: str, problems: Sequence[CNIError]) -> None:
+    """Note on an error what the clean-up after it could not do: the first few in full, the others counted by cause.
+
+    :param subject: of each note, such as ``clean-up after the failed ADD``.
+    """
+    for text in _texts(problems):
+        error.add_note(f"{subject}: {text}")
+    if isinstance(error, CNIError):
+        error.clean_up_errors += tuple(problems)
+
+
+def _texts(errors: Sequence[CNIError | ExceptionGroup[CNIError]]) -> list[str]:
+    """Return the texts of several errors: 240 attachments that fail alike would make a text of 55 kB."""
+    texts = [str(error) for error in errors[:_IN_FULL]]
+    others = errors[_IN_FULL:]
+    if not others:
+        return texts
+    causes = Counter(error.cause() if isinstance(error, CNIError) else str(error) for error in others).most_common()
+    counts = [f"{count} × {cause}" for cause, count in causes[:_CAUSES]]
+    rest = sum(count for _, count in causes[_CAUSES:])
+    if rest:
+        counts.append(f"{rest} × another cause")
+    return [*texts, f"and {len(others)} more: " + ", ".join(counts)]
 
 
 def _one_paragraph(text: str) -> str:
@@ -438,7 +528,6 @@ def _one_paragraph(text: str) -> str:
     return " ".join([stripped for line in text.splitlines() if (stripped := line.strip())])
 
 
-def _shown(value: object) -> str:
-    """Return a value as it may stand in a message: quoted, and cut when it is long."""
-    text = repr(value)
+def _cut(text: str) -> str:
+    """Return a text as it may stand in a message: cut when it is long."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

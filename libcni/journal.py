@@ -126,6 +126,18 @@ class OpenRecord:
         except _DAMAGE as error:
             raise DamagedFileError(self._path, f"damaged record: {error}") from None
 
+    def is_unfinished(self, *, has_result: bool) -> bool:
+        """Return whether it is that of an ADD or DEL that did not end; a damaged one may be.
+
+        :param has_result: as for :meth:`Record.is_unfinished`.
+        :raises CacheError: if it cannot be read.
+        """
+        try:
+            found = self.find()
+        except DamagedFileError:
+            return True
+        return found is not None and found.is_unfinished(has_result=has_result)
+
     def _decoded(self, data: bytes) -> Record:
         known = self._recent.get(self._name, settled_part(data))
         return decode_record(data, self._name) if known is None else record_in_state_of(data, known)

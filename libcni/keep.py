@@ -6,7 +6,6 @@ Go counterpart: ``GCArgs.ValidAttachments``, which is copied before anything is 
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ __all__ = ["KeepList", "KeepSource", "KeptAttachments"]
 
 Pairs: TypeAlias = Iterable[tuple[str, str]]
 KeepList: TypeAlias = Pairs | Callable[[], Pairs | Awaitable[Pairs]]
-"""Pairs of container id and interface name, or a function that returns them, which is called when the locks are held."""
+"""Pairs of container id and interface name, or a function that returns them and is called when the locks are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,8 @@ class KeepSource:
     """
 
     def __init__(self, given: KeepList) -> None:
-        self._read: Callable[[], Pairs | Awaitable[Pairs]] | None = None
-        self._kept: KeptAttachments | None = None
-        if isinstance(given, Iterable):
-            self._kept = _known_now(given)
-        else:
-            self._read = given
+        self._read = given if callable(given) else None
+        self._kept = None if callable(given) else _known_now(given)
 
     async def read(self) -> KeptAttachments:
         """Return the attachments in use: those of the iterable, or of a call made now.
@@ -56,12 +51,12 @@ class KeepSource:
         """
         if self._kept is not None:
             return self._kept
-        pairs: object = self._read() if callable(self._read) else self._read
-        return _known_now(await pairs if inspect.isawaitable(pairs) else pairs)
+        pairs = () if self._read is None else self._read()
+        return _known_now(await pairs if isinstance(pairs, Awaitable) else pairs)
 
 
-def _known_now(pairs: object) -> KeptAttachments:
-    if not isinstance(pairs, Iterable):
+def _known_now(pairs: Pairs) -> KeptAttachments:
+    if not isinstance(pairs, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without types
         raise InvalidParameterError("valid_attachments", pairs, "is neither an iterable of pairs nor a function")
     # Read first: what is added from here on may be missing in the list.
     since_boot, wall = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()

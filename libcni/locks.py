@@ -1,10 +1,10 @@
 """Locks that hold across threads, tasks and processes that share a cache directory, and die with their holder.
 
-One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that is a hash of
-its name, in the range of its kind. So nothing is made or removed for a lock, and no name can be chosen that falls on the
-lock of another kind. At the start of the file stands which process holds what. Nothing here waits: an operation tries,
-sleeps through its runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two operations at once on one
-container.
+One file, ``<cache_dir>/locks/all``, carries all locks: a lock is one byte of it, far out, at an offset that is a hash
+of its name, in the range of its kind. So nothing is made or removed for a lock, and no name can be chosen that falls on
+the lock of another kind. At the start of the file stands which process holds what. Nothing here waits: an operation
+tries, sleeps through its runner, and tries again. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no two
+operations at once on one container.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from libcni.errors import (
     DamagedFileError,
     IncompatibleVersionError,
     NoRoomError,
+    note_errors,
 )
 from libcni.existing import LOOPBACK, check_is_free
 from libcni.identifiers import check_container_id, check_network_name
@@ -181,7 +182,7 @@ class Operations:
         damaged = self._look_for_entry(record.key)
         # What was added and has no result any more, another program has deleted.
         if not (yield from opened.beginning(record, in_place_of=None if damaged else State.ADDED)):
-            raise AttachmentExistsError(*record.key)
+            raise AttachmentExistsError(*record.key, unfinished=opened.is_unfinished(has_result=damaged))
         begun.append(record)
         if damaged:
             yield from self._settling_add(opened, begun)
@@ -240,8 +241,7 @@ class Operations:
         problems = await self.caller.delete_all(clean_up)
         if not problems:
             problems = await do_steps(self.runner, self._trying_to_forget(job.key, opened))
-        for problem in problems:
-            error.add_note(f"clean-up after the failed ADD: {problem}")
+        note_errors(error, "clean-up after the failed ADD", problems)
 
     def _trying_to_forget(self, key: AttachmentKey, opened: OpenRecord) -> Steps[list[CNIError]]:
         try:

@@ -24,11 +24,12 @@ from libcni.errors import (
 from libcni.invoke.environment import attachment_environment
 from libcni.invoke.find import find_in_path
 from libcni.operations import check_network
+from libcni.record import State
 from libcni.store import Known, Store, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from libcni.attachment import AttachmentKey, RuntimeConf
@@ -173,13 +174,21 @@ def _refusals(
     if command == "DEL":
         return [], damage
     if command == "ADD":
-        exists = known.entry is not None or known.record is not None
-        return [AttachmentExistsError(*key)] if exists else [], damage
+        return [*_in_the_way(known, key)], damage
     if not is_at_least(network.cni_version, CHECK_SINCE):
         return [CheckNotSupportedError(network.cni_version)], damage
     if known.entry is None:
         return [*known.problems] or [AttachmentNotFoundError(*key)], []
     return [], damage
+
+
+def _in_the_way(known: Known, key: AttachmentKey) -> Iterator[CNIError]:
+    """Go through why an ADD is refused for what is stored."""
+    if known.entry is not None:
+        yield AttachmentExistsError(*key)
+    elif known.record is not None and (known.has_file or known.record.state is not State.ADDED):
+        # Without a result, what was added has been deleted by another program.
+        yield AttachmentExistsError(*key, unfinished=known.record.is_unfinished(has_result=known.has_file))
 
 
 def _stored_job(job: Job, known: Known) -> tuple[Job, list[str]]:

@@ -1,8 +1,8 @@
 """One attachment that was begun, as data and as the text that is kept of it.
 
 State, end of the ADD and running plugin stand in fields of fixed width at the start of the text and are overwritten in
-place, inside one disk sector, so that a record is always whole; a check sum tells whether the rest is. Go libcni keeps nothing of the
-kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
+place, inside one disk sector, so that a record is always whole; a check sum tells whether the rest is. Go libcni keeps
+nothing of the kind. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering".
 """
 
 from __future__ import annotations

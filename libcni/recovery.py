@@ -46,7 +46,7 @@ class Recoverer:
         return self.store.in_their_states([record.attachment() for record in records], keys)
 
     async def recover(self, timeout: float | None) -> list[Recovery]:
-        """Finish what was begun: DEL with the configuration and arguments of the ADD; what damaged files were found is reported as well.
+        """Finish what was begun: DEL with the configuration and arguments of the ADD. Damaged files are reported, too.
 
         :raises CacheError: if the cache directory cannot be read.
         """

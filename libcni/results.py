@@ -125,7 +125,8 @@ class Result:
         """Decode a result document.
 
         :param data: UTF-8 JSON, in the format of the version that its ``cniVersion`` names.
-        :param default_version: the version of a document that names none; 0.1.0 when this is empty.
+        :param default_version: the version of a document that names none, unless its shape is that of 0.2.0; 0.1.0 when
+            this is empty.
         :raises ResultError: if it is not strict JSON or not a result of that version.
         """
         try:
@@ -139,7 +140,7 @@ class Result:
         """Decode a result from its JSON object.
 
         :param obj: the decoded document; it is not changed.
-        :param default_version: the version of a document that names none; 0.1.0 when this is empty.
+        :param default_version: as for :meth:`from_bytes`.
         :raises ResultError: if it is not a result of its version.
         """
         return check_result(obj, default_version).result()
@@ -203,6 +204,10 @@ WIRE_FORMATS = {
 }
 """The wire format of each version, as models have it in their names."""
 
+_LAST_OLD_VERSION = "0.2.0"
+_OLD_FORMAT = WIRE_FORMATS[_LAST_OLD_VERSION]
+"""The wire format with one address for each family."""
+
 
 def _has_lists(document: ResultDocument) -> TypeIs[ListResultDocument]:
     return "ips" in type(document).model_fields
@@ -217,7 +222,7 @@ def _is_route_of_11(document: RouteDocument) -> TypeIs[RouteDocument11]:
 
 
 def check_result(obj: object, default_version: str = "") -> CheckedResult:
-    """Check a result object against the version it names, or against ``default_version``.
+    """Check a result object against the version it names, or else its shape shows, or else ``default_version``.
 
     :raises ResultError: if it is not a result of that version.
     """
@@ -228,7 +233,7 @@ def check_result(obj: object, default_version: str = "") -> CheckedResult:
 
 
 def _version_of(obj: JSONObject, default_version: str) -> str:
-    version = obj.get("cniVersion") or default_version
+    version = obj.get("cniVersion") or _version_of_shape(obj, default_version)
     if not version:
         newer = next((key for key in ("ips", "interfaces") if key in obj), None)
         if newer is not None:
@@ -246,6 +251,21 @@ def _version_of(obj: JSONObject, default_version: str) -> str:
             f"version {version!r} is not supported (known: {known})", field="cniVersion"
         )
     return version
+
+
+def _version_of_shape(obj: JSONObject, default_version: str) -> str:
+    """Return the default version of a result that names none, or 0.2.0 where only that shape has its addresses.
+
+    A later version would take ``ip4`` and ``ip6`` for members of the plugin's own, and find no address.
+    """
+    old = next((key for key in ("ip4", "ip6") if is_object(obj.get(key))), None)
+    if old is None or obj.get("ips") or WIRE_FORMATS.get(default_version, _OLD_FORMAT) == _OLD_FORMAT:
+        return default_version
+    newer = next((key for key in ("interfaces", "routes") if obj.get(key)), None)
+    if newer is not None:
+        reason = f"is required: {old!r} is of 0.1.0 and 0.2.0, and {newer!r} of later versions"
+        raise ResultError(reason, field="cniVersion")
+    return _LAST_OLD_VERSION
 
 
 def _validated(model: str, obj: JSONObject) -> ResultDocument:

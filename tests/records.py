@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from libcni.journal import Journal
     from libcni.record import Record, State
 
+_CHANGING = ("state", "added", "plugin")
 _BODY = PLUGIN_OFFSET + 32 + len('","check":"01234567",')
 
 
@@ -59,8 +60,8 @@ def as_file(cache_dir: Path, name: str = "net@box@eth0") -> Path:
 
 def sealed(document: dict[str, Any]) -> bytes:
     """Encode the document of a record, with the check sum that belongs to it."""
-    changing = {key: document[key] for key in ("state", "plugin")}
-    rest = {key: value for key, value in document.items() if key not in {"state", "plugin", "check"}}
+    changing = {key: document[key] for key in _CHANGING}
+    rest = {key: value for key, value in document.items() if key not in {*_CHANGING, "check"}}
     return with_check_sum(f'{dump(changing)[:-1]},"check":"........",{dump(rest)[1:]}'.encode())
 
 

@@ -68,7 +68,8 @@ def run_call(call: PluginCall, manner: Manner | None = None) -> PluginOutput:
         os.close(err_write)
         readers = [_Reader(out_read, manner.stalled), _Reader(err_read, 0)]
     with process:
-        code = _attend(process, call, manner)
+        _attend(process, call, manner)
+    code = process.returncode
     duration = time.monotonic() - started
     for reader in readers:
         reader.join(_LINGER)
@@ -106,8 +107,11 @@ class _Reader(threading.Thread):
         os.close(self._descriptor)
 
 
-def _attend(process: subprocess.Popen[bytes], call: PluginCall, manner: Manner) -> int:
-    """Feed the process, signal it in time, and wait for it."""
+def _attend(process: subprocess.Popen[bytes], call: PluginCall, manner: Manner) -> None:
+    """Feed the process, signal it in time, wait until it has ended, and kill what it left in its group.
+
+    It is not reaped here: until it is, its number and that of its group are given to no other.
+    """
     alarms = [threading.Timer(call.timeout or _FOR_EVER, lambda: _signal(process, signal.SIGKILL))]
     if manner.terminate_after is not None:
         alarms.append(threading.Timer(manner.terminate_after, lambda: _signal(process, signal.SIGTERM)))
@@ -117,7 +121,7 @@ def _attend(process: subprocess.Popen[bytes], call: PluginCall, manner: Manner) 
         if isinstance(call, HookedCall) and call.on_start is not None:
             call.on_start(process.pid)
         _feed(process, call.stdin, manner.pause)
-        return process.wait()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     finally:
         for alarm in alarms:
             alarm.cancel()
@@ -142,5 +146,6 @@ def _feed(process: subprocess.Popen[bytes], data: bytes, pause: float) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
+    with suppress(ChildProcessError, ProcessLookupError, PermissionError):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises if something else has reaped it
         os.killpg(process.pid, number)

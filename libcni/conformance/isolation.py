@@ -4,6 +4,9 @@ A check runs in a thread that leaves the program's network and mount namespace (
 a plugin does to "the host" happens in that thread's namespace; ``/run`` and the plugin's data directories are empty,
 private file systems. When the thread ends the kernel removes all of it, however it ended; processes are looked for and
 killed first.
+
+A process belongs to a check when it is in one of the check's namespaces. The kernel gives the number of a namespace
+that has gone to the next one on the machine, so a number counts only while a descriptor keeps its namespace.
 """
 
 from __future__ import annotations
@@ -11,14 +14,17 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import signal
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libcni.conformance.processes import LOOKS, find_children, find_processes
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+
+    from libcni.conformance.processes import Process
 
 __all__ = ["ROOT", "Machine", "existing_folders", "is_possible", "open_machine"]
 
@@ -128,9 +134,10 @@ class Machine:
     root: Path
     is_entered: bool = False
     namespaces: dict[str, Path] = field(default_factory=dict[str, Path])
-    _nets: set[str] = field(default_factory=set[str])
-    _mounts: str = ""
-    _descriptors: list[int] = field(default_factory=list[int])
+    _numbers: dict[str, str] = field(default_factory=dict[str, str])
+    _held: dict[str, int] = field(default_factory=dict[str, int])
+    _opened: set[str] = field(default_factory=set[str])
+    _left: list[Process] = field(default_factory=list["Process"])
 
     @property
     def data(self) -> Path:
@@ -175,8 +182,8 @@ class Machine:
         # What /sys/class/net shows is the namespace that mounted it.
         with suppress(OSError):
             _mount("sysfs", "/sys", kind="sysfs")
-        self._mounts = str((_THREAD / "mnt").readlink())
-        self._nets.add(str((_THREAD / "net").readlink()))
+        self._hold(_THREAD / "mnt")
+        self._hold(_THREAD / "net")
         self.is_entered = True
         self.make_folders()
         os.chdir(self.work)  # of this thread alone, since it left the others' mount namespace
@@ -189,7 +196,7 @@ class Machine:
         host = os.open(_THREAD / "net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _unshare(_CLONE_NEWNET)
-            self._nets.add(str((_THREAD / "net").readlink()))
+            self._numbers[name] = self._hold(_THREAD / "net")
             _mount(str(_THREAD / "net"), path, flags=_MS_BIND)
         finally:
             _done(_library().setns(host, _CLONE_NEWNET), "setns")
@@ -197,17 +204,31 @@ class Machine:
         self.namespaces[name] = path
         return path
 
+    def _hold(self, path: Path) -> str:
+        """Keep a namespace, so that no other gets its number; return that, as links of ``/proc`` show it."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        number = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 -- text is wanted
+        self._held[number] = descriptor
+        return number
+
     def remove_namespace(self, name: str) -> None:
-        """Remove a namespace and its path, as ``ip netns delete`` does."""
+        """Remove a namespace and its path, as ``ip netns delete`` does.
+
+        The kernel removes it when nothing is in it, so it must not be held any more: what runs there is noted by now.
+        """
         path = self.namespaces.pop(name)
+        number = self._numbers.pop(name)
+        if number not in self._opened:
+            self._left += find_processes(lambda process: process.link("ns/net") == number)
+            os.close(self._held.pop(number))
         _done(_library().umount2(str(path).encode(), _MNT_DETACH), "umount")
         path.unlink()
 
     def open_namespace(self, name: str) -> int:
         """Return a descriptor of a namespace, which stays open as long as the machine."""
-        descriptor = os.open(self.namespaces[name], os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptors.append(descriptor)
-        return descriptor
+        number = self._numbers[name]
+        self._opened.add(number)
+        return self._held[number]
 
     def make_read_only(self, folder: Path) -> None:
         """Let nobody write to a folder, root included."""
@@ -223,31 +244,33 @@ class Machine:
             with suppress(OSError):
                 (folder / f"ballast-{number}").touch()
 
-    def processes(self) -> list[int]:
-        """Return the processes that run in a namespace of this machine, threads of this program aside."""
-        own = os.getpid()
-        found = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 -- cheap
-        return [pid for pid in found if pid != own and self._is_here(pid)]
+    def processes(self) -> list[Process]:
+        """Return the processes that run in a namespace of this machine, threads of this program aside.
 
-    def _is_here(self, pid: int) -> bool:
-        try:
-            if os.readlink(f"/proc/{pid}/ns/mnt") == self._mounts:  # noqa: PTH115 -- called for every process
-                return True
-            return os.readlink(f"/proc/{pid}/ns/net") in self._nets  # noqa: PTH115 -- the same
-        except OSError:  # it ended meanwhile, or is a zombie
-            return False
+        With them what descends from them, and from what ran in a namespace when that was removed.
+        """
+        found = find_processes(self._is_inside)
+        parents = [*self._left, *found]
+        for _ in range(LOOKS):
+            parents = find_children(parents)
+            found += parents
+        return found
+
+    def _is_inside(self, process: Process) -> bool:
+        return process.link("ns/mnt") in self._held or process.link("ns/net") in self._held
 
     def close(self) -> None:
         """Kill whatever was left running, and let go of the namespaces."""
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        for _ in range(10):  # what is killed may have forked meanwhile
-            left = self.processes()
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if not left:
-                return
+        try:
+            for _ in range(LOOKS):
+                self._left += self.processes()
+                self._left = [process for process in self._left if process.kill()]
+                if not self._left:
+                    return
+        finally:
+            for descriptor in self._held.values():
+                os.close(descriptor)
+            self._held.clear()
 
 
 def _show_again(path: Path, descriptor: int) -> None:

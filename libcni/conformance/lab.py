@@ -18,6 +18,7 @@ from libcni.conformance.calls import Answer, Request, Step, is_object
 from libcni.conformance.chain import interface_result, prepare_interface
 from libcni.conformance.drive import run_call
 from libcni.conformance.expect import BlockedError, NotApplicableError
+from libcni.conformance.processes import own_child
 from libcni.conformance.subject import Kind
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
 from libcni.invoke.plugin import HookedCall
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from libcni.conformance.drive import Manner
     from libcni.conformance.isolation import Machine
     from libcni.conformance.kernel import Snapshot
+    from libcni.conformance.processes import Process
     from libcni.conformance.subject import Subject
     from libcni.document import JSONObject
 
@@ -75,7 +77,7 @@ class Lab:
     """What a check works with.
 
     :param deadline: of :func:`time.monotonic`: when the time of the check is over.
-    :param running: holds the process id of each execution while it lasts.
+    :param running: holds the process of each execution while it lasts.
     :param is_cancelled: asked before each step.
     """
 
@@ -83,7 +85,7 @@ class Lab:
     probe: Probe
     machine: Machine
     deadline: float
-    running: set[int] = field(default_factory=set[int])
+    running: set[Process] = field(default_factory=set["Process"])
     is_cancelled: Callable[[], bool] = lambda: False
     steps: list[Step] = field(default_factory=list[Step])
     paths: list[str] = field(default_factory=list[str])
@@ -229,11 +231,11 @@ class Lab:
             raise CancelledError
         left = self.deadline - time.monotonic()
         timeout = max(0.05, min(left, 2 * self.subject.seconds))
-        started: list[int] = []
+        started: list[Process] = []
 
         def note(pid: int) -> None:
-            started.append(pid)
-            self.running.add(pid)
+            started.append(own_child(pid))
+            self.running.update(started)
             if self.is_cancelled():  # in the moment of the start: nobody has looked for this one
                 raise CancelledError
 
@@ -241,7 +243,7 @@ class Lab:
             call = HookedCall(request.path, request.stdin, request.environment, timeout, on_start=note)
             return Answer(request, run_call(call, manner))
         finally:
-            self.running.difference_update(started)  # the numbers may soon be those of other processes
+            self.running.difference_update(started)
 
     def add(self, container: Container, version: str = "", **members: Any) -> Answer:
         """ADD a container as a step towards something else, and keep the result for CHECK and DEL.

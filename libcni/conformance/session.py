@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ from libcni.conformance.expect import BlockedError, MismatchError, NotApplicable
 from libcni.conformance.interrupts import on_interrupt
 from libcni.conformance.lab import CancelledError, Lab, Probe, elements
 from libcni.conformance.outcome import Outcome, Report, Status
+from libcni.conformance.processes import kill_groups
 from libcni.errors import CNIError, PluginNotFoundError
 from libcni.invoke.find import find_in_path
 from libcni.versions import SUPPORTED_VERSIONS, is_at_least
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from libcni.conformance.catalogue import Check
+    from libcni.conformance.processes import Process
     from libcni.conformance.subject import Subject
 
 __all__ = ["DEFAULT_LIMIT", "Job", "Session", "private_folders", "reason_to_skip"]
@@ -69,7 +70,7 @@ class Session:
     jobs: int = field(default_factory=lambda: max(2, os.cpu_count() or 1))
     limit: float = DEFAULT_LIMIT
     report: Callable[[Outcome], None] = lambda _outcome: None
-    _running: set[int] = field(default_factory=set[int])
+    _running: set[Process] = field(default_factory=set["Process"])
     _is_cancelled: threading.Event = field(default_factory=threading.Event)
 
     def run(self, subjects: Sequence[Subject], checks: Sequence[Check]) -> Report:
@@ -106,9 +107,7 @@ class Session:
     def cancel(self) -> None:
         """End every plugin that runs, and start nothing more."""
         self._is_cancelled.set()
-        for pid in tuple(self._running):
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+        kill_groups(tuple(self._running))
 
     def probe(self, subject: Subject) -> Probe:
         """Ask a plugin for its versions, and the kernel for the kinds of links that the configuration needs.

@@ -82,7 +82,7 @@ def run_embedded(say: Callable[[str], None]) -> None:
         allocator = {"type": "demo-range", "subnet": "10.77.0.0/24", "dataDir": str(_made(folder / "leases"))}
         document = {"cniVersion": "1.1.0", "name": "demo", "plugins": [allocator, {"type": "demo-pass"}]}
         own = f"/proc/{os.getpid()}/ns/net"
-        containers = (RuntimeConf("red", own, "eth0"), RuntimeConf("blue", own, "eth0"))
+        containers = (RuntimeConf("red", own, "demo0"), RuntimeConf("blue", own, "demo1"))
         leases = folder / "leases" / "demo.json"
 
         def look(_rt: RuntimeConf) -> None:

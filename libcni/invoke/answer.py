@@ -38,8 +38,8 @@ _RESULT_MEMBERS = frozenset({"ips", "interfaces", "routes", "ip4", "ip6"})
 
 E = TypeVar("E", bound=PluginError)
 
-STDERR_QUOTE = 2048
-"""Bytes of the end of stderr that an error quotes."""
+QUOTE = 2048
+"""Bytes of the end of stderr, or of stdout, that the text of an error quotes."""
 
 _START_REASONS = {
     errno.ENOEXEC: "is not a program: a binary of another machine, or a script without a '#!' line",
@@ -74,6 +74,7 @@ class Invocation(NamedTuple):
                 "exit_status": output.exit_status,
                 "signal": output.signal,
                 "stderr": _quoted(output.stderr),
+                "stdout": output.stdout[: PluginError.STDOUT_LIMIT * 4].decode("utf-8", "replace"),
                 "duration": output.duration,
             }
         return kind(msg, **place, **fields)
@@ -117,7 +118,7 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
         did = "printed more on stdout than is allowed"
         if output.pid is not None:
             raise _ended_error(PluginTimeoutError, invocation, output, did=did, timeout=timeout or 0.0, pid=output.pid)
-        raise _ended_error(PluginOutputError, invocation, output, did=did, stdout=_quoted(output.stdout))
+        raise _ended_error(PluginOutputError, invocation, output, did=did)
     if output.exit_status == 0:
         return
     document = _error_document(output.stdout)
@@ -130,7 +131,7 @@ def check_success(invocation: Invocation, output: PluginOutput, timeout: float |
 def _ended_error(kind: type[E], invocation: Invocation, output: PluginOutput, *, did: str, **fields: Any) -> E:
     """Make the error for a plugin that had to be ended: say whether it was."""
     what = "was ended" if output.pid is None else f"cannot be killed: process {output.pid} lives on"
-    return invocation.error(kind, f"{did}, and {what}", output, **fields)
+    return invocation.error(kind, f"{did}, and {what}", output, details=_said(output), **fields)
 
 
 def _error_document(stdout: bytes) -> ErrorDocument | None:
@@ -149,12 +150,13 @@ def _unexplained(output: PluginOutput) -> str:
         how = f"was killed by signal {output.signal} ({_signal_name(output.signal)})"
     else:
         how = f"exited with status {output.exit_status}"
-    said = [
-        f"{name}: {_quoted(text)}"
-        for name, text in (("stderr", output.stderr), ("stdout", output.stdout))
-        if text.strip()
-    ]
-    return f"{how} without an error document; " + ("; ".join(said) if said else "it printed nothing")
+    return f"{how} without an error document; {_said(output) or 'it printed nothing'}"
+
+
+def _said(output: PluginOutput) -> str:
+    """Quote the end of what a plugin printed and logged; empty if that is nothing."""
+    streams = (("stderr", output.stderr), ("stdout", output.stdout))
+    return "; ".join([f"{name}: {quote}" for name, text in streams if (quote := _quoted(text))])
 
 
 def _signal_name(number: int) -> str:
@@ -165,7 +167,7 @@ def _signal_name(number: int) -> str:
 
 
 def _quoted(data: bytes) -> str:
-    return data[-STDERR_QUOTE:].decode("utf-8", "replace").strip()
+    return data[-QUOTE:].decode("utf-8", "replace").strip()
 
 
 def read_result(invocation: Invocation, output: PluginOutput, version: str, *, before: Answer | None = None) -> Answer:
@@ -186,8 +188,8 @@ def read_result(invocation: Invocation, output: PluginOutput, version: str, *, b
     try:
         checked = check_result(document, version)
     except ResultError as error:
-        stdout = _quoted(output.stdout)
-        raise invocation.error(PluginResultError, error.msg, output, stdout=stdout, field=error.field) from None
+        said = _said(output)
+        raise invocation.error(PluginResultError, error.msg, output, field=error.field, details=said) from None
     if checked.version != version:
         result = checked.result().as_version(version)
         return Answer(result.to_json(), converted=result, stdout=output.stdout)
@@ -208,8 +210,7 @@ def _read_object(invocation: Invocation, output: PluginOutput, expected: str) ->
 
 
 def _output_error(invocation: Invocation, output: PluginOutput, message: str) -> PluginOutputError:
-    stdout = output.stdout[: PluginOutputError.STDOUT_LIMIT * 4].decode("utf-8", "replace")
-    return invocation.error(PluginOutputError, message, output, stdout=stdout)
+    return invocation.error(PluginOutputError, message, output, details=_said(output))
 
 
 def read_version(invocation: Invocation, output: PluginOutput, timeout: float | None = None) -> PluginInfo:

@@ -178,8 +178,10 @@ def test_failed_rollback_is_noted_and_stays_pending(make: Callable[..., Runtime]
     assert runner.history[-1] == ("DEL", "one")
     assert any("stuck" in note for note in caught.value.__notes__)
     assert [item.container_id for item in runtime.pending()] == ["box"]
-    with pytest.raises(AttachmentExistsError):
+    assert [type(error) for error in caught.value.clean_up_errors] == [PluginError]
+    with pytest.raises(AttachmentExistsError) as refused:
         runtime.add_network_list(network("one", "two"), attachment())
+    assert refused.value.unfinished
     runner.answer("two", "DEL", success())
     assert [(report.container_id, report.done) for report in runtime.recover()] == [("box", True)]
     assert runtime.pending() == []
@@ -196,6 +198,24 @@ def test_add_without_rollback_leaves_it_to_recovery(make: Callable[..., Runtime]
     assert runner.history == [("ADD", "one"), ("DEL", "one")]
 
 
+def test_long_failed_rollback_is_noted_in_short_and_kept_whole(make: Callable[..., Runtime]) -> None:
+    names = [f"p{number}" for number in range(40)]
+    answers = {(name, "DEL"): failure(101, "stuck " * 200) for name in names} | {("p39", "ADD"): failure(100, "broken")}
+    with pytest.raises(PluginError, match="broken") as caught:
+        make(ScriptedRunner(answers)).add_network_list(network(*names), attachment())
+    assert len("".join(caught.value.__notes__)) < 6000
+    assert caught.value.__notes__[3].startswith("clean-up after the failed ADD: and 37 more: 1 × plugin 'p36' DEL")
+    assert len(caught.value.clean_up_errors) == 40
+
+
+def test_answer_in_the_old_shape_without_a_version_is_handed_on_with_its_address(make: Callable[..., Runtime]) -> None:
+    runner = ScriptedRunner({("one", "ADD"): success({"ip4": {"ip": "192.0.2.7/24"}})})
+    runtime = make(runner)
+    result = runtime.add_network_list(network("one", "two", version="0.4.0"), attachment())
+    assert runner.calls[1].request["prevResult"]["ips"] == [{"version": "4", "address": "192.0.2.7/24"}]
+    assert result.cni_version == "0.4.0"
+
+
 def test_second_add_is_refused_before_anything_runs(make: Callable[..., Runtime]) -> None:
     runner = ScriptedRunner()
     runtime = make(runner)
@@ -203,6 +223,7 @@ def test_second_add_is_refused_before_anything_runs(make: Callable[..., Runtime]
     with pytest.raises(AttachmentExistsError) as caught:
         runtime.add_network_list(network("one"), attachment())
     assert (caught.value.network, caught.value.container_id, caught.value.ifname) == ("net", "box", "eth0")
+    assert not caught.value.unfinished
     assert runner.history == [("ADD", "one")]
     runtime.add_network_list(network("one"), attachment(ifname="eth1"))
     runtime.del_network_list(network("one"), attachment())
@@ -408,7 +429,8 @@ def test_damaged_file_of_an_attachment_that_is_on_record_refuses_an_add(
     runtime = make(runner)
     runtime.add_network_list(network("one"), attachment())
     (tmp_path / "cache" / "results" / "net-box-eth0").write_text("")
-    with pytest.raises(AttachmentExistsError):
+    with pytest.raises(AttachmentExistsError) as caught:
         runtime.add_network_list(network("one"), attachment())
+    assert not caught.value.unfinished
     assert runner.history == [("ADD", "one")]
     assert runtime.pending() == []

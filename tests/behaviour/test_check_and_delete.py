@@ -289,6 +289,29 @@ def test_legacy_file_is_a_bare_result(make: Callable[..., Runtime], runner: Scri
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_legacy", [True, False], ids=["bare-result", "entry"])
+def test_stored_result_in_the_old_shape_without_a_version_keeps_its_address(
+    make: Callable[..., Runtime], runner: ScriptedRunner, tmp_path: Path, is_legacy: bool
+) -> None:
+    runtime = make(runner)
+    given = network("one", version="0.4.0")
+    runtime.add_network_list(given, attachment())
+    (file,) = results(tmp_path).iterdir()
+    old = {"ip4": {"ip": "192.0.2.7/24"}}
+    file.write_text(json.dumps(old if is_legacy else json.loads(file.read_text()) | {"result": old}))
+    cached = runtime.get_network_list_cached_result(given, attachment())
+    assert (cached.cni_version, [str(ip.address) for ip in cached.ips]) == ("0.4.0", ["192.0.2.7/24"])
+    for item in runtime.get_cached_attachments():
+        assert [str(ip.address) for ip in item.result.ips] == ["192.0.2.7/24"]
+    runtime.check_network_list(given, attachment())
+    runtime.del_network_list(given, attachment())
+    for call in runner.calls[1:]:
+        assert call.request["prevResult"] == {
+            "cniVersion": "0.4.0",
+            "ips": [{"version": "4", "address": "192.0.2.7/24"}],
+        }
+
+
 def test_names_that_make_one_file_name_are_kept_apart(
     make: Callable[..., Runtime],
     runner: ScriptedRunner,

@@ -125,6 +125,10 @@ def test_gc_goes_on_after_errors_and_raises_all(make: Callable[..., Runtime], ru
         runtime.gc_network_list(network("one", "two"), [])
     messages = [error.msg for error in caught.value.exceptions if isinstance(error, PluginError)]
     assert sorted(messages) == ["no", "stuck"]
+    assert caught.value.deleted == (("net", "a", "eth0"), ("net", "c", "eth0"))
+    part, _ = caught.value.split(PluginError)
+    assert isinstance(part, CNIErrorGroup)
+    assert part.deleted == caught.value.deleted
     assert runner.history[-1] == ("GC", "two")
     assert [item.container_id for item in runtime.get_cached_attachments()] == ["b"]
     assert [item.container_id for item in runtime.pending()] == ["b"]

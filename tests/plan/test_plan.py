@@ -16,11 +16,12 @@ from libcni.errors import (
     CheckNotSupportedError,
     ConfigError,
     InvalidParameterError,
+    PluginError,
     PluginNotFoundError,
 )
 from libcni.invoke.plugin import PluginOutput
 from libcni.plan import Planner
-from libcni.testing import ScriptedRunner
+from libcni.testing import ScriptedRunner, failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,9 +130,31 @@ def test_plan_says_why_a_verb_would_be_refused(config: CNIConfig, planner: Plann
     config.add_network_list(network(), RT)
     (exists,) = planner.plan("ADD", network(), RT).problems
     assert isinstance(exists, AttachmentExistsError)
+    assert not exists.unfinished
     (old,) = planner.plan("CHECK", network(head={"cniVersion": "0.3.1"}), RT).problems
     assert isinstance(old, CheckNotSupportedError)
     assert planner.plan("CHECK", network(), RT).problems == []
+
+
+def test_plan_of_an_add_says_when_an_earlier_one_is_unfinished(
+    config: CNIConfig, planner: Planner, runner: ScriptedRunner
+) -> None:
+    runner.answer("second", "ADD", failure(100, "broken"))
+    with pytest.raises(PluginError):
+        config.add_network_list(network(), RT, rollback=False)
+    (exists,) = planner.plan("ADD", network(), RT).problems
+    assert isinstance(exists, AttachmentExistsError)
+    assert exists.unfinished
+
+
+def test_plan_of_an_add_of_what_another_program_has_deleted_is_not_refused(
+    config: CNIConfig, planner: Planner, tmp_path: Path
+) -> None:
+    config.add_network_list(network(), RT)
+    (stored,) = (tmp_path / "cache" / "results").iterdir()
+    stored.unlink()
+    assert planner.plan("ADD", network(), RT).problems == []
+    config.add_network_list(network(), RT)
 
 
 def test_plan_names_a_plugin_that_is_missing(tmp_path: Path) -> None:

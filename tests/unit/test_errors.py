@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,7 +37,11 @@ from libcni.errors import (
     ResultError,
     UnsupportedResultVersionError,
     VersionError,
+    note_errors,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLACE: dict[str, Any] = {
     "plugin": "bridge",
@@ -49,6 +53,7 @@ PLACE: dict[str, Any] = {
     "exit_status": 1,
     "signal": None,
     "stderr": "what it logged",
+    "stdout": "what it printed",
     "duration": 0.5,
 }
 
@@ -70,16 +75,18 @@ ERRORS: list[CNIError] = [
     UnsupportedResultVersionError("version '9.0.0' is not supported", field="cniVersion"),
     PluginError("busy", code=11, details="try again", **PLACE),
     PluginNotFoundError("not found in /opt/cni/bin", paths=["/opt/cni/bin"], **PLACE),
-    PluginOutputError("printed no result", stdout="x" * 5000, **PLACE),
-    PluginResultError("is required", field="ips[0].address", stdout="{}", **PLACE),
+    PluginOutputError("printed no result", **PLACE | {"stdout": "x" * 5000}),
+    PluginResultError("is required", field="ips[0].address", details="stdout: {}", **PLACE),
     PluginTimeoutError("did not finish", timeout=2.5, **PLACE),
-    AttachmentExistsError("dbnet", "box", "eth0"),
+    AttachmentExistsError("dbnet", "box", "eth0", unfinished=True),
     AttachmentNotFoundError("dbnet", "box", "eth0"),
     LockTimeoutError("box", 4711, 60.0),
     CacheError("/var/lib/cni", "cannot be read"),
     NoRoomError("/var/lib/cni/results/a", "cannot be written: No space left on device"),
     DamagedFileError("/var/lib/cni/results/a", "damaged: is empty"),
-    CNIErrorGroup("not everything", [CNIError("first"), PluginError("second", **PLACE)]),
+    CNIErrorGroup(
+        "not everything", [CNIError("first"), PluginError("second", **PLACE)], deleted=[("dbnet", "box", "eth0")]
+    ),
 ]
 
 each_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -194,7 +201,7 @@ def test_plugin_error_wire_form_is_the_plugins_own() -> None:
 def test_plugin_error_without_fields_has_the_absent_ones() -> None:
     error = PluginError("failed")
     assert (error.plugin, error.path, error.command, error.network) == ("", "", "", "")
-    assert (error.container_id, error.ifname, error.stderr) == ("", "", "")
+    assert (error.container_id, error.ifname, error.stderr, error.stdout) == ("", "", "", "")
     assert (error.exit_status, error.signal, error.duration) == (None, None, None)
     assert error.code == ErrorCode.INTERNAL
 
@@ -204,14 +211,16 @@ def test_plugin_error_with_unknown_field_is_refused() -> None:
         PluginError("failed", pluggin="bridge")
 
 
-def test_plugin_output_error_cuts_stdout_to_the_stated_length() -> None:
-    assert len(PluginOutputError("x", stdout="y" * 5000).stdout) == PluginOutputError.STDOUT_LIMIT == 4096
+@pytest.mark.parametrize("cls", [PluginError, PluginOutputError, PluginResultError])
+def test_plugin_error_cuts_stdout_to_the_stated_length(cls: type[PluginError]) -> None:
+    assert len(cls("x", stdout="y" * 5000).stdout) == PluginError.STDOUT_LIMIT == 4096
 
 
 def test_plugin_result_error_names_plugin_and_field() -> None:
     error = PluginResultError("is required", field="ips[0].address", **PLACE)
     assert str(error).endswith("interface 'eth0': invalid result: ips[0].address: is required")
     assert str(PluginResultError("is empty")).endswith("invalid result: is empty")
+    assert str(PluginResultError("is empty", details="stdout: {}")).endswith("invalid result: is empty: stdout: {}")
     assert error.to_dict()["msg"] == "invalid result: ips[0].address: is required"
 
 
@@ -265,6 +274,86 @@ def test_error_group_splits_by_class_and_stays_one() -> None:
     except* CNIError as others:
         caught += [str(error) for error in others.exceptions]
     assert caught == ["plugin 'p': second", "first"]
+
+
+def test_error_group_text_is_bounded_and_counts_by_cause() -> None:
+    def stuck(number: int) -> PluginError:
+        return PluginError("stuck " * 20, **PLACE | {"container_id": f"box-{number}"})
+
+    busy = [LockTimeoutError(f"box-{number}", 4711, 60.0) for number in range(37)]
+    group = CNIErrorGroup("not everything", [*map(stuck, range(203)), *busy])
+    text = str(group)
+    assert len(text) < 1500
+    assert ("box-2'" in text, "box-3'" in text) == (True, False)
+    assert "and 237 more: 200 × plugin 'bridge' ADD: stuck stuck" in text
+    assert text.endswith("37 × is busy: process 4711 still works on it")
+    assert group.to_dict()["msg"] == text
+    assert len(group.exceptions) == 240
+
+
+@pytest.mark.parametrize(
+    ("errors_of", "text"),
+    [
+        (lambda number: CacheError(f"/c/{number}", "is damaged"), "4 × is damaged"),
+        (lambda number: AttachmentNotFoundError("n", f"box-{number}", "e"), "4 × not added, or deleted since"),
+        (lambda number: CNIErrorGroup("inner", [CNIError(f"{number}")]), "4 × inner"),
+        (lambda number: AttachmentExistsError("n", f"box-{number}", "e"), "4 × already added"),
+        (lambda _: CNIError("x" * 5000), "4 × xxx"),
+    ],
+    ids=["file", "not-found", "group", "exists", "long"],
+)
+def test_error_group_counts_errors_that_differ_only_in_their_place(
+    errors_of: Callable[[int], CNIError], text: str
+) -> None:
+    assert text in str(CNIErrorGroup("all", [errors_of(number) for number in range(7)]))
+
+
+def test_error_group_of_many_causes_counts_the_rest_together() -> None:
+    text = str(CNIErrorGroup("all", [CNIError(f"cause {number}") for number in range(200)]))
+    assert text.endswith("1 × cause 7, 192 × another cause")
+
+
+def test_note_errors_notes_a_few_and_keeps_all_on_the_error() -> None:
+    problems = [PluginError("stuck", plugin="p", command="DEL", container_id=f"box-{number}") for number in range(9)]
+    error = CNIError("failed")
+    note_errors(error, "clean-up", problems)
+    assert [note[:25] for note in error.__notes__[:3]] == ["clean-up: plugin 'p' fail"] * 3
+    assert error.__notes__[3:] == ["clean-up: and 6 more: 6 × plugin 'p' DEL: stuck"]
+    assert error.clean_up_errors == tuple(problems)
+    interrupt = KeyboardInterrupt()
+    note_errors(interrupt, "clean-up", problems[:1])
+    assert len(interrupt.__notes__) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "subject"),
+    [
+        (
+            PluginError("busy", **PLACE),
+            {"plugin": "bridge", "command": "ADD", "network": "dbnet", "containerID": "box", "ifname": "eth0"},
+        ),
+        (PluginError("busy", plugin="bridge", command="VERSION"), {"plugin": "bridge", "command": "VERSION"}),
+        (AttachmentNotFoundError("n", "c", "e"), {"network": "n", "containerID": "c", "ifname": "e"}),
+        (LockTimeoutError("box", None, 1.0), {"containerID": "box"}),
+        (LockTimeoutError("", None, 1.0, subject="network 'n'"), {}),
+        (ResultError("bad", plugin="bridge"), {"plugin": "bridge"}),
+        (NetworkNotFoundError("/n", "dbnet"), {"network": "dbnet"}),
+        (CNIError("failed"), {}),
+    ],
+    ids=["plugin", "version", "attachment", "container", "network-busy", "result", "network", "nothing"],
+)
+def test_error_subject_names_what_is_known_as_on_the_wire(error: CNIError, subject: dict[str, str]) -> None:
+    assert error.subject() == subject
+    assert subject.keys().isdisjoint(error.to_dict())
+
+
+def test_attachment_that_is_unfinished_is_not_called_added() -> None:
+    added, unfinished = (AttachmentExistsError("n", "c", "e", unfinished=value) for value in (False, True))
+    assert (added.unfinished, unfinished.unfinished) == (False, True)
+    assert "already added" in str(added)
+    assert "already added" not in str(unfinished)
+    assert "unfinished" in str(unfinished)
+    assert any("recover()" in note for note in unfinished.__notes__)
 
 
 def test_error_codes_are_those_of_the_specification() -> None:

@@ -261,7 +261,10 @@ def test_answer_that_is_no_result_is_an_output_error(stdout: str | bytes, messag
     with pytest.raises(PluginOutputError) as caught:
         read_result(PLACE, output(stdout), "1.0.0")
     assert message in caught.value.msg
-    assert caught.value.stdout == (stdout.decode("utf-8", "replace") if isinstance(stdout, bytes) else stdout)
+    text = stdout.decode("utf-8", "replace") if isinstance(stdout, bytes) else stdout
+    assert caught.value.stdout == text
+    assert caught.value.details == (f"stdout: {text.strip()}" if text.strip() else "")
+    assert text.strip() in str(caught.value)
 
 
 def test_answer_with_a_bad_member_is_an_output_error_and_a_result_error() -> None:
@@ -270,6 +273,52 @@ def test_answer_with_a_bad_member_is_an_output_error_and_a_result_error() -> Non
             read_result(PLACE, output('{"cniVersion": "1.0.0", "ips": [null]}'), "1.0.0")
         assert isinstance(caught.value, PluginError)
         assert (getattr(caught.value, "field", ""), caught.value.plugin) == ("ips[0]", "bridge")
+
+
+BAD_RESULT = '{"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.300/8"}]}'
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        output(BAD_RESULT + "\n", b"log\n"),
+        output('{"cniVersion":"1.0.0","ips":[{"addr', b"log\n"),
+        output("half {", b"log\n", timed_out=True),
+        output("half {", b"log\n", overflow=True),
+        output("half {", b"log\n", exit_status=1),
+    ],
+    ids=["bad-member", "half", "timed-out", "overflow", "status"],
+)
+def test_error_without_an_error_document_shows_what_the_plugin_printed_and_logged(given: PluginOutput) -> None:
+    def read() -> None:
+        check_success(PLACE, given)
+        read_result(PLACE, given, "1.0.0")
+
+    with pytest.raises(PluginError) as caught:
+        read()
+    printed = given.stdout.decode()
+    assert caught.value.stdout == printed
+    assert f"stderr: log; stdout: {printed.strip()}" in str(caught.value)
+    assert printed.strip() in json.dumps(caught.value.to_dict()).replace('\\"', '"')
+
+
+def test_error_shows_a_long_answer_in_part_and_never_as_bytes() -> None:
+    with pytest.raises(PluginOutputError) as caught:
+        read_result(PLACE, output(b"{" + b"x" * 100_000 + b"\xff the end"), "1.0.0")
+    assert len(str(caught.value)) < 3000
+    assert caught.value.details.endswith("� the end")
+    assert caught.value.stdout == "{" + "x" * (PluginError.STDOUT_LIMIT - 1)
+
+
+@pytest.mark.parametrize("version", ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+def test_answer_in_the_old_shape_without_a_version_keeps_its_address(version: str) -> None:
+    printed = '{"ip4": {"ip": "192.0.2.7/24", "routes": [{"dst": "0.0.0.0/0"}]}, "dns": {"domain": "lab"}}'
+    answer = read_result(PLACE, output(printed), version)
+    assert [str(ip.address) for ip in answer.result.ips] == ["192.0.2.7/24"]
+    assert (answer.result.cni_version, len(answer.result.routes), answer.result.dns.domain) == (version, 1, "lab")
+    handed_on = json.loads(answer.text)
+    assert (handed_on["cniVersion"], handed_on["ips"][0]["address"]) == (version, "192.0.2.7/24")
+    assert "ip4" not in handed_on
 
 
 @pytest.mark.parametrize(
@@ -401,6 +450,14 @@ def test_delegate_add_returns_the_result_in_the_version_of_the_configuration(
     assert called_with == {name: value for name, value in environ.items() if name.startswith("CNI_")}
     assert delegate_add("delegate", conf_from_bytes(CONFIG), environ=environ) == result
     assert delegate_add("delegate", CONFIG.decode(), environ=environ) == result
+
+
+def test_delegate_add_keeps_the_address_of_an_old_result_without_a_version(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    executable(tmp_path / "bin" / "old", """#!/bin/sh\necho '{"ip4": {"ip": "192.0.2.7/24"}}'\n""")
+    result = delegate_add("old", CONFIG, environ=environ)
+    assert (result.cni_version, [str(ip.address) for ip in result.ips]) == ("1.0.0", ["192.0.2.7/24"])
 
 
 @pytest.mark.parametrize(

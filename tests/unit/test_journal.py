@@ -12,7 +12,8 @@ import pytest
 from libcni.attachment import AttachmentKey, RuntimeConf
 from libcni.disk import FileOperations
 from libcni.errors import CacheError, DamagedFileError
-from libcni.record import State, current_boot_id, record_of
+from libcni.namespace import current_boot_id
+from libcni.record import State, record_of
 from libcni.slots import SLOT_SIZE
 from libcni.steps import finish
 from libcni.store import Store

@@ -211,6 +211,44 @@ def test_null_members_count_as_absent(version: str) -> None:
     assert (result.ips[0].gateway, result.routes, result.dns) == (None, (), DNS())
 
 
+FAMILIES = {"ip4": {"ip": "192.0.2.7/24"}, "ip6": {"ip": "fd00::7/64"}}
+
+
+@pytest.mark.parametrize("default", ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+@pytest.mark.parametrize("family", ["ip4", "ip6"])
+def test_old_shape_without_a_version_is_read_as_0_2_0(default: str, family: str) -> None:
+    nothing: list[dict[str, Any]] = [{}, {"cniVersion": ""}, {"ips": [], "interfaces": None, "routes": []}]
+    for empty in nothing:
+        given = {family: FAMILIES[family]} | empty
+        result = Result.from_dict(given, default_version=default)
+        assert result.cni_version == "0.2.0"
+        assert [str(ip.address) for ip in result.as_version(default).ips] == [FAMILIES[family]["ip"]]
+
+
+@pytest.mark.parametrize("default", ["0.1.0", "0.2.0"])
+def test_old_shape_in_an_old_list_has_the_version_of_the_list(default: str) -> None:
+    assert Result.from_dict(FAMILIES, default_version=default).cni_version == default
+
+
+@pytest.mark.parametrize(
+    "given",
+    [FAMILIES | {"cniVersion": "1.0.0"}, FAMILIES | {"ips": [{"address": "192.0.2.8/24"}]}, {"ip4": "own"}],
+    ids=["version-named", "ips", "no-object"],
+)
+def test_old_members_of_a_result_that_is_a_later_one_are_the_plugins_own(given: dict[str, Any]) -> None:
+    result = Result.from_dict(given, default_version="1.0.0")
+    assert result.cni_version == "1.0.0"
+    assert "ip4" in result.extra
+    assert [str(ip.address) for ip in result.ips] == [ip["address"] for ip in given.get("ips", [])]
+
+
+@pytest.mark.parametrize("newer", [{"interfaces": INTERFACES}, {"routes": ROUTES}], ids=lambda value: next(iter(value)))
+def test_result_of_both_shapes_without_a_version_is_refused(newer: dict[str, Any]) -> None:
+    with pytest.raises(ResultError, match=r"'ip4' is of 0\.1\.0 and 0\.2\.0") as caught:
+        Result.from_dict(FAMILIES | newer, default_version="1.0.0")
+    assert caught.value.field == "cniVersion"
+
+
 def test_empty_lists_are_left_out() -> None:
     given = {"cniVersion": "1.1.0", "interfaces": [], "ips": [], "routes": [], "dns": {"search": []}}
     assert Result.from_dict(given).to_dict() == {"cniVersion": "1.1.0"}

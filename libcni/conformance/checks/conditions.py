@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libcni.conformance.drive import Manner
 from libcni.conformance.expect import NotApplicableError, error_document, expect, expect_success
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Container, Lab
+    from libcni.conformance.processes import Process
 
 __all__ = [
     "added_in_parallel",
@@ -192,20 +194,24 @@ def identifiers_alike(lab: Lab) -> None:
 def no_process_left(lab: Lab) -> None:
     """Look for processes after ADD and DEL."""
     container = lab.container()
-    before = set(lab.machine.processes())
+    before = {process.number for process in lab.machine.processes()}
     answer = lab.add(container)
     lab.delete(container)
     deadline = time.monotonic() + 0.5
-    while (left := set(lab.machine.processes()) - before) and time.monotonic() < deadline:
+    while (left := _others(lab, before)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    expect(not left, "no process after ADD and DEL", [_command(pid) for pid in left], answer)
+    expect(not left, "no process after ADD and DEL", [_command(process) for process in left], answer)
 
 
-def _command(pid: int) -> str:
+def _others(lab: Lab, numbers: Collection[int]) -> list[Process]:
+    return [process for process in lab.machine.processes() if process.number not in numbers]
+
+
+def _command(process: Process) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        return process.read("cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
     except OSError:  # pragma: no cover -- it ended in this moment
-        return f"process {pid}"
+        return f"process {process.number}"
 
 
 def time_per_verb(lab: Lab) -> None:
@@ -267,9 +273,16 @@ def stdio_closed(lab: Lab) -> None:
     container = lab.container()
     for verb in ("ADD", "DEL"):
         answer = lab.send(lab.request(verb, container))
-        holders = [_command(pid) for pid in lab.machine.processes() if _holds_pipe(pid)]
+        holders = [_command(process) for process in lab.machine.processes() if _holds_pipe(process)]
         expect(not holders, f"standard output and error to end with {verb}", f"held open by {holders}", answer)
 
 
-def _holds_pipe(pid: int) -> bool:
-    return any(os.path.realpath(f"/proc/{pid}/fd/{number}").startswith(f"/proc/{pid}/fd/pipe:") for number in (1, 2))
+def _holds_pipe(process: Process) -> bool:
+    return any(_link(process, f"fd/{number}").startswith("pipe:") for number in (1, 2))
+
+
+def _link(process: Process, name: str) -> str:
+    try:
+        return process.link(name)
+    except OSError:  # it is closed
+        return ""
