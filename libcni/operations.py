@@ -46,7 +46,7 @@ from libcni.store import (
     stored_runtime_conf,
 )
 from libcni.versions import CHECK_SINCE, STATUS_SINCE, check_supported, is_at_least
-from libcni.waiting import LockWaiter
+from libcni.waiting import LockWaiter, open_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,6 +139,7 @@ class Operations:
     ) -> Result:
         begun: list[Record] = []
         try:
+            await open_folders(self.runner, self.store.journal.folder, self.store.cache.folder)
             if await do_steps(self.runner, self._beginning_add(opened, record, begun)):
                 await self.runner.call(functools.partial(self.store.cache.set_aside_of, job.key))
             answer = await self.caller.add(job, invocations, before=self._settling_add(opened, begun))
@@ -327,6 +328,7 @@ class Operations:
         known = await self._known(key, opened)
         job, deletion = self._deletion(key, opened, known, given=given, rt=rt, limits=limits)
         await self._end_left_behind(known)
+        await open_folders(self.runner, self.store.journal.folder)
         await do_steps(self.runner, self._beginning_delete(key, opened, job))
         try:
             await self._run_delete(job, known, given=given, before=self._delete_work(key, opened))

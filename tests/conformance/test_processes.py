@@ -18,7 +18,7 @@ from libcni.conformance import isolation
 from libcni.conformance.drive import Manner, run_call
 from libcni.conformance.processes import Process, find_children, find_processes, kill_groups, own_child
 from libcni.errors import CNIError
-from libcni.invoke.plugin import PluginCall
+from libcni.invoke.plugin import HookedCall
 from tests.descriptors import open_count
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_group_is_signalled_only_while_its_leader_is_not_reaped(
 
     monkeypatch.setattr(os, "killpg", checked)
 
-    output = run_call(PluginCall(str(plugin), b"{}", dict(os.environ), PATIENCE), manner)
+    output = run_call(HookedCall(str(plugin), b"{}", dict(os.environ), PATIENCE), manner)
 
     assert sent[-1] == signal.SIGKILL
     assert (signal.SIGTERM in sent) == bool(manner.terminate_after)
@@ -234,7 +234,11 @@ def test_group_of_a_plugin_that_something_else_reaped_is_not_signalled(
     plugin.write_text("#!/bin/sh\n")
     plugin.chmod(0o755)
     monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may be that of another group"))
-    call = PluginCall(str(plugin), b"{}", {}, PATIENCE, on_start=lambda pid: os.waitpid(pid, 0))
+
+    def reap(pid: int) -> None:
+        os.waitpid(pid, 0)
+
+    call = HookedCall(str(plugin), b"{}", {}, PATIENCE, on_start=reap)
 
     with pytest.raises(ChildProcessError):
         run_call(call, Manner(pause=0.01))
