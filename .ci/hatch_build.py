@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
-PARTS = {"libcni.invoke._native": "libcni/invoke/native.c", "libcni._files": "libcni/files.c"}
+PARTS = {"libcni.invoke._native": "libcni/invoke/native.c"}
 """Names of modules, and their sources."""
 
 

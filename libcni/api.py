@@ -11,24 +11,29 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from libcni.chain import Caller
 from libcni.errors import InvalidParameterError
 from libcni.identifiers import is_encodable, is_text
 from libcni.invoke.blocking import BlockingRunner, complete
-from libcni.operations import Operations, cached_config, cached_result
 from libcni.store import Store, network_of
+from libcni.verbs.add import add
+from libcni.verbs.chain import Caller
+from libcni.verbs.check import check
+from libcni.verbs.context import VerbContext
+from libcni.verbs.delete import delete
+from libcni.verbs.status import status, validate, validate_list, version
+from libcni.verbs.stored import attachments, cached_config, cached_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
-    from libcni.collection import Collector
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.plugin import Runner
-    from libcni.keep import KeepList
-    from libcni.recovery import Recoverer
     from libcni.results import Result
+    from libcni.verbs.gc import Collector
+    from libcni.verbs.keep_list import KeepList
+    from libcni.verbs.recover import Recoverer
     from libcni.versions import PluginInfo
 
 __all__ = [
@@ -87,23 +92,23 @@ class Config:
         self.timeout = timeout
         caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
         store = Store(self.cache_dir, durable=durable)
-        self.operations = Operations(caller, store, lock_timeout=lock_timeout, owner=owner)
+        self._context = VerbContext(caller, store, lock_timeout=lock_timeout, owner=owner)
 
     @cached_property
-    def collector(self) -> Collector:
+    def _collector(self) -> Collector:
         """Garbage collection."""
-        from libcni.collection import Collector  # noqa: PLC0415 -- a millisecond that an ADD does not need
+        from libcni.verbs.gc import Collector  # noqa: PLC0415 -- a millisecond that an ADD does not need
 
-        return Collector(self.operations)
+        return Collector(self._context)
 
     @cached_property
-    def recoverer(self) -> Recoverer:
+    def _recoverer(self) -> Recoverer:
         """Recovery."""
-        from libcni.recovery import Recoverer  # noqa: PLC0415 -- as above
+        from libcni.verbs.recover import Recoverer  # noqa: PLC0415 -- as above
 
-        return Recoverer(self.operations)
+        return Recoverer(self._context)
 
-    def seconds(self, timeout: Timeout) -> float | None:
+    def _seconds(self, timeout: Timeout) -> float | None:
         """Return the limit for one call: its own, or the configured one."""
         if isinstance(timeout, Default):
             return self.timeout
@@ -190,7 +195,7 @@ class CNIConfig(Config):
         :raises LockTimeoutError: if the container is busy for too long.
         :raises CacheError: if the record or the result cannot be stored.
         """
-        return complete(self.operations.add(network, rt, self.seconds(timeout), rollback=rollback))
+        return complete(add(self._context, network, rt, self._seconds(timeout), rollback=rollback))
 
     def add_network(
         self,
@@ -201,7 +206,7 @@ class CNIConfig(Config):
         timeout: Timeout = CONFIGURED,
     ) -> Result:
         """Run ADD of a single plugin; otherwise as :meth:`add_network_list`."""
-        return complete(self.operations.add(network_of(plugin), rt, self.seconds(timeout), rollback=rollback))
+        return complete(add(self._context, network_of(plugin), rt, self._seconds(timeout), rollback=rollback))
 
     def check_network_list(self, network: NetworkConfigList, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Run CHECK along the chain, unless it is disabled (SPEC 1.1.0, section 3, "Checking an attachment").
@@ -210,11 +215,11 @@ class CNIConfig(Config):
         :raises AttachmentNotFoundError: if no ADD is known.
         :raises PluginError: if a plugin finds something wrong; the first such error.
         """
-        complete(self.operations.check(network, rt, self.seconds(timeout)))
+        complete(check(self._context, network, rt, self._seconds(timeout)))
 
     def check_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Run CHECK of a single plugin; otherwise as :meth:`check_network_list`."""
-        complete(self.operations.check(network_of(plugin), rt, self.seconds(timeout)))
+        complete(check(self._context, network_of(plugin), rt, self._seconds(timeout)))
 
     def del_network_list(self, network: NetworkConfigList, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Detach a container: run DEL along the chain in reverse (SPEC 1.1.0, section 3, "Deleting an attachment").
@@ -224,11 +229,11 @@ class CNIConfig(Config):
 
         :raises PluginError: if a plugin fails; nothing that is stored is lost.
         """
-        complete(self.operations.delete(network, rt, self.seconds(timeout)))
+        complete(delete(self._context, network, rt, self._seconds(timeout)))
 
     def del_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Run DEL of a single plugin; otherwise as :meth:`del_network_list`."""
-        complete(self.operations.delete(network_of(plugin), rt, self.seconds(timeout)))
+        complete(delete(self._context, network_of(plugin), rt, self._seconds(timeout)))
 
     def gc_network_list(
         self,
@@ -247,7 +252,7 @@ class CNIConfig(Config):
         :raises CNIErrorGroup: with every failure; everything else was done all the same.
         :raises CacheError: if what is stored cannot be read.
         """
-        return complete(self.collector.collect([network], valid_attachments, self.seconds(timeout), dry_run=dry_run))
+        return complete(self._collector.collect([network], valid_attachments, self._seconds(timeout), dry_run=dry_run))
 
     def gc_networks(
         self,
@@ -263,10 +268,10 @@ class CNIConfig(Config):
         :raises CacheError: if what is stored cannot be read.
         """
         return complete(
-            self.collector.collect(
+            self._collector.collect(
                 list(networks),
                 valid_attachments,
-                self.seconds(timeout),
+                self._seconds(timeout),
                 with_unlisted=True,
                 dry_run=dry_run,
             ),
@@ -277,7 +282,7 @@ class CNIConfig(Config):
 
         :raises PluginError: from the first plugin that is not ready, with code 50 or 51.
         """
-        complete(self.operations.status(network, self.seconds(timeout)))
+        complete(status(self._context, network, self._seconds(timeout)))
 
     def validate_network_list(self, network: NetworkConfigList, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check that every plugin is there and supports the version of the network.
@@ -285,11 +290,11 @@ class CNIConfig(Config):
         :returns: the capabilities in use, sorted.
         :raises CNIErrorGroup: with one error for each plugin that cannot be used.
         """
-        return complete(self.operations.validate_list(network, self.seconds(timeout)))
+        return complete(validate_list(self._context, network, self._seconds(timeout)))
 
     def validate_network(self, plugin: PluginConfig, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check a single plugin; otherwise as :meth:`validate_network_list`."""
-        return complete(self.operations.validate([plugin], plugin.version, self.seconds(timeout)))
+        return complete(validate(self._context, [plugin], plugin.version, timeout=self._seconds(timeout)))
 
     def get_version_info(self, plugin_type: str, *, timeout: Timeout = CONFIGURED) -> PluginInfo:
         """Ask a plugin which versions it supports (SPEC 1.1.0, section 2, "VERSION").
@@ -297,18 +302,18 @@ class CNIConfig(Config):
         :raises PluginNotFoundError: if it is missing.
         :raises PluginError: if it fails or answers something else.
         """
-        return complete(self.operations.version(plugin_type, self.seconds(timeout)))
+        return complete(version(self._context, plugin_type, self._seconds(timeout)))
 
     def get_network_list_cached_result(self, network: NetworkConfigList, rt: RuntimeConf) -> Result | None:
         """Return the stored result in the version of the network, or ``None``.
 
         :raises CacheError: if the file cannot be read or is damaged.
         """
-        return complete(cached_result(self.operations, network, rt))
+        return complete(cached_result(self._context, network, rt))
 
     def get_network_cached_result(self, plugin: PluginConfig, rt: RuntimeConf) -> Result | None:
         """Return the stored result of a single plugin; otherwise as :meth:`get_network_list_cached_result`."""
-        return complete(cached_result(self.operations, network_of(plugin), rt))
+        return complete(cached_result(self._context, network_of(plugin), rt))
 
     def get_network_list_cached_config(
         self,
@@ -319,25 +324,43 @@ class CNIConfig(Config):
 
         :raises CacheError: if the file cannot be read or is damaged.
         """
-        return complete(cached_config(self.operations, network, rt))
+        return complete(cached_config(self._context, network, rt))
 
     def get_network_cached_config(self, plugin: PluginConfig, rt: RuntimeConf) -> tuple[bytes, RuntimeConf] | None:
         """Return the stored document of a single plugin; otherwise as :meth:`get_network_list_cached_config`."""
-        return complete(cached_config(self.operations, network_of(plugin), rt))
+        return complete(cached_config(self._context, network_of(plugin), rt))
 
     def get_cached_attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container; damaged files are left out and logged.
 
         :raises CacheError: if the folder cannot be read.
         """
-        return complete(self.operations.attachments(container_id))
+        return complete(attachments(self._context, container_id))
+
+    def forget(
+        self, container_id: str, *, ifname: str | None = None, network: str | None = None
+    ) -> list[NetworkAttachment]:
+        """Give attachments up: their records and results go, and no plugin runs; each is a warning in the log.
+
+        For what no DEL can delete any more. Interfaces, addresses and rules may stay behind. Neither plugins nor
+        configurations are needed, and nothing of another container is touched.
+
+        :param ifname: of the one interface, ``None`` for all of the container.
+        :param network: name of the one network, ``None`` for all.
+        :returns: what was given up; ``config`` is empty in one of which only damaged files were left.
+        :raises LockTimeoutError: if the container, or one of the networks, is busy for too long.
+        :raises CacheError: if what is stored cannot be read or removed.
+        """
+        from libcni.verbs.forget import forget  # noqa: PLC0415 -- what an ADD does not need
+
+        return complete(forget(self._context, container_id, ifname=ifname, network=network))
 
     def pending(self) -> list[NetworkAttachment]:
         """Return the attachments whose ADD or DEL was begun and not finished.
 
         :raises CacheError: if the journal cannot be read.
         """
-        return complete(self.recoverer.pending())
+        return complete(self._recoverer.pending())
 
     def recover(self, *, timeout: Timeout = CONFIGURED) -> list[Recovery]:
         """Finish what was begun: DEL with the configuration and arguments of the ADD, also after a reboot.
@@ -346,4 +369,4 @@ class CNIConfig(Config):
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        return complete(self.recoverer.recover(self.seconds(timeout)))
+        return complete(self._recoverer.recover(self._seconds(timeout)))

@@ -8,8 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libcni.api import CONFIGURED, DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT, Config, Timeout
-from libcni.operations import cached_config, cached_result
 from libcni.store import network_of
+from libcni.verbs.add import add
+from libcni.verbs.check import check
+from libcni.verbs.delete import delete
+from libcni.verbs.status import status, validate, validate_list, version
+from libcni.verbs.stored import attachments, cached_config, cached_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     from libcni.attachment import NetworkAttachment, Recovery, RuntimeConf
     from libcni.config import NetworkConfigList, PluginConfig
     from libcni.invoke.plugin import Runner
-    from libcni.keep import KeepList
     from libcni.results import Result
+    from libcni.verbs.keep_list import KeepList
     from libcni.versions import PluginInfo
 
 __all__ = ["AsyncCNIConfig"]
@@ -86,7 +90,7 @@ class AsyncCNIConfig(Config):
         :raises LockTimeoutError: if the container is busy for too long.
         :raises CacheError: if the record or the result cannot be stored.
         """
-        return await self.operations.add(network, rt, self.seconds(timeout), rollback=rollback)
+        return await add(self._context, network, rt, self._seconds(timeout), rollback=rollback)
 
     async def add_network(
         self,
@@ -97,7 +101,7 @@ class AsyncCNIConfig(Config):
         timeout: Timeout = CONFIGURED,
     ) -> Result:
         """Run ADD of a single plugin; otherwise as :meth:`add_network_list`."""
-        return await self.operations.add(network_of(plugin), rt, self.seconds(timeout), rollback=rollback)
+        return await add(self._context, network_of(plugin), rt, self._seconds(timeout), rollback=rollback)
 
     async def check_network_list(
         self,
@@ -112,11 +116,11 @@ class AsyncCNIConfig(Config):
         :raises AttachmentNotFoundError: if no ADD is known.
         :raises PluginError: if a plugin finds something wrong; the first such error.
         """
-        await self.operations.check(network, rt, self.seconds(timeout))
+        await check(self._context, network, rt, self._seconds(timeout))
 
     async def check_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Run CHECK of a single plugin; otherwise as :meth:`check_network_list`."""
-        await self.operations.check(network_of(plugin), rt, self.seconds(timeout))
+        await check(self._context, network_of(plugin), rt, self._seconds(timeout))
 
     async def del_network_list(
         self,
@@ -132,11 +136,11 @@ class AsyncCNIConfig(Config):
 
         :raises PluginError: if a plugin fails; nothing that is stored is lost.
         """
-        await self.operations.delete(network, rt, self.seconds(timeout))
+        await delete(self._context, network, rt, self._seconds(timeout))
 
     async def del_network(self, plugin: PluginConfig, rt: RuntimeConf, *, timeout: Timeout = CONFIGURED) -> None:
         """Run DEL of a single plugin; otherwise as :meth:`del_network_list`."""
-        await self.operations.delete(network_of(plugin), rt, self.seconds(timeout))
+        await delete(self._context, network_of(plugin), rt, self._seconds(timeout))
 
     async def gc_network_list(
         self,
@@ -154,7 +158,7 @@ class AsyncCNIConfig(Config):
         :raises CNIErrorGroup: with every failure; everything else was done all the same.
         :raises CacheError: if what is stored cannot be read.
         """
-        return await self.collector.collect([network], valid_attachments, self.seconds(timeout), dry_run=dry_run)
+        return await self._collector.collect([network], valid_attachments, self._seconds(timeout), dry_run=dry_run)
 
     async def gc_networks(
         self,
@@ -169,10 +173,10 @@ class AsyncCNIConfig(Config):
         :raises CNIErrorGroup: with every failure; everything else was done all the same.
         :raises CacheError: if what is stored cannot be read.
         """
-        return await self.collector.collect(
+        return await self._collector.collect(
             list(networks),
             valid_attachments,
-            self.seconds(timeout),
+            self._seconds(timeout),
             with_unlisted=True,
             dry_run=dry_run,
         )
@@ -182,7 +186,7 @@ class AsyncCNIConfig(Config):
 
         :raises PluginError: from the first plugin that is not ready, with code 50 or 51.
         """
-        await self.operations.status(network, self.seconds(timeout))
+        await status(self._context, network, self._seconds(timeout))
 
     async def validate_network_list(self, network: NetworkConfigList, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check that every plugin is there and supports the version of the network.
@@ -190,11 +194,11 @@ class AsyncCNIConfig(Config):
         :returns: the capabilities in use, sorted.
         :raises CNIErrorGroup: with one error for each plugin that cannot be used.
         """
-        return await self.operations.validate_list(network, self.seconds(timeout))
+        return await validate_list(self._context, network, self._seconds(timeout))
 
     async def validate_network(self, plugin: PluginConfig, *, timeout: Timeout = CONFIGURED) -> list[str]:
         """Check a single plugin; otherwise as :meth:`validate_network_list`."""
-        return await self.operations.validate([plugin], plugin.version, self.seconds(timeout))
+        return await validate(self._context, [plugin], plugin.version, timeout=self._seconds(timeout))
 
     async def get_version_info(self, plugin_type: str, *, timeout: Timeout = CONFIGURED) -> PluginInfo:
         """Ask a plugin which versions it supports (SPEC 1.1.0, section 2, "VERSION").
@@ -202,18 +206,18 @@ class AsyncCNIConfig(Config):
         :raises PluginNotFoundError: if it is missing.
         :raises PluginError: if it fails or answers something else.
         """
-        return await self.operations.version(plugin_type, self.seconds(timeout))
+        return await version(self._context, plugin_type, self._seconds(timeout))
 
     async def get_network_list_cached_result(self, network: NetworkConfigList, rt: RuntimeConf) -> Result | None:
         """Return the stored result in the version of the network, or ``None``.
 
         :raises CacheError: if the file cannot be read or is damaged.
         """
-        return await cached_result(self.operations, network, rt)
+        return await cached_result(self._context, network, rt)
 
     async def get_network_cached_result(self, plugin: PluginConfig, rt: RuntimeConf) -> Result | None:
         """Return the stored result of a single plugin; otherwise as :meth:`get_network_list_cached_result`."""
-        return await cached_result(self.operations, network_of(plugin), rt)
+        return await cached_result(self._context, network_of(plugin), rt)
 
     async def get_network_list_cached_config(
         self,
@@ -224,7 +228,7 @@ class AsyncCNIConfig(Config):
 
         :raises CacheError: if the file cannot be read or is damaged.
         """
-        return await cached_config(self.operations, network, rt)
+        return await cached_config(self._context, network, rt)
 
     async def get_network_cached_config(
         self,
@@ -232,21 +236,39 @@ class AsyncCNIConfig(Config):
         rt: RuntimeConf,
     ) -> tuple[bytes, RuntimeConf] | None:
         """Return the stored document of a single plugin; otherwise as :meth:`get_network_list_cached_config`."""
-        return await cached_config(self.operations, network_of(plugin), rt)
+        return await cached_config(self._context, network_of(plugin), rt)
 
     async def get_cached_attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container; damaged files are left out and logged.
 
         :raises CacheError: if the folder cannot be read.
         """
-        return await self.operations.attachments(container_id)
+        return await attachments(self._context, container_id)
+
+    async def forget(
+        self, container_id: str, *, ifname: str | None = None, network: str | None = None
+    ) -> list[NetworkAttachment]:
+        """Give attachments up: their records and results go, and no plugin runs; each is a warning in the log.
+
+        For what no DEL can delete any more. Interfaces, addresses and rules may stay behind. Neither plugins nor
+        configurations are needed, and nothing of another container is touched.
+
+        :param ifname: of the one interface, ``None`` for all of the container.
+        :param network: name of the one network, ``None`` for all.
+        :returns: what was given up; ``config`` is empty in one of which only damaged files were left.
+        :raises LockTimeoutError: if the container, or one of the networks, is busy for too long.
+        :raises CacheError: if what is stored cannot be read or removed.
+        """
+        from libcni.verbs.forget import forget  # noqa: PLC0415 -- what an ADD does not need
+
+        return await forget(self._context, container_id, ifname=ifname, network=network)
 
     async def pending(self) -> list[NetworkAttachment]:
         """Return the attachments whose ADD or DEL was begun and not finished.
 
         :raises CacheError: if the journal cannot be read.
         """
-        return await self.recoverer.pending()
+        return await self._recoverer.pending()
 
     async def recover(self, *, timeout: Timeout = CONFIGURED) -> list[Recovery]:
         """Finish what was begun: DEL with the configuration and arguments of the ADD, also after a reboot.
@@ -255,4 +277,4 @@ class AsyncCNIConfig(Config):
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        return await self.recoverer.recover(self.seconds(timeout))
+        return await self._recoverer.recover(self._seconds(timeout))

@@ -6,6 +6,7 @@ section 2, "Parameters", and section 3.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -32,6 +33,12 @@ __all__ = ["AttachmentKey", "AttachmentState", "GCAttachment", "NetworkAttachmen
 
 
 AttachmentState: TypeAlias = Literal["attached", "running", "unfinished"]
+
+ARGS_LIMIT = 128 * 1024 - len("CNI_ARGS=") - 1
+"""Bytes: Linux starts no program with a variable of 128 KiB (``execve(2)``, "Limits on size of arguments")."""
+
+_PATH_LIMIT = 4096
+"""Bytes, with the end of the text."""
 
 _NO_ARGS: FrozenDict = FrozenDict()
 
@@ -96,7 +103,13 @@ class RuntimeConf:
         if not is_encodable(self.netns):
             reason = "must not contain a NUL character or half of a surrogate pair"
             raise InvalidParameterError("netns", self.netns, reason)
-        format_args(self.args)
+        if len(os.fsencode(self.netns)) >= _PATH_LIMIT:
+            raise InvalidParameterError("netns", f"{self.netns[:40]}…", f"a path has less than {_PATH_LIMIT} bytes")
+        if len(os.fsencode(format_args(self.args))) >= ARGS_LIMIT:
+            # They may be secret: the message says how many there are.
+            raise InvalidParameterError(
+                "args", f"({len(self.args)} pairs)", f"CNI_ARGS has less than {ARGS_LIMIT} bytes"
+            )
         if self.capability_args:
             self._check_capability_args()
         return key
@@ -198,23 +211,23 @@ class NetworkAttachment(_Stored):
         return _rebuild, (values, self.state, self.pid)
 
     @classmethod
-    def listed(cls, members: Mapping[str, Any], text: bytes) -> NetworkAttachment:
+    def listed(
+        cls,
+        key: AttachmentKey,
+        config: bytes,
+        text: str,
+        *,
+        netns: str,
+        args: Sequence[tuple[str, str]],
+        caps: Mapping[str, Any],
+    ) -> NetworkAttachment:
         """Return one whose result is decoded when it is first asked for.
 
-        :param members: of the file, which were checked, with ``config`` decoded.
-        :param text: of the file.
+        :param text: of its file, which was checked.
         """
-        attachment = cls.__new__(cls)
-        fill = object.__setattr__
-        fill(attachment, "container_id", members["containerId"])
-        fill(attachment, "network", members["networkName"])
-        fill(attachment, "ifname", members["ifName"])
-        fill(attachment, "config", members["config"])
-        fill(attachment, "netns", members.get("netns") or "")
-        fill(attachment, "cni_args", tuple(members.get("cniArgs") or ()))
-        args = members.get("capabilityArgs")
-        fill(attachment, "capability_args", freeze(args) if args else _NO_ARGS)
-        fill(attachment, "_text", text)
+        attachment = cls(key.container_id, key.network, key.ifname, config, netns, args, caps)
+        object.__delattr__(attachment, "result")
+        object.__setattr__(attachment, "_text", text)
         return attachment
 
 

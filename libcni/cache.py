@@ -25,10 +25,8 @@ from libcni.entry import CacheEntry, members_of
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.files import is_name_too_long, is_temporary, read_error, read_file, write_error
 from libcni.listing import Listing, stamp_of
-from libcni.protocol.glance import glance
 from libcni.protocol.problems import first_problem
 from libcni.protocol.validation import validated
-from libcni.quick import quick
 from libcni.recent import Recent
 from libcni.results import Result
 from libcni.steps import finish
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
     from libcni.disk import OpenFolder
     from libcni.protocol.stored import CacheDocument
-    from libcni.quick import PlainFile
     from libcni.steps import Steps
     from libcni.storage import Folder
 
@@ -48,10 +45,6 @@ _log = logging.getLogger("libcni.cache")
 
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file that was changed more recently may change again without its times telling so."""
-
-
-_PLAIN_LIMIT = 64 * 1024
-"""Bytes: most files of an attachment have one or two thousand; larger ones are read one by one."""
 
 
 class Damaged(NamedTuple):
@@ -192,16 +185,27 @@ class ResultCache:
             name = None if found is None else found[0]
         except DamagedFileError as error:
             name = PurePath(error.path).name  # the other name may be that of another attachment
-        if name is None:
-            return
+        if name is not None:
+            yield from self._removing(name)
+
+    def removing_own(self, key: AttachmentKey) -> Steps[bool]:
+        """Remove the file whose name only this attachment can have, and say whether it was there.
+
+        :raises CacheError: if it cannot be removed.
+        """
+        return (yield from self._removing(_unambiguous_name(key)))
+
+    def _removing(self, name: str) -> Steps[bool]:
         try:
-            yield from self.folder.removing(name, durable=True)
+            was_there = yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)
+            return True
         except OSError as error:
             raise write_error(error, self.folder.path(name), "removed") from error
+        return was_there
 
     def attachments(self, container_id: str | None = None) -> list[NetworkAttachment]:
         """Return every stored attachment, or those of one container; a damaged file is left out and logged.
@@ -240,7 +244,7 @@ class ResultCache:
         else:
             names = [name for name in names if f"-{container_id}-" in name or f"@{container_id}@" in name]
         wanted = sorted([name for name in names if not is_temporary(name)])
-        found = self._read_all(wanted, folder)
+        found = list(self._read_all(wanted, folder))
         attachments = [item for item in found if isinstance(item, NetworkAttachment)]
         damaged = [item for item in found if isinstance(item, Damaged)]
         if container_id is not None:
@@ -259,22 +263,9 @@ class ResultCache:
 
     def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
         settled = time.time_ns() - _SETTLED
-        found: dict[str, NetworkAttachment | Damaged | None] = {name: self._listing.get(name, folder) for name in names}
-        unknown = [name for name, item in found.items() if item is None]
-        expected = iter(unknown)
-
-        def take(files: list[PlainFile | None]) -> None:
-            for file, name in zip(files, expected, strict=False):  # some of the files at a time
-                members = None if file is None else glance(file[0])
-                if file is None or members is None:
-                    found[name] = self._read_one(name, folder, settled)
-                    continue
-                found[name] = attachment = NetworkAttachment.listed(members, file[0])
-                if file[-1] < settled:
-                    self._listing.keep(name, file[1:], attachment)
-
-        quick.read_plain(unknown, folder.descriptor, _PLAIN_LIMIT, take)
-        return found.values()
+        for name in names:
+            known = self._listing.get(name, folder)
+            yield self._read_one(name, folder, settled) if known is None else known
 
     def _read_one(self, name: str, folder: OpenFolder, settled: int) -> NetworkAttachment | Damaged | None:
         stamp = stamp_of(name, folder)
@@ -290,7 +281,7 @@ class ResultCache:
         if entry.config is None:
             return None
         try:
-            attachment = entry.attachment()
+            attachment = entry.listed()
         except CNIError as error:
             without = replace(entry, decoded_result=None)
             return Damaged(name, CacheError(self.folder.path(name), str(error)), without.attachment())

@@ -83,6 +83,21 @@ class CacheEntry:
             result=None if self.decoded_result is None else Result.from_dict(self.decoded_result),
         )
 
+    def listed(self) -> NetworkAttachment:
+        """Return it in its public form, as :meth:`attachment`; its result is checked now, and decoded when it is read.
+
+        :raises ResultError: if the stored result is not one.
+        """
+        if self.decoded_result is None:
+            return self.attachment()
+        check_result(self.decoded_result)
+        return NetworkAttachment.listed(
+            *(self.key, self.config or b"", self.text),
+            netns=self.netns,
+            args=self.args,
+            caps=self.capability_args or {},
+        )
+
     def runtime_conf(self, given: RuntimeConf) -> RuntimeConf:
         """Return what the ADD was called with; what is not stored is taken from ``given``."""
         if self.config is None:

@@ -38,6 +38,7 @@ __all__ = [
     "PluginNotFoundError",
     "PluginOutputError",
     "PluginResultError",
+    "PluginStartError",
     "PluginTimeoutError",
     "ResultError",
     "UnsupportedResultVersionError",
@@ -347,6 +348,10 @@ class PluginError(CNIError):
         return _one_paragraph(text)
 
 
+class PluginStartError(PluginError):
+    """A plugin could not be started at all: its file is no program of this machine, or may not be executed."""
+
+
 class PluginNotFoundError(PluginError, LookupError):
     """No directory of ``paths`` has an executable file with the plugin's name."""
 
@@ -411,12 +416,15 @@ class AttachmentExistsError(_AttachmentError):
     ``unfinished``: it may never have been added, as an ADD or DEL of it was begun and did not end.
     """
 
+    ADVICE: ClassVar[str] = "delete it, call recover(), or give it up with forget()"
+    """Note on an unfinished one."""
+
     def __init__(self, network: str, container_id: str, ifname: str, *, unfinished: bool = False) -> None:
         reason = "an earlier ADD or DEL of it is unfinished" if unfinished else "already added"
         super().__init__(network, container_id, ifname, reason=f"{reason}; delete it before it is added again")
         self.unfinished = unfinished
         if unfinished:
-            self.add_note("delete it, or call recover()")
+            self.add_note(self.ADVICE)
 
 
 class AttachmentNotFoundError(_AttachmentError, LookupError):

@@ -9,12 +9,12 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
 import time
 from typing import TYPE_CHECKING
 
 from libcni.disk import Sync
 from libcni.errors import CacheError, DamagedFileError, NoRoomError
-from libcni.quick import content_of, quick
 
 if TYPE_CHECKING:
     from libcni.disk import OpenFolder
@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_ROOM",
+    "READ_FILE",
     "READ_LIMIT",
     "OpenFile",
+    "check_own",
     "is_name_too_long",
     "is_own_temporary",
     "is_temporary",
     "lock_temporary",
+    "open_own",
     "read_error",
     "read_file",
     "read_open_file",
     "temporary_name",
     "write_error",
 ]
+
+# Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHANGE_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 NAME_MAX = 255
 """Bytes in a file name, on every Linux file system that is in use for this."""
@@ -146,14 +153,50 @@ def is_name_too_long(name: str) -> bool:
     return len(os.fsencode(name)) > NAME_MAX
 
 
+def open_own(name: str, folder: int) -> tuple[int, int] | None:
+    """Open a file that is to be changed, and return its descriptor and its size in bytes; ``None`` if there is none.
+
+    :raises OSError: if it cannot be opened, is a link, or no regular file with one name.
+    """
+    try:
+        descriptor = os.open(name, _CHANGE_FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    return descriptor, check_own(descriptor)
+
+
+def check_own(descriptor: int) -> int:
+    """Return the size of an open file that is about to be changed; closed when it is not one or has two names.
+
+    A hard link that was planted in the cache directory would have a file changed that is elsewhere.
+
+    :raises OSError: if it is no regular file with one name.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return status.st_size
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is not a regular file with one name")
+
+
 def read_file(name: str, folder: int) -> bytes | None:
     """Return the content of a file, or ``None`` if there is none.
 
     :raises OSError: if it cannot be read, is a link, or is no regular file of a reasonable size.
     """
-    return quick.read_at(name, folder, READ_LIMIT)
+    try:
+        descriptor = os.open(name, READ_FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_open_file(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_open_file(descriptor: int) -> bytes:
     """Return the content of an open file, as :func:`read_file`."""
-    return content_of(descriptor, READ_LIMIT)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
+        raise OSError(errno.EINVAL, "is not a regular file of a reasonable size")
+    return os.pread(descriptor, status.st_size + 1, 0)

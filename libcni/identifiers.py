@@ -118,12 +118,13 @@ def check_container_id(container_id: str) -> None:
     _check("container_id", container_id, network_name_problem(container_id))
 
 
-def check_interface_name(ifname: str) -> None:
+def check_interface_name(ifname: str, *, parameter: str = "ifname") -> None:
     """Check the name of the interface inside the container.
 
+    :param parameter: name of the value for the error.
     :raises InvalidParameterError: if it is empty, longer than 15 bytes, or has a character that is not allowed.
     """
-    _check("ifname", ifname, interface_name_problem(ifname))
+    _check(parameter, ifname, interface_name_problem(ifname))
 
 
 def _check(parameter: str, value: str, problem: str | None) -> None:
@@ -178,9 +179,10 @@ def format_args(args: Iterable[tuple[str, str]]) -> str:
     return ";".join(parts)
 
 
-def parse_args(text: str) -> tuple[tuple[str, str], ...]:
+def parse_args(text: str, *, parameter: str = "args") -> tuple[tuple[str, str], ...]:
     """Return the pairs in a ``CNI_ARGS`` value; an empty text has none.
 
+    :param parameter: name of the value for the error.
     :raises InvalidParameterError: if a part has no ``=`` or an empty key.
 
     >>> parse_args("A=1;B=x=y")
@@ -193,7 +195,7 @@ def parse_args(text: str) -> tuple[tuple[str, str], ...]:
         key, separator, value = part.partition("=")
         if not separator or not key:
             # A part without a key may be the end of a secret: the message says which one it is and not what.
-            raise InvalidParameterError("args", f"part {len(pairs) + 1}", "is not KEY=VALUE")
+            raise InvalidParameterError(parameter, f"part {len(pairs) + 1}", "is not KEY=VALUE")
         pairs.append((key, value))
     return tuple(pairs)
 

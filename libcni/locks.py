@@ -9,10 +9,12 @@ operations at once on one container.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
+import struct
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING
 
 try:
@@ -20,11 +22,10 @@ try:
 except ImportError:  # an implementation of Python that has only the public one
     from hashlib import blake2b
 
-from libcni.bytelocks import is_byte_locked, unlock_bytes
+from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.disk import FILE_MODE
 from libcni.errors import CacheError
-from libcni.files import NO_ROOM
-from libcni.quick import CHANGE_FILE, HOLDER, check_own, quick
+from libcni.files import NO_ROOM, check_own, open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,6 @@ __all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
 _FILE = "all"
 _NETWORK = "network@"
 _WANTED = "wanted@"
-_NONE = -1
 
 _RANGE_BITS = 60
 """Of the offsets of one kind of locks. With the kind in front they are below 2^63, the end of every file."""
@@ -47,6 +47,11 @@ _KINDS = {"container": 1, "network": 2, "wanted": 3}
 
 _ALL_KINDS = len(_KINDS) << _RANGE_BITS
 """Bytes of the ranges together."""
+
+_HOLDER = struct.Struct("=QQ")
+"""The note of who holds a lock: process id, offset of the lock."""
+
+_MAKE_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _HOLDERS = 4096
 """Entries of the table. Two locks that share one overwrite each other, and then a holder is not known by name."""
@@ -84,7 +89,7 @@ class HeldLock:
             self._also = self._locks.try_lock(name)
             return self if self._also is not None else None
         try:
-            return self if _set(self.opened[0], _offset(name)) else None
+            return self if _lock_noted(self.opened[0], _offset(name)) else None
         except OSError as error:
             raise self._locks.error(error) from error
 
@@ -154,14 +159,23 @@ class Locks:
     def _lock_byte(self, name: str, wanted: str = "", *, shared: bool = False) -> HeldLock | None:
         """Lock one byte if nobody else has it, or has that of ``wanted`` alone."""
         held = HeldLock(self)
-        offset, others = _offset(name), _offset(wanted) if wanted else _NONE
         folder = self.folder.open(create=True)
-        lock = partial(quick.open_locked, _FILE, folder.descriptor, others, offset, shared, _place(offset), held.opened)
-        is_locked = lock()
-        if is_locked is None:
+        descriptor = self._open(folder)
+        held.opened.append(descriptor)
+        is_wanted = bool(wanted) and is_byte_locked(descriptor, _offset(wanted))
+        if not is_wanted and _lock_noted(descriptor, _offset(name), shared=shared):
+            return held
+        held.abandon()
+        return None
+
+    def _open(self, folder: OpenFolder) -> int:
+        opened = open_own(_FILE, folder.descriptor)
+        if opened is None:
             self._make(folder)
-            is_locked = lock()
-        return held if is_locked else None
+            opened = open_own(_FILE, folder.descriptor)
+        if opened is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _FILE)
+        return opened[0]
 
     def error(self, error: OSError) -> CacheError:
         """Return the library's error for what the system says of a lock."""
@@ -178,7 +192,7 @@ class Locks:
             return None
 
     def _make(self, folder: OpenFolder) -> None:
-        descriptor = os.open(_FILE, CHANGE_FILE | os.O_CREAT, FILE_MODE, dir_fd=folder.descriptor)
+        descriptor = os.open(_FILE, _MAKE_FILE, FILE_MODE, dir_fd=folder.descriptor)
         check_own(descriptor)
         try:
             os.fchmod(descriptor, FILE_MODE)  # whatever the umask is
@@ -210,7 +224,7 @@ class Locks:
         Of processes that share a lock it is one. Where no lock can be looked at, none is held.
         """
         try:
-            opened = quick.open_own(_FILE, self.folder.open().descriptor)
+            opened = open_own(_FILE, self.folder.open().descriptor)
         except (OSError, CacheError):
             return {}
         if opened is None:
@@ -233,18 +247,22 @@ def _offset(name: str) -> int:
 
 
 def _noted_holder(descriptor: int, offset: int) -> int | None:
-    entry = os.pread(descriptor, HOLDER.size, _place(offset))
-    pid, noted = HOLDER.unpack(entry.ljust(HOLDER.size, b"\0"))
+    entry = os.pread(descriptor, _HOLDER.size, _place(offset))
+    pid, noted = _HOLDER.unpack(entry.ljust(_HOLDER.size, b"\0"))
     return pid if pid and noted == offset and os.path.exists(f"/proc/{pid}") else None  # noqa: PTH110 -- text in
 
 
 def _place(offset: int) -> int:
-    return offset % _HOLDERS * HOLDER.size
+    return offset % _HOLDERS * _HOLDER.size
 
 
-def _set(descriptor: int, offset: int) -> bool:
-    """Lock one byte if nobody else has it, and say whether that is so; note who has it."""
-    return quick.lock_noted(descriptor, offset, False, _place(offset))  # noqa: FBT003  # as in C
+def _lock_noted(descriptor: int, offset: int, *, shared: bool = False) -> bool:
+    """Lock one byte if no other open file has it, note this process as its holder, and return whether it is locked."""
+    if not lock_byte(descriptor, offset, shared=shared):
+        return False
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, and its holder has no name
+        os.pwrite(descriptor, _HOLDER.pack(os.getpid(), offset), _place(offset))
+    return True
 
 
 def _nearest(path: str) -> str:

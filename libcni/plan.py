@@ -11,7 +11,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from libcni.chain import Job, Limits, attachment_request, in_order
 from libcni.document import decode_text, dump, split_array, split_object
 from libcni.errors import (
     AttachmentExistsError,
@@ -23,13 +22,17 @@ from libcni.errors import (
 )
 from libcni.invoke.environment import attachment_environment
 from libcni.invoke.find import find_in_path
-from libcni.operations import check_network
 from libcni.record import State
-from libcni.store import Known, Store, prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
+from libcni.store import Known, Store
+from libcni.verbs.admission import look_first
+from libcni.verbs.chain import Job, Limits, attachment_request, in_order, undeclared_capabilities
+from libcni.verbs.check import check_namespace
+from libcni.verbs.context import check_network
+from libcni.verbs.stored import prev_result, prev_result_for_delete, stored_network, stored_runtime_conf
 from libcni.versions import CHECK_SINCE, is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from libcni.attachment import AttachmentKey, RuntimeConf
@@ -117,13 +120,29 @@ class Planner:
             return Plan(command, network.name, (), notes=("disableCheck is set: nothing is run",))
         known = self._known(key)
         problems, notes = _refusals(command, network, known, key=key)
+        problems += self._conflicts(command, key, rt)
         job = Job(network, rt, _NO_LIMIT)
         if command == "DEL":
             job, more = _stored_job(job, known)
             notes += more
+        notes += [
+            f"no plugin declares the capability {name!r}, its argument is not used"
+            for name in undeclared_capabilities(job.network, job.rt)
+        ]
         calls = self._calls(command, _with_result(command, job, known))
         problems += [_not_found(call, self._paths) for call in calls if not call.path]
         return Plan(command, network.name, calls, problems, notes)
+
+    def _conflicts(self, command: Command, key: AttachmentKey, rt: RuntimeConf) -> list[CNIError]:
+        """Return why the namespace as it is now refuses a verb."""
+        try:
+            if self._store is not None and command == "ADD":
+                look_first(self._store, key, rt)
+            elif self._store is not None and command == "CHECK":
+                check_namespace(self._store, key, rt)
+        except CNIError as error:
+            return [error]
+        return []
 
     def diff(self, command: Command, network: NetworkConfigList, rt: RuntimeConf) -> list[str]:
         """Return how the calls with what is given differ from those with what was stored at ADD, as a unified diff.
@@ -174,7 +193,8 @@ def _refusals(
     if command == "DEL":
         return [], damage
     if command == "ADD":
-        return [*_in_the_way(known, key)], damage
+        exists, notes = _in_the_way(known, key)
+        return exists, damage + notes
     if not is_at_least(network.cni_version, CHECK_SINCE):
         return [CheckNotSupportedError(network.cni_version)], damage
     if known.entry is None:
@@ -182,13 +202,16 @@ def _refusals(
     return [], damage
 
 
-def _in_the_way(known: Known, key: AttachmentKey) -> Iterator[CNIError]:
-    """Go through why an ADD is refused for what is stored."""
-    if known.entry is not None:
-        yield AttachmentExistsError(*key)
-    elif known.record is not None and (known.has_file or known.record.state is not State.ADDED):
-        # Without a result, what was added has been deleted by another program.
-        yield AttachmentExistsError(*key, unfinished=known.record.is_unfinished(has_result=known.has_file))
+def _in_the_way(known: Known, key: AttachmentKey) -> tuple[list[CNIError], list[str]]:
+    """Return why an ADD is refused for what is stored, and what it does first."""
+    record = known.record
+    if record is not None and record.is_unfinished(has_result=known.has_file):
+        return [], [
+            "an earlier ADD or DEL of it is unfinished: it is deleted first, and when that fails nothing is run"
+        ]
+    # Without a result, what was added has been deleted by another program.
+    is_recorded = record is not None and (known.has_file or record.state is not State.ADDED)
+    return [AttachmentExistsError(*key)] if is_recorded or known.entry is not None else [], []
 
 
 def _stored_job(job: Job, known: Known) -> tuple[Job, list[str]]:

@@ -145,7 +145,7 @@ def record_of(  # noqa: PLR0913 -- the parts of a record
     *,
     config: bytes,
     owner: str | None,
-    state: State,
+    state: State = State.ADDING,
     is_single: bool = False,
     view: NamespaceView | None = None,
 ) -> Record:

@@ -15,9 +15,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from libcni.bytelocks import lock_byte, unlock_bytes
-from libcni.disk import FILE_MODE, Sync, is_plain
-from libcni.files import OpenFile
-from libcni.quick import quick
+from libcni.disk import FILE_MODE, Sync
+from libcni.files import OpenFile, open_own
 from libcni.storage import Folder
 
 if TYPE_CHECKING:
@@ -223,8 +222,6 @@ class SlotFolder(Folder):
 
     def _fill_slot(self, descriptor: int, offset: int, block: bytes) -> bool:
         """Write a slot, unless somebody else has just done it, or is about to."""
-        if quick.fill_free is not None and is_plain(self.operations):
-            return quick.fill_free(descriptor, offset, block)
         if not lock_byte(descriptor, offset):
             return False
         try:
@@ -244,7 +241,7 @@ class SlotFolder(Folder):
             raise
 
     def _open_slots(self, folder: OpenFolder) -> _SlotFile | None:
-        opened = quick.open_own(_FILE, folder.descriptor)
+        opened = open_own(_FILE, folder.descriptor)
         return None if opened is None else _SlotFile(*opened)
 
     def _make_slots(self, folder: OpenFolder) -> _SlotFile:

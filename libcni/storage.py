@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 from libcni.disk import FILE_MODE, OPEN_FOLDER, OpenFolder, Sync
 from libcni.errors import CacheError
 from libcni.files import (
+    READ_FILE,
     OpenFile,
     is_own_temporary,
     is_temporary,
     lock_temporary,
+    open_own,
     read_file,
     temporary_name,
 )
-from libcni.quick import READ_FILE, quick
 from libcni.steps import finish
 
 if TYPE_CHECKING:
@@ -299,12 +300,12 @@ class Folder:
         except FileNotFoundError:
             return None
         try:
-            opened = quick.open_own(name, folder.descriptor)
+            opened = open_own(name, folder.descriptor)
         except OSError:
             # A writer that died between giving it its name and removing the temporary one has left both.
             if not self.remove_temporary():
                 raise
-            opened = quick.open_own(name, folder.descriptor)
+            opened = open_own(name, folder.descriptor)
         return None if opened is None else OpenFile(self, name, place=folder, descriptor=opened[0])
 
     def remove(self, name: str, *, durable: bool = False) -> bool:

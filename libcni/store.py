@@ -1,4 +1,4 @@
-"""What is stored about attachments, and what follows from it for the next verb.
+"""The parts of one cache directory together.
 
 Owns :class:`Store`, which holds the parts of one cache directory, and :class:`Known`, what they say about one
 attachment.
@@ -7,7 +7,6 @@ attachment.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,15 +18,11 @@ from libcni.entry import members_of
 from libcni.errors import CacheError, CNIError, InvalidParameterError
 from libcni.files import READ_LIMIT
 from libcni.frozen import array_of, object_of
-from libcni.identifiers import format_args
-from libcni.invoke.environment import CNI_ARGS
 from libcni.journal import Journal
 from libcni.locks import Locks, container_lock
-from libcni.namespace import is_no_namespace, look_into, was_there_before
 from libcni.record import State
 from libcni.slots import SlotFolder
 from libcni.storage import Folder
-from libcni.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -38,29 +33,9 @@ if TYPE_CHECKING:
     from libcni.journal import OpenRecord
     from libcni.record import Record
 
-__all__ = [
-    "Known",
-    "Store",
-    "check_size",
-    "is_left_alone",
-    "is_single",
-    "is_unfinished_add",
-    "left_alone_error",
-    "network_of",
-    "parse_stored",
-    "prev_result",
-    "prev_result_for_delete",
-    "stored_network",
-    "stored_runtime_conf",
-]
+__all__ = ["STORED_LIMIT", "Known", "Store", "is_single", "network_of", "parse_stored"]
 
 _log = logging.getLogger("libcni")
-
-VARIABLE_LIMIT = 128 * 1024
-"""Bytes: Linux starts no program with a longer variable (``execve(2)``, "Limits on size of arguments")."""
-
-PATH_LIMIT = 4096
-"""Bytes, with the end of the text."""
 
 STORED_LIMIT = READ_LIMIT // 2
 """Bytes of what is stored before the result; plugins may print 16 MiB."""
@@ -141,6 +116,17 @@ class Store:
         """
         return record.is_unfinished(has_result=record.state is State.ADDING and self.cache.has_file(record.key))
 
+    def check_fits(self, key: AttachmentKey, rt: RuntimeConf, config: bytes) -> None:
+        """Refuse names, arguments and configurations that cannot be stored and read again, before anything runs.
+
+        :raises InvalidParameterError: if they are too long or too large.
+        """
+        self.cache.check_name(key)
+        size = sum(len(text) for _, text in members_of(key, rt, config))
+        if size > STORED_LIMIT:
+            reason = f"with the configuration they are {size} bytes, more than the {STORED_LIMIT} that are stored"
+            raise InvalidParameterError("capability_args", sorted(rt.capability_args), reason)
+
     def sweep(self) -> None:
         """Remove the temporary files of processes that are gone.
 
@@ -162,6 +148,11 @@ class Known(NamedTuple):
     has_file: bool = False
     """Whether there is a file for the result, be it one that cannot be read."""
 
+    @property
+    def is_unfinished_add(self) -> bool:
+        """Whether its ADD was begun, and has no result."""
+        return self.record is not None and not self.has_file and self.record.is_unfinished(has_result=False)
+
     def attachment(self) -> NetworkAttachment | None:
         """Return it in its public form, with the result if that can be read."""
         if self.entry is not None:
@@ -178,7 +169,7 @@ def network_of(plugin: PluginConfig) -> NetworkConfigList:
 
 
 def is_single(network: NetworkConfigList) -> bool:
-    """Say whether a network is one that :func:`network_of` makes."""
+    """Return whether a network is one that :func:`network_of` makes."""
     return len(network.plugins) == 1 and network.raw == network.plugins[0].raw
 
 
@@ -203,101 +194,3 @@ def _is_list(config: bytes) -> bool:
         return True
     plugins = array_of(document.get("plugins"))
     return "type" not in document or any(isinstance(object_of(plugin).get("type"), str) for plugin in plugins)
-
-
-def stored_network(
-    known: Known,
-    given: NetworkConfigList | None,
-) -> tuple[NetworkConfigList | None, CNIError | None]:
-    """Return the configuration of the ADD; the given one, and why, when the stored one is damaged."""
-    problem: CNIError | None = None
-    entry, record = known.entry, known.record
-    for config in (entry and entry.config, record and record.config):
-        if not config:
-            continue
-        if given is not None and config == given.raw:
-            return given, None
-        single = record.is_single if record is not None and record.config == config else None
-        try:
-            return parse_stored(config, single=single), problem
-        except CNIError as error:
-            problem = error
-    return given, problem
-
-
-def is_unfinished_add(known: Known) -> bool:
-    """Return whether an attachment is one whose ADD was begun, and has no result."""
-    return known.record is not None and not known.has_file and known.record.is_unfinished(has_result=False)
-
-
-def is_left_alone(known: Known) -> bool:
-    """Return whether an unfinished ADD met an interface that is still there: nothing deletes that unasked."""
-    record = known.record
-    if record is None or not record.found_interface or not is_unfinished_add(known) or record.identity is None:
-        return False
-    view = look_into(record.netns, record.key.ifname)
-    return view.identity is not None and view.identity.is_same(record.identity) and view.has_interface is not False
-
-
-def left_alone_error(record: Record) -> CNIError:
-    """Return the error for an unfinished ADD that is left alone."""
-    key = record.key
-    return CNIError(
-        f"container {key.container_id!r}, interface {key.ifname!r}, network {key.network!r}: its ADD was not finished, "
-        f"and nothing was deleted: the interface was in the namespace before. A DEL deletes it, forget() gives it up",
-    )
-
-
-def check_size(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> None:
-    """Refuse arguments that no program can be started with, or that could not be read again, before they are stored.
-
-    :raises InvalidParameterError: if they are too large.
-    """
-    args = format_args(rt.args)
-    if len(os.fsencode(f"{CNI_ARGS}={args}")) >= VARIABLE_LIMIT:
-        raise InvalidParameterError(
-            "args", f"{args[:40]}…", f"more than {VARIABLE_LIMIT} bytes do not fit into CNI_ARGS"
-        )
-    if len(os.fsencode(rt.netns)) >= PATH_LIMIT:
-        raise InvalidParameterError("netns", f"{rt.netns[:40]}…", f"a path has less than {PATH_LIMIT} bytes")
-    size = sum(len(text) for _, text in members_of(key, rt, config))
-    if size > STORED_LIMIT:
-        reason = f"with the configuration they are {size} bytes, more than the {STORED_LIMIT} that are stored"
-        raise InvalidParameterError("capability_args", sorted(rt.capability_args), reason)
-
-
-def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
-    """Return the arguments of the ADD, and the given namespace, or the stored one while it is still the same.
-
-    The entry may be another program's that has deleted what was recorded, and added it with another configuration.
-    """
-    record, entry = known.record, known.entry
-    if record is not None and (entry is None or entry.config in {None, record.config}):
-        return record.runtime_conf(rt.netns)
-    netns = rt.netns
-    if entry is not None:
-        netns = netns or (entry.netns if was_there_before(entry.netns, entry.path) else "")
-        rt = entry.runtime_conf(rt)
-    return replace(rt, netns="" if is_no_namespace(netns) else netns)
-
-
-def prev_result(entry: CacheEntry, version: str) -> str:
-    """Return the stored result as a request carries it: as it was printed, or converted to the version.
-
-    :raises CacheError: if it is damaged.
-    """
-    if entry.decoded_result is None:
-        return ""
-    checked = entry.checked_result(version)
-    return entry.result if checked.version == version else checked.result().as_version(version).to_json()
-
-
-def prev_result_for_delete(entry: CacheEntry | None, version: str) -> str:
-    """Return the stored result for DEL: empty below 0.4.0, and when it is missing or damaged."""
-    if entry is None or not is_at_least(version, PREV_RESULT_ON_DEL_SINCE):
-        return ""
-    try:
-        return prev_result(entry, version)
-    except CNIError as error:
-        _log.warning("deleting without the stored result, which is damaged: %s", error)
-        return ""

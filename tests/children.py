@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from libcni.conformance.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,6 +38,17 @@ def no_new_child() -> Generator[None]:
     yield
     left = children() - before
     assert not left, f"left behind: {', '.join(map(describe, sorted(left)))}"
+
+
+def end_noted_process(path: Path, mark: str) -> None:
+    """Kill the process whose number a script wrote into a file, if that still is a process with the mark.
+
+    :param mark: a part of the script's environment that nothing else has; the number may be that of another process.
+    """
+    with suppress(OSError, ValueError):  # it has ended, or wrote no number
+        process = Process(int(path.read_text()))
+        if mark.encode() in process.read("environ"):
+            process.kill()
 
 
 def describe(pid: int) -> str:

@@ -120,6 +120,30 @@ def named_namespace() -> Iterator[Namespace]:
         run("ip", "netns", "delete", name)
 
 
+def replace_namespace(path: str) -> bool:
+    """Replace the namespace at a path by another one, and return whether that got the number of the first."""
+    name, inode = Path(path).name, Path(path).stat().st_ino
+    run("ip", "netns", "delete", name)
+    lower: list[str] = []
+    deadline = time.monotonic() + 20
+    try:
+        while time.monotonic() < deadline:
+            run("ip", "netns", "add", name)
+            number = Path(path).stat().st_ino
+            if number == inode:
+                return True
+            if number < inode:  # the lowest free number comes first: this one is out of the way now
+                lower.append(random_name("other"))
+                Path(f"/run/netns/{lower[-1]}").touch()
+                run("mount", "--bind", path, f"/run/netns/{lower[-1]}")
+            run("ip", "netns", "delete", name)  # a dead namespace gives its number back a little later
+        run("ip", "netns", "add", name)
+        return False
+    finally:
+        for other in lower:
+            run("ip", "netns", "delete", other)
+
+
 @contextmanager
 def process_namespace() -> Iterator[tuple[Namespace, subprocess.Popen[bytes]]]:
     """Start a plain process in a namespace of its own, as a container without a network is."""

@@ -111,6 +111,8 @@ def _described(check: Check) -> dict[str, Any]:
 
 
 def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> None:
+    if settings.is_json:
+        raise click.UsageError("--explain is for people: it has no JSON form")
     every = (*load_checks(), *load_checks(for_runtimes=True))
     check = next((check for check in every if check.id == values["explain"]), None)
     if check is None:
@@ -175,11 +177,15 @@ def _named_subject(plugin: str, profile: str | None) -> Subject:
 
 
 def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
-    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too."""
+    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too.
+
+    Paths become absolute: each check has a current directory of its own.
+    """
+    folders = tuple(str(Path(folder).absolute()) for folder in settings.plugin_directories)
     if "/" not in plugin:
-        return replace(subject, plugin=plugin, bin_dirs=settings.plugin_directories)
+        return replace(subject, plugin=plugin, bin_dirs=folders)
     path = Path(plugin).absolute()
-    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *settings.plugin_directories))
+    return replace(subject, plugin=str(path), bin_dirs=(str(path.parent), *folders))
 
 
 def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, checks: Sequence[Check]) -> None:
@@ -198,12 +204,12 @@ def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, 
             report = session.run(subjects, checks)
         except PluginNotFoundError as error:
             raise InvalidParameterError("PLUGIN", error.plugin, f"cannot be run: {error.msg}") from None
+    for form, path in wanted:  # before stdout has its one document, as it may fail
+        path.write_text(FORMATS[form](report), encoding="utf-8")
     if settings.is_json:
         click.echo(dump(report.document()))
     else:
         show_report(report)
-    for form, path in wanted:
-        path.write_text(FORMATS[form](report), encoding="utf-8")
     sys.exit(report.exit_status(is_strict=values["strict"]))
 
 

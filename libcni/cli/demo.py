@@ -18,6 +18,8 @@ def demo_command(settings: Settings, *, real: bool) -> None:
 
     Needs no root, no network and no plugins: it brings its own, and leaves nothing behind.
     """
+    if settings.is_json:
+        raise click.UsageError("a demo is for people: it has no JSON form")
     if real:
         run_real(click.echo, settings.plugin_directories)
     else:

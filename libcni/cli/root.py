@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from libcni import __version__
+from libcni.cli.failure import echo_failure
 from libcni.cli.settings import Settings, common_options
-from libcni.document import dump
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
 
 __all__ = ["cnitool"]
@@ -24,9 +24,10 @@ _VERBS = {
     "add": ("libcni.cli.attach", "Attach a network namespace to a network."),
     "check": ("libcni.cli.attach", "Check that an attachment is as it was made."),
     "del": ("libcni.cli.attach", "Detach a network namespace from a network."),
-    "gc": ("libcni.cli.attach", "Delete every attachment of a network that is not kept."),
+    "gc": ("libcni.cli.collect", "Delete every attachment of a network that is not kept."),
     "status": ("libcni.cli.attach", "Ask whether a network is ready."),
-    "recover": ("libcni.cli.attach", "Finish what was begun and interrupted."),
+    "recover": ("libcni.cli.collect", "Finish what was begun and interrupted."),
+    "forget": ("libcni.cli.forget", "Give up what is stored about a container, without a plugin run."),
     "networks": ("libcni.cli.show", "Show the networks of the configuration directory."),
     "attachments": ("libcni.cli.show", "Show what is stored about attachments."),
     "plugins": ("libcni.cli.show", "Show the plugins and the versions they support."),
@@ -65,7 +66,10 @@ class _Verbs(click.Group):
         except click.UsageError as error:
             # click writes it to stderr and exits with 2.
             if _is_json(ctx) or (error.ctx is not None and error.ctx.params.get("output") == "json"):
-                _write_document(CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES))
+                document = CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES)
+                echo_failure(document, ctx)
+            raise
+        except BrokenPipeError:  # the reader of the output has had enough of it: click ends the program without a word
             raise
         except (CNIError, OSError) as error:
             _report(error, ctx)
@@ -76,17 +80,20 @@ def _is_json(context: click.Context) -> bool:
     return isinstance(context.obj, Settings) and context.obj.is_json
 
 
-def _write_document(error: CNIError) -> None:
-    click.echo(dump(error.to_dict()))
-
-
 def _report(error: CNIError | OSError, context: click.Context) -> None:
     """Write an error to stderr, and for programs its document to stdout."""
-    wrapped = error if isinstance(error, CNIError) else CNIError(str(error))
+    wrapped = error if isinstance(error, CNIError) else _wrapped(error)
     if _is_json(context):
-        _write_document(wrapped)
-    lines = [str(wrapped), *getattr(error, "__notes__", ())]
+        echo_failure(wrapped, context)
+    lines = [str(wrapped), *getattr(wrapped, "__notes__", ())]
     click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
+
+
+def _wrapped(error: OSError) -> CNIError:
+    wrapped = CNIError(str(error))
+    for note in getattr(error, "__notes__", ()):
+        wrapped.add_note(note)
+    return wrapped
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

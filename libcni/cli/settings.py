@@ -15,13 +15,14 @@ from libcni.api import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT, CNIConfig
 from libcni.attachment import RuntimeConf
 from libcni.document import DocumentError, parse_object
 from libcni.errors import InvalidParameterError
-from libcni.identifiers import parse_args
+from libcni.identifiers import check_interface_name, parse_args
 from libcni.invoke.environment import CNI_ARGS, CNI_IFNAME, CNI_PATH, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from libcni.document import JSONObject
+    from libcni.store import Store
 
 __all__ = ["Settings", "common_options", "default_container_id", "pass_settings"]
 
@@ -84,21 +85,35 @@ class Settings(NamedTuple):
             timeout=self.timeout or DEFAULT_TIMEOUT,
         )
 
-    def runtime_conf(self, netns: str) -> RuntimeConf:
+    def store(self) -> Store:
+        """Return what is stored in the cache directory."""
+        from libcni.store import Store  # noqa: PLC0415 -- loaded with the verbs that need it
+
+        return Store(os.path.abspath(self.cache_dir or DEFAULT_CACHE_DIR), durable=True)  # noqa: PTH100 -- as CNIConfig
+
+    def runtime_conf(self, netns: str | None) -> RuntimeConf:
         """Return what the plugins are called with for a network namespace.
 
+        :param netns: path of the namespace; ``None`` for the stored one, which needs a container id.
         :raises InvalidParameterError: if a variable makes no sense.
         """
-        if not netns:
+        if netns == "":
             raise InvalidParameterError("netns", netns, "must not be empty")
-        path = _absolute(netns)
+        path = "" if netns is None else _absolute(netns)
         return RuntimeConf(
             container_id=default_container_id(path) if self.container_id is None else self.container_id,
             netns=path,
-            ifname=(os.environ.get(CNI_IFNAME) or DEFAULT_IFNAME) if self.ifname is None else self.ifname,
-            args=parse_args(os.environ.get(CNI_ARGS, "")),
+            ifname=_default_ifname() if self.ifname is None else self.ifname,
+            args=parse_args(os.environ.get(CNI_ARGS, ""), parameter=CNI_ARGS),
             capability_args=_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")),
         )
+
+
+def _default_ifname() -> str:
+    """Return the interface name where no option gives one; what is wrong with the variable names the variable."""
+    name = os.environ.get(CNI_IFNAME) or DEFAULT_IFNAME
+    check_interface_name(name, parameter=CNI_IFNAME)
+    return name
 
 
 def _absolute(path: str) -> str:

@@ -83,35 +83,39 @@ def _problem_document(problem: ConfigError) -> dict[str, Any]:
 @click.command("attachments")
 @pass_settings
 def attachments_command(settings: Settings) -> None:
-    """Show the stored attachments, of one container with --container-id, and those that were not finished."""
+    """Show the stored attachments, of one container with --container-id, with those that are running or unfinished."""
     config = settings.config()
     stored = config.get_cached_attachments(settings.container_id)
     pending = [item for item in config.pending() if settings.container_id in {None, item.container_id}]
-    unfinished = {item.key for item in pending}
     known = {item.key for item in stored}
     found = [*stored, *[item for item in pending if item.key not in known]]
     if settings.is_json:
-        click.echo(dump([_attachment_document(item, item.key in unfinished) for item in found]))
+        click.echo(dump([_attachment_document(item) for item in found]))
     elif found:
-        rows = [_attachment_row(item, item.key in unfinished) for item in found]
-        _table(("NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "NAMESPACE", ""), rows)
+        rows = [_attachment_row(item) for item in found]
+        _table(("NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "NAMESPACE", "STATE"), rows)
     else:
         click.echo(f"no attachments in {settings.cache_dir or DEFAULT_CACHE_DIR}")
 
 
-def _attachment_row(item: NetworkAttachment, is_unfinished: bool) -> tuple[str, ...]:  # noqa: FBT001 -- a cell of the row
+def _attachment_row(item: NetworkAttachment) -> tuple[str, ...]:
     addresses = "" if item.result is None else ",".join(str(ip.address) for ip in item.result.ips)
-    return item.network, item.container_id, item.ifname, addresses, item.netns, "unfinished" if is_unfinished else ""
+    state = "" if item.state == "attached" else str(item.state)
+    if item.pid is not None:
+        state += f" (process {item.pid})"
+    return item.network, item.container_id, item.ifname, addresses, item.netns, state
 
 
-def _attachment_document(item: NetworkAttachment, is_unfinished: bool) -> dict[str, Any]:  # noqa: FBT001 -- a member of the document
+def _attachment_document(item: NetworkAttachment) -> dict[str, Any]:
     return {
         "network": item.network,
         "containerID": item.container_id,
         "ifname": item.ifname,
         "netns": item.netns,
         "result": item.result and item.result.to_dict(),
-        "unfinished": is_unfinished,
+        "state": item.state,
+        "pid": item.pid,
+        "unfinished": item.state == "unfinished",
     }
 
 

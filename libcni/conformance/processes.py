@@ -29,7 +29,6 @@ _PIDFD_SEND_SIGNAL = 424
 
 _ENDED = (FileNotFoundError, ProcessLookupError)
 _NOT_OURS = (*_ENDED, PermissionError)
-_SIZE = 64 * 1024
 
 
 class State(NamedTuple):
@@ -65,15 +64,12 @@ class Process:
             os.close(self._folder)
 
     def read(self, name: str) -> bytes:
-        """Return the beginning of a file in its directory.
+        """Return what stands in a file of its directory.
 
         :raises OSError: if the process was reaped, or the file is not for this program.
         """
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
-        try:
-            return os.read(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
+        with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder), "rb") as file:
+            return file.read()
 
     def link(self, name: str) -> str:
         """Return where a link in its directory leads to.

@@ -18,6 +18,7 @@ from libcni.errors import (
     PluginError,
     PluginOutputError,
     PluginResultError,
+    PluginStartError,
     PluginTimeoutError,
     ResultError,
 )
@@ -100,8 +101,9 @@ def start_error(invocation: Invocation, error: OSError) -> PluginError:
     if isinstance(error, ChildProcessError):
         return invocation.error(PluginError, str(error.strerror))
     number = error.errno or 0
+    kind = PluginError if number == errno.ECHILD else PluginStartError
     reason = _START_REASONS.get(number, f"cannot be started: {error.strerror or error}")
-    return invocation.error(PluginError, reason)
+    return invocation.error(kind, reason)
 
 
 def check_success(invocation: Invocation, output: PluginOutput, timeout: float | None = None) -> None:

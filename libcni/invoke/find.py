@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from libcni.errors import InvalidParameterError, PluginNotFoundError
 from libcni.identifiers import plugin_type_problem
-from libcni.quick import quick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
             if not path:
                 continue
             try:
-                if quick.is_program(path):
+                if _is_program(path):
                     return path
             except ValueError:  # a name that has no bytes names no file
                 continue
@@ -47,6 +46,15 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
             unusable = unusable or (f"; {path} {reason}" if reason else "")
     where = ", ".join(paths) if paths else "no directories, as none were given"
     raise PluginNotFoundError(f"not found in {where}{unusable}", paths=paths, plugin=plugin)
+
+
+def _is_program(path: str) -> bool:
+    """Return whether a path leads to a regular file that may be executed."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- a look-up on the way of every plugin call; Path costs more than the call
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK)
 
 
 def _why_not_executable(path: str) -> str:

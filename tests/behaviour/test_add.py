@@ -216,6 +216,25 @@ def test_answer_in_the_old_shape_without_a_version_is_handed_on_with_its_address
     assert result.cni_version == "0.4.0"
 
 
+def test_capability_argument_that_no_plugin_declares_is_a_warning(
+    make: Callable[..., Runtime], caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = make(ScriptedRunner())
+    given = network({"type": "one", "capabilities": {"mac": True, "ips": False}}, "two")
+    rt = attachment(capability_args={"mac": "m", "ips": ["secret"], "portMappings": "secret"})
+    for verb in ("add_network_list", "check_network_list"):
+        caplog.clear()
+        getattr(runtime, verb)(given, rt)
+        lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+        assert [(name, level) for name, level, _ in lines] == [("libcni", "WARNING")] * 2
+        assert ["'ips'" in text for *_, text in lines] == [True, False]
+        assert ["'portMappings'" in text for *_, text in lines] == [False, True]
+        assert all("network net" in text and "secret" not in text for *_, text in lines)
+    caplog.clear()
+    runtime.add_network_list(given, attachment(ifname="eth1", capability_args={"mac": "m"}))
+    assert caplog.records == []
+
+
 def test_second_add_is_refused_before_anything_runs(make: Callable[..., Runtime]) -> None:
     runner = ScriptedRunner()
     runtime = make(runner)

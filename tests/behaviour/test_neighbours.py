@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni import AttachmentExistsError, CNIConfig, CNIErrorGroup, GCAttachment, InvalidParameterError, PluginError
-from libcni.attachment import AttachmentKey
+from libcni.attachment import ARGS_LIMIT, AttachmentKey
 from libcni.locks import _offset, container_lock, network_lock
 from libcni.record import State
-from libcni.store import STORED_LIMIT, VARIABLE_LIMIT, Store
+from libcni.store import STORED_LIMIT, Store
 from libcni.testing import ScriptedRunner, failure, success
 from tests.records import as_file, mark_record
 
@@ -147,9 +147,9 @@ def test_unfinished_add_that_cannot_be_deleted_refuses_the_next_and_says_why(
     for mode in (1, 2):
         with pytest.raises(PluginError if mode == 1 else AttachmentExistsError) as caught:
             runtime.add_network_list(network({"type": "one", "mode": mode}), attachment())
-    (note,) = caught.value.__notes__
-    assert "not finished" in note
-    assert "in use" in note
+    assert isinstance(caught.value, AttachmentExistsError)
+    assert caught.value.unfinished
+    assert any("in use" in note for note in caught.value.__notes__)
     with pytest.raises(PluginError) as refused:
         runtime.del_network_list(network({"type": "one", "mode": 3}), attachment())
     assert any("with the configuration of the ADD" in note for note in refused.value.__notes__)
@@ -372,7 +372,7 @@ def test_arguments_that_no_program_takes_are_refused_before_anything_is_stored(
 ) -> None:
     runtime = make(runner)
     for rt, name in (
-        (attachment(args=[("K", "v" * VARIABLE_LIMIT)]), "args"),
+        (attachment(args=[("K", "v" * ARGS_LIMIT)]), "args"),
         (attachment(netns="/" + "n" * 4096), "netns"),
         (attachment(capability_args={"big": "x" * STORED_LIMIT}), "capability_args"),
     ):

@@ -15,6 +15,8 @@ import pytest
 
 from libcni import __version__, cli
 from libcni.cli import root
+from libcni.locks import container_lock
+from libcni.store import Store
 from tests import kernel
 from tests.contract.modules import ROOT
 
@@ -109,7 +111,21 @@ def test_attachments_show_unfinished_ones_of_the_container(place: Place) -> None
     assert place.run("attachments").stdout.splitlines()[1].split() == ["dbnet", "one", "eth0", NETNS, "unfinished"]
     assert "no attachments" in place.run("attachments", "--container-id", "two").stdout
     found = json.loads(place.run("attachments", "--output", "json").stdout)
-    assert [(item["unfinished"], item["result"]) for item in found] == [(True, None)]
+    assert [(item["unfinished"], item["state"], item["pid"], item["result"]) for item in found] == [
+        (True, "unfinished", None, None)
+    ]
+
+
+def test_attachments_show_running_operations_and_their_process(place: Place) -> None:
+    place.run("add", "dbnet", NETNS, "--container-id", "one")
+    held = Store(str(place.cache), durable=False).locks.try_lock(container_lock("one"))
+    assert held is not None
+    try:
+        assert place.run("attachments").stdout.splitlines()[1].endswith(f"running (process {os.getpid()})")
+        (found,) = json.loads(place.run("attachments", "--output", "json").stdout)
+    finally:
+        held.release()
+    assert (found["state"], found["pid"], found["unfinished"]) == ("running", os.getpid(), False)
 
 
 # Plugins
@@ -158,6 +174,12 @@ def test_schema_of_unknown_name_is_wrong_usage(place: Place) -> None:
 
 
 # Demo
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("conformance", "--explain", "del-twice")], ids=" ".join)
+def test_text_for_people_is_refused_for_programs_in_one_document(place: Place, arguments: tuple[str, ...]) -> None:
+    result = place.run_bare(*arguments, "--output", "json", status=2)
+    assert "no JSON form" in json.loads(result.stdout)["msg"]
 
 
 def test_demo_shows_every_call_and_leaves_nothing(place: Place) -> None:

@@ -102,7 +102,8 @@ def test_failure_for_programs_is_the_error_document(place: Place, before: bool) 
     place.fails("ADD", 11, "busy")
     option, verb = ["--output", "json"], ["add", "dbnet", NETNS]
     result = place.run(*(option + verb if before else verb + option), status=1)
-    assert json.loads(result.stdout) == {"cniVersion": "1.1.0", "code": 11, "msg": "busy"}
+    where = {"plugin": "fake", "command": "ADD", "network": "dbnet", "containerID": DEFAULT_ID, "ifname": "eth0"}
+    assert json.loads(result.stdout) == {"cniVersion": "1.1.0", "code": 11, "msg": "busy"} | where
     assert "busy" in result.stderr
 
 
@@ -114,7 +115,9 @@ def test_failed_clean_up_is_told_too(place: Place) -> None:
     assert "\n  clean-up after the failed ADD: " in result.stderr
     assert "stuck" in result.stderr
     assert "unfinished" in place.run("attachments").stdout
-    assert "not done" in place.run("recover", status=1).stdout
+    recovered = place.run("recover", status=1)
+    assert "not done" in recovered.stdout
+    assert "cnitool forget CONTAINER_ID" in recovered.stderr
     place.succeeds("DEL")
     assert f"dbnet {DEFAULT_ID}/eth0: done" in place.run("recover").stdout
     assert place.run("--output=json", "recover").stdout == "[]\n"
@@ -125,10 +128,16 @@ def test_recover_for_programs_names_what_was_done(place: Place) -> None:
     place.fails("DEL", 12, "stuck")
     place.run("add", "dbnet", NETNS, status=1)
     result = place.run("recover", "--output", "json", status=1)
-    reports, error = (json.loads(line) for line in result.stdout.splitlines())
-    assert [(report["network"], report["done"]) for report in reports] == [("dbnet", False)]
-    assert "stuck" in reports[0]["error"]
-    assert "stuck" in error["msg"]
+    document = json.loads(result.stdout)
+    assert "stuck" in document["msg"]
+    (report,) = document["reports"]
+    assert "stuck" in report.pop("error")
+    assert report == {"network": "dbnet", "containerID": DEFAULT_ID, "ifname": "eth0", "done": False}
+    (error,) = document["errors"]
+    assert (error["code"], error["plugin"], error["command"], error["containerID"]) == (12, "fake", "DEL", DEFAULT_ID)
+    place.succeeds("DEL")
+    (done,) = json.loads(place.run("--output=json", "recover").stdout)
+    assert done == report | {"done": True, "error": None}
 
 
 def test_what_a_plugin_logs_is_passed_on(place: Place) -> None:
@@ -141,13 +150,101 @@ def test_what_a_plugin_logs_is_passed_on(place: Place) -> None:
 def test_second_add_fails_without_a_plugin_run(place: Place) -> None:
     place.run("add", "dbnet", NETNS)
     assert place.calls
-    assert "already added" in place.run("add", "dbnet", NETNS, status=1).stderr
+    error = place.run("add", "dbnet", NETNS, status=1).stderr
+    assert "already added" in error
+    assert "delete it with: cnitool" in error
+    assert "recover" not in error
     assert place.calls == []
+
+
+def test_unfinished_add_is_not_called_added_and_the_way_out_is_named(place: Place) -> None:
+    place.fails("ADD", 11, "busy")
+    place.fails("DEL", 12, "stuck")
+    place.run("add", "dbnet", NETNS, status=1)
+    error = place.run("add", "dbnet", NETNS, status=1).stderr
+    assert "already added" not in error
+    assert "unfinished" in error
+    delete = f"cnitool --cache-dir {place.cache} del dbnet {NETNS} --container-id {DEFAULT_ID} --ifname eth0"
+    assert delete in error
+    assert f"cnitool --cache-dir {place.cache} recover" in error
+    assert "recover()" not in error
+    place.succeeds("DEL")
+    place.run(*delete.split()[1:])
+    assert "no attachments" in place.run("attachments").stdout
+
+
+def test_add_without_rollback_runs_no_delete_and_says_how(place: Place) -> None:
+    place.fails("ADD", 11, "busy")
+    result = place.run("add", "dbnet", NETNS, "--no-rollback", "--output", "json", status=1)
+    assert [call.split()[0] for call in place.calls] == ["ADD"]
+    (note,) = json.loads(result.stdout)["notes"]
+    delete = note.removeprefix("delete it with: cnitool ").partition(";")[0]
+    assert note in result.stderr
+    place.run(*delete.split())
+    assert [call.split()[0] for call in place.calls] == ["DEL"]
+    assert "no attachments" in place.run("attachments").stdout
+
+
+def test_failed_add_that_was_rolled_back_has_no_advice(place: Place) -> None:
+    place.fails("ADD", 11, "busy")
+    assert "delete it with" not in place.run("add", "dbnet", NETNS, status=1).stderr
+
+
+def test_failed_add_whose_journal_cannot_be_read_tells_its_own_error(place: Place) -> None:
+    place.fails("ADD", 11, "busy")
+    script = (place.bin / "fake").read_text()
+    (place.bin / "fake").write_text(script.replace("#!/bin/sh\n", f"#!/bin/sh\nchmod 777 {place.cache}\n"))
+    assert "busy" in place.run("add", "dbnet", NETNS, status=1).stderr
 
 
 def test_check_of_what_was_not_added_fails(place: Place) -> None:
     assert "not added" in place.run("check", "dbnet", NETNS, status=1).stderr
     assert place.calls == []
+
+
+@pytest.mark.parametrize("verb", ["check", "del", "status"])
+def test_verb_without_a_result_prints_one_document_for_programs(place: Place, verb: str) -> None:
+    place.run("add", "dbnet", NETNS)
+    document = json.loads(place.run(verb, "dbnet", NETNS, "--output", "json").stdout)
+    where = {} if verb == "status" else {"containerID": DEFAULT_ID, "ifname": "eth0"}
+    assert document == {"command": verb.upper(), "network": "dbnet"} | where
+
+
+def test_failure_before_a_plugin_runs_names_the_call_for_programs(place: Place) -> None:
+    document = json.loads(place.run("check", "dbnet", NETNS, "--output", "json", status=1).stdout)
+    where = {"command": "CHECK", "network": "dbnet", "containerID": DEFAULT_ID, "ifname": "eth0"}
+    assert document | where == document
+    (place.conf / "10-dbnet.conflist").unlink()
+    document = json.loads(place.run("--output=json", "status", "dbnet", status=1).stdout)
+    assert (document["command"], document["network"]) == ("STATUS", "dbnet")
+
+
+def test_failed_status_names_the_plugin_for_programs(place: Place) -> None:
+    place.fails("STATUS", 50, "not ready")
+    document = json.loads(place.run("--output", "json", "status", "dbnet", status=1).stdout)
+    assert (document["code"], document["plugin"], document["command"]) == (50, "fake", "STATUS")
+
+
+def test_notes_of_a_failure_are_there_for_programs(place: Place) -> None:
+    place.fails("ADD", 11, "busy")
+    place.fails("DEL", 12, "stuck")
+    document = json.loads(place.run("--output", "json", "add", "dbnet", NETNS, status=1).stdout)
+    assert any("stuck" in note for note in document["notes"])
+
+
+def test_what_a_plugin_printed_in_place_of_a_result_is_shown(place: Place) -> None:
+    (place.bin / "fake").write_text('#!/bin/sh\ncat > /dev/null\nprintf \'{"ips":[{"addr\'\n')
+    result = place.run("add", "dbnet", NETNS, "--output", "json", status=1)
+    assert 'stdout: {"ips":[{"addr' in result.stderr
+    assert json.loads(result.stdout)["details"] == 'stdout: {"ips":[{"addr'
+
+
+def test_capability_argument_that_no_plugin_declares_is_told(place: Place) -> None:
+    place.environ["CAP_ARGS"] = '{"mac": "secret"}'
+    result = place.run("add", "dbnet", NETNS)
+    assert "network dbnet: no plugin declares the capability 'mac'" in result.stderr
+    assert "secret" not in result.stderr
+    assert "no plugin declares the capability 'mac'" in place.run("plan", "dbnet", NETNS, status=1).stdout
 
 
 def test_status_is_the_plugins(place: Place) -> None:
@@ -237,6 +334,64 @@ def test_gc_failures_are_told_all_together(place: Place) -> None:
     assert "cannot collect" in error
 
 
+def test_gc_failure_for_programs_is_one_document_with_what_was_deleted(place: Place) -> None:
+    _added(place, "one", "two")
+    place.fails("GC", 101, "cannot collect")
+    result = place.run("gc", "dbnet", "--keep", "two/eth0", "--output", "json", status=1)
+    document = json.loads(result.stdout)
+    assert document["deleted"] == [{"containerID": "one", "ifname": "eth0", "network": "dbnet"}]
+    assert (document["command"], document["network"]) == ("GC", "dbnet")
+    (error,) = document["errors"]
+    assert (error["code"], error["msg"], error["plugin"], error["network"]) == (101, "cannot collect", "fake", "dbnet")
+
+
+def test_gc_failure_tells_what_was_deleted(place: Place) -> None:
+    _added(place, "one")
+    place.fails("GC", 101, "cannot collect")
+    assert place.run("gc", "dbnet", "--all", status=1).stdout == "deleted one/eth0\n"
+
+
+def test_gc_that_is_disabled_says_that_it_does_nothing(place: Place) -> None:
+    _added(place, "one")
+    place.network(disableGC=True)
+    result = place.run("gc", "dbnet", "--all")
+    assert result.stdout == ""
+    assert "nothing is done in network 'dbnet': its configuration sets disableGC" in result.stderr
+    document = json.loads(place.run("gc", "dbnet", "--all", "--output", "json").stdout)
+    assert (document["disableGC"], document["deleted"]) == (["dbnet"], [])
+    assert place.calls == []
+
+
+def test_gc_of_all_networks_collects_those_without_a_file_too(place: Place) -> None:
+    place.network("second", file="20-second.conflist")
+    place.network("bare", file="30-bare.conflist", disableGC=True)
+    for name in ("dbnet", "second", "bare"):
+        place.run("add", name, NETNS, "--container-id", f"of-{name}")
+    (place.conf / "10-dbnet.conflist").unlink()
+    (place.conf / "40-bad.conflist").write_text("{")
+    assert place.calls
+    tried = place.run("gc", "--all-networks", "--keep", "of-second/eth0", "--dry-run")
+    assert tried.stdout == "would delete dbnet of-dbnet/eth0\n"
+    assert "40-bad.conflist" in tried.stderr
+    assert "nothing is done in network 'bare'" in tried.stderr
+    assert place.calls == []
+    result = place.run("gc", "--all-networks", "--all", "--output", "json")
+    assert json.loads(result.stdout) == {
+        "command": "GC",
+        "disableGC": ["bare"],
+        "deleted": [
+            {"containerID": "of-second", "ifname": "eth0", "network": "second"},
+            {"containerID": "of-dbnet", "ifname": "eth0", "network": "dbnet"},
+        ],
+    }
+    assert [item["network"] for item in json.loads(place.run("--output=json", "attachments").stdout)] == ["bare"]
+
+
+@pytest.mark.parametrize("arguments", [("dbnet", "--all-networks"), ()], ids=["both", "neither"])
+def test_gc_needs_one_network_or_all(place: Place, arguments: tuple[str, ...]) -> None:
+    assert "NETWORK, or --all-networks" in place.run("gc", *arguments, "--all", status=2).stderr
+
+
 BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "is empty"),
     "array": ("[]", "expected a JSON object, found an array"),
@@ -287,13 +442,13 @@ def test_unknown_network_is_a_clear_error(place: Place) -> None:
     ("arguments", "environ", "message"),
     [
         (["--ifname", "interface-name-0"], {}, "has 16 bytes; at most 15 are allowed"),
-        ([], {"CNI_IFNAME": "a/b"}, "must not contain"),
+        ([], {"CNI_IFNAME": "a/b"}, "invalid CNI_IFNAME 'a/b': must not contain"),
         (["--container-id", "../x"], {}, "must start with a letter or digit"),
         ([], {"CAP_ARGS": "{mac}"}, "CAP_ARGS"),
         ([], {"CAP_ARGS": "[]"}, "is not a JSON object"),
         ([], {"CAP_ARGS": '{"a": NaN}'}, "CAP_ARGS"),
-        ([], {"CNI_ARGS": "A"}, "is not KEY=VALUE"),
-        ([], {"CNI_ARGS": "=1"}, "is not KEY=VALUE"),
+        ([], {"CNI_ARGS": "A"}, "invalid CNI_ARGS 'part 1': is not KEY=VALUE"),
+        ([], {"CNI_ARGS": "=1"}, "invalid CNI_ARGS 'part 1': is not KEY=VALUE"),
     ],
     ids=str,
 )

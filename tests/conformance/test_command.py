@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -158,6 +159,54 @@ def test_path_in_a_description_counts_from_the_file(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
 
     assert call("--config", "own/conformance.toml", "--only", "version-answer").exit_code == 0
+
+
+@pytest.mark.parametrize("is_option", [True, False], ids=["option", "variable"])
+def test_relative_plugin_directory_counts_from_here(
+    plugins: Path, monkeypatch: pytest.MonkeyPatch, *, is_option: bool
+) -> None:
+    monkeypatch.chdir(plugins.parent)
+    monkeypatch.setenv("CNI_PATH", "/nonexistent" if is_option else plugins.name)
+    options = ("--bin-dir", plugins.name) if is_option else ()
+
+    # The second check has the plugin call another one, which it looks for in the directories of its own CNI_PATH.
+    done = call(
+        *options, "--config", str(bench.TESTDATA / "delegating.toml"), "--only", "version-bare", "--only", "add-*"
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "PASSED" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("conformance", "--list"), ("conformance", "--list", "--output", "json"), ("schema",), ("--help",), ("networks",)],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_ends_the_program_without_noise(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "10-net.conflist").write_text('{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "x"}]}')
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "libcni.cli", *arguments]
+    environ = {**os.environ, "NETCONFPATH": str(tmp_path)}
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(command, env=environ, stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_reports_are_written_when_nobody_reads_the_output(plugins: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = tmp_path / "report.json"
+    command = [sys.executable, "-m", "libcni.cli", "--bin-dir", str(plugins), "conformance", "--config", INTERFACE]
+    command += ["--only", "version-bare", "--report", f"json={target}"]
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert done.stderr == b""
+    assert json.loads(target.read_text())["outcomes"][0]["status"] == "passed"
 
 
 def test_runtime_is_checked(namespaces: None) -> None:

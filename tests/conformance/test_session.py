@@ -109,6 +109,23 @@ def test_check_that_is_out_of_time_fails(namespaces: None, tmp_path: Path) -> No
     assert found.expected == "the check to end within its time"
 
 
+@pytest.mark.parametrize(
+    ("closed", "status"), [(">&- 2>&-", Status.PASSED), (">/dev/null 2>&1", Status.PASSED), ("", Status.WARNED)]
+)
+def test_process_that_is_left_holds_output_open_or_not(
+    namespaces: None, tmp_path: Path, closed: str, status: Status
+) -> None:
+    del namespaces
+    plugin = tmp_path / "leaves"
+    plugin.write_text(f"#!/bin/sh\ncat >/dev/null; setsid sleep 61 {closed} &\nsleep 0.1; echo '{{}}'\n")
+    plugin.chmod(0o755)
+
+    found = outcome_of(Subject(str(plugin), Kind.INTERFACE), check_of("stdio-closed"))
+
+    assert found.status is status
+    assert (found.seen == "held open by ['sleep 61']") == (status is Status.WARNED)
+
+
 def test_known_failure_does_not_count_and_its_end_is_told(tmp_path: Path, namespaces: None) -> None:
     del namespaces
     bad = bench.subject("interface", bench.write_plugins(tmp_path / "bad", "interface", "version-bare"))

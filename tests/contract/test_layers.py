@@ -52,7 +52,7 @@ LAYERS: list[list[str]] = [
         "invoke.unreaped",
     ],
     [
-        *("leftover", "chain", "waiting", "operations", "collection"),
+        *("leftover", "chain", "waiting", "operations", "collection", "forgetting"),
         *(
             "invoke.portable",
             "invoke.child",
@@ -75,7 +75,10 @@ LAYERS: list[list[str]] = [
         *(f"lint.{name}" for name in ("binaries", "catalog", "codes", "directory", "findings", "head", "keys")),
         *(f"lint.{name}" for name in ("manual", "plugins", "problems", "ranges", "report", "run")),
     ],
-    [f"cli.{name}" for name in ("settings", "attach", "show", "demo", "lint", "plan", "root")],
+    [
+        *(f"cli.{name}" for name in ("settings", "failure", "stored", "attach", "collect", "forget")),
+        *(f"cli.{name}" for name in ("show", "demo", "lint", "plan", "root")),
+    ],
 ]
 """Modules by layer, lowest first; :func:`test_table_names_every_module` keeps it complete."""
 

@@ -54,6 +54,7 @@ VERBS = {
     "get_network_list_cached_config": "network, rt",
     "get_network_cached_config": "plugin, rt",
     "get_cached_attachments": "container_id=None",
+    "forget": "container_id, *, ifname=None, network=None",
     "pending": "",
     "recover": "*, timeout=...",
 }

@@ -70,10 +70,10 @@ for _name in [name for name in vars(FileOperations) if not name.startswith("_")]
 
 def step_through(config: CNIConfig | AsyncCNIConfig, step: Steps) -> None:
     """Have a runtime make a step before and after each change of a file and each execution, and at each start."""
-    store = config.operations.store
+    store = config._context.store
     for folder in (store.cache.folder, store.journal.folder, store.damaged, store.locks.folder):
         folder.operations = SteppingOperations(step)
-    runner: Any = config.operations.runner
+    runner: Any = config._context.runner
     run = runner.run
 
     async def stepping(call: PluginCall) -> PluginOutput:

@@ -208,7 +208,7 @@ def test_failure_of_any_change_loses_nothing(
         cache = tmp_path / f"cache{at}"
         runtime = Runtime(flavour, cache, allocations)
         failing = _Failing(at, number, stays=stays)
-        store = runtime.config.operations.store
+        store = runtime.config._context.store
         for folder in (store.cache.folder, store.journal.folder, store.damaged):
             folder.operations = failing
         for work in (runtime.add, runtime.delete):

@@ -7,12 +7,13 @@ import random
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.conformance.processes import Process, find_processes
 from tests.faults.trials import COUNTS, size
-from tests.faults.world import CHAIN, World, environ
+from tests.faults.world import CHAIN, World, environ, words_of
 from tests.interop.conftest import driver_path as driver_path  # noqa: PLC0414 -- a fixture, used by its name
 
 if TYPE_CHECKING:
@@ -160,13 +161,9 @@ def _waits(go: Go, world: World) -> bool:
     return False
 
 
-def _sleepers(world: World) -> list[Any]:
+def _sleepers(world: World) -> list[Process]:
     """Return what the plugins left, by the working directory of this test."""
-    import psutil  # noqa: PLC0415 -- in this place only
-
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        variables = process.info["environ"] or {}
-        if process.info["cmdline"] == ["sleep", "300"] and str(world.bin) in variables.get("CNI_PATH", ""):
-            found.append(process)
-    return found
+    mark = f"CNI_PATH={world.bin}".encode()
+    return find_processes(
+        lambda process: words_of(process)[:2] == [b"sleep", b"300"] and mark in process.read("environ")
+    )

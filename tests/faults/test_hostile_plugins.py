@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import json
-import os
 import resource
 import signal
 import threading
@@ -32,6 +31,7 @@ from libcni import (
 )
 from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner
+from tests.children import end_noted_process
 from tests.descriptors import open_count
 from tests.faults.trials import FULL
 from tests.faults.world import World, attachment, environ, network, wait_until
@@ -202,8 +202,7 @@ def nothing_left(world: World) -> Iterator[None]:
     yield
     gc.collect()
     for path in world.state.glob("left.pid"):  # a daemon that a plugin left on purpose: nobody ends it
-        with suppress(ProcessLookupError):
-            os.kill(int(path.read_text()), signal.SIGKILL)
+        end_noted_process(path, f"CNI_PATH={world.bin}")
     assert wait_until(lambda: open_count() <= before, 5)
     assert {child.pid for child in me.children()} <= children
     assert wait_until(lambda: not [t for t in threading.enumerate() if not t.name.startswith(("Main", "Trio"))], 5)

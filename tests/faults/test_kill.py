@@ -8,13 +8,12 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from libcni.attachment import AttachmentKey
-from libcni.leftover import end_noted
+from libcni.verbs.orphans import end_noted
 from tests.faults.trials import size
-from tests.faults.world import CHAIN, World, attachment, network
+from tests.faults.world import CHAIN, World, attachment, network, words_of
 from tests.records import as_file, sealed
 
 if TYPE_CHECKING:
@@ -154,13 +153,11 @@ def test_recovery_after_a_reboot_ends_no_process_of_another_boot(
     world.script("two", add="while :; do sleep 1; done")
     zygote.run(**task_of(world, "add", signal=signal.SIGKILL, after=0.3))
     record = as_file(world.cache, "net@c@eth0")
-    (running,) = [process for process in world.plugin_processes() if "two" in process.cmdline()[1]]
+    (running,) = [process for process in world.plugin_processes() if b"two" in words_of(process)[1]]
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     record.write_bytes(sealed(json.loads(record.read_text()) | {"bootId": "0" * 8 + boot_id[8:]}))
-    found = world.runtime().operations.store.journal.find(AttachmentKey("net", "c", "eth0"))
+    found = world.runtime()._context.store.journal.find(AttachmentKey("net", "c", "eth0"))
     assert found is not None
     end_noted(found)
-    # A zombie, whom nobody has reaped yet, still counts as running.
-    lives = running.is_running() and running.status() != psutil.STATUS_ZOMBIE
-    trials.check([] if lives else ["a process of another boot was ended"], "reboot")
+    trials.check([] if running.state().is_running else ["a process of another boot was ended"], "reboot")
     trials.check(recovered(world, zygote) + world.problems(set()), "reboot")

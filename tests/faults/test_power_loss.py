@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import libcni.leftover
 import libcni.record
+import libcni.verbs.orphans
 from libcni import CNIConfig, CNIError, GCAttachment, Recovery
 from libcni.errors import DamagedFileError
 from libcni.record import Record
@@ -63,7 +63,7 @@ def runtime(top: Path, allocations: Allocations, **options: Any) -> CNIConfig:
 
 
 def use(config: CNIConfig, disk: Disk[frozenset[tuple[str, str]]]) -> None:
-    store = config.operations.store
+    store = config._context.store
     for folder in (store.cache.folder, store.journal.folder, store.damaged, store.locks.folder):
         folder.operations = disk
 
@@ -117,8 +117,8 @@ def recovered(config: CNIConfig, allocations: Allocations) -> None:
 
 def damaged(config: CNIConfig, _: Allocations) -> None:
     add(config)
-    (item,) = config.operations.store.cache.folder.names()
-    path = config.operations.store.cache.folder.path(item)
+    (item,) = config._context.store.cache.folder.names()
+    path = config._context.store.cache.folder.path(item)
     with open(path, "wb"):  # noqa: PTH123 -- emptied by somebody else, behind the back of the recorded disk
         pass
     config.recover()
@@ -148,7 +148,7 @@ def problems_after(top: Path, held: frozenset[tuple[str, str]], *, torn: bool = 
     config = runtime(top, allocations, durable=False, lock_timeout=1)
     found: list[str] = []
     known = {item.container_id for item in (*config.get_cached_attachments(), *config.pending())}
-    records = [item for _, item in config.operations.store.journal.scan()]
+    records = [item for _, item in config._context.store.journal.scan()]
     known |= {item.key.container_id for item in records if isinstance(item, Record)}
     # A record that cannot be read is known too, unless it was torn: then nothing may be held.
     known |= set() if torn else _containers(cache)
@@ -175,7 +175,7 @@ def another_boot(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have the machine started again, as far as records can tell."""
 
     def start_again() -> None:
-        for module in (libcni.record, libcni.leftover):
+        for module in (libcni.record, libcni.verbs.orphans):
             monkeypatch.setattr(module, "current_boot_id", lambda: "another")
 
     return start_again

@@ -216,7 +216,7 @@ def test_second_add_of_many_at_once_is_refused(world: World, trials_of: Callable
 def test_lock_ends_with_release_although_a_fork_has_it(world: World, trials_of: Callable[[str], Trials]) -> None:
     trials = trials_of("fork while a lock is held")
     config: CNIConfig = world.runtime()
-    locks = config.operations.store.locks
+    locks = config._context.store.locks
     held = locks.try_lock(network_lock("net"))
     assert held is not None
     reader, writer = os.pipe()

@@ -51,7 +51,7 @@ def test_kill_during_a_rollback_after_the_result_was_stored_is_no_success(
 
     runner = ScriptedRunner({("one", "DEL"): killed})
     config = runtime(tmp_path, runner, durable=False)
-    config.operations.store.cache.folder.operations = _FailingSync()
+    config._context.store.cache.folder.operations = _FailingSync()
     with pytest.raises(Killed):
         config.add_network_list(NET, attachment("c"))
     (left,) = runtime(tmp_path, ScriptedRunner()).pending()
@@ -69,7 +69,7 @@ def test_record_that_was_written_before_its_disk_failed_is_taken_back(
 
     runner = ScriptedRunner()
     config = runtime(tmp_path, runner)
-    config.operations.store.journal.folder.operations = Failing()
+    config._context.store.journal.folder.operations = Failing()
     with pytest.raises(CacheError):
         config.add_network_list(NET, attachment("c"))
     assert runner.calls == []

@@ -312,7 +312,7 @@ def test_secrets_are_in_no_log_no_text_and_no_repr(
     (world.cache / "results" / "net-c-eth0").write_text(f'{{"kind":"cniCacheV1","x":"{SECRET}",')
     expect(net(document), rt, verb="check_network_list")
     record = as_file(world.cache, "net@c@eth0")
-    said.append(repr(caller.config.operations.store.journal.find(rt.check("net"))))
+    said.append(repr(caller.config._context.store.journal.find(rt.check("net"))))
     record.write_text(record.read_text().replace('"cniArgs":', '"cniArgs":7,"was":'))
     expect(net(document), [], verb="gc_network_list")
     expect(net(document), rt, verb="del_network_list")

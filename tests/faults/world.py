@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
+from libcni.conformance.processes import Process, find_processes
 from libcni.locks import container_lock, network_lock
 from tests.children import describe
 from tests.records import record_names
@@ -128,20 +125,15 @@ class World:
         path = self.cache / name
         return sorted(os.listdir(path)) if path.exists() else []  # noqa: PTH208 -- names are wanted
 
-    def plugin_processes(self) -> list[psutil.Process]:
+    def plugin_processes(self) -> list[Process]:
         """Return every process that runs one of the plugins."""
-        found: list[psutil.Process] = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if any(argument.startswith(f"{self.bin}/") for argument in process.cmdline()[:3]):
-                    found.append(process)
-        return found
+        beginning = f"{self.bin}/".encode()
+        return find_processes(lambda process: any(word.startswith(beginning) for word in words_of(process)[:3]))
 
     def end_plugins(self) -> None:
         """End what a failed test left."""
         for process in self.plugin_processes():
-            with suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
+            process.kill()
 
     def problems(self, containers: set[str], plugins: tuple[str, ...] = CHAIN, network: str = NETWORK) -> list[str]:
         """Say what is wrong after recovery when exactly these containers are attached, and nothing is under way."""
@@ -151,13 +143,13 @@ class World:
             if is_now != should_be:
                 found.append(f"{what}: {is_now}, should be {should_be}")
 
-        same("plugin processes", [describe(process.pid) for process in self.plugin_processes()], [])
+        same("plugin processes", [describe(process.number) for process in self.plugin_processes()], [])
         same("held", self.held, {f"{plugin}@{name}@eth0" for plugin in plugins for name in containers})
         same("results", self.files("results"), sorted(f"{network}-{name}-eth0" for name in containers))
         same("records", record_names(self.cache), sorted(f"{network}@{name}@eth0" for name in containers))
         same("damaged", self.files("damaged"), [])
         same("pending", self.runtime().pending(), [])
-        locks = self.runtime().operations.store.locks
+        locks = self.runtime()._context.store.locks
         for name in (network_lock(network), *map(container_lock, containers or {"c"})):
             held = locks.try_lock(name)
             if held is None:
@@ -169,6 +161,11 @@ class World:
     def attached(self, network: str = NETWORK) -> set[str]:
         """Return the containers that are attached, by what is stored."""
         return {item.container_id for item in self.runtime().get_cached_attachments() if item.network == network}
+
+
+def words_of(process: Process) -> list[bytes]:
+    """Return the command line of a process."""
+    return process.read("cmdline").split(b"\0")
 
 
 def environ() -> dict[str, str]:

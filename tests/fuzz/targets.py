@@ -16,7 +16,8 @@ from libcni.invoke.plugin import PluginOutput
 from libcni.journal import Journal
 from libcni.record import State, record_of
 from libcni.storage import Folder
-from libcni.store import Store, prev_result, prev_result_for_delete, stored_network
+from libcni.store import Store
+from libcni.verbs.stored import prev_result, prev_result_for_delete, stored_network
 from tests.records import begin_record, with_check_sum
 
 if TYPE_CHECKING:

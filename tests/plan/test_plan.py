@@ -142,9 +142,27 @@ def test_plan_of_an_add_says_when_an_earlier_one_is_unfinished(
     runner.answer("second", "ADD", failure(100, "broken"))
     with pytest.raises(PluginError):
         config.add_network_list(network(), RT, rollback=False)
+    plan = planner.plan("ADD", network(capabilities={"mac": True, "other": True}), RT)
+    assert plan.problems == []
+    (note,) = plan.notes
+    assert "unfinished: it is deleted first" in note
+    calls = len(runner.calls)
+    runner.answer("second", "ADD", RESULT)
+    config.add_network_list(network(), RT)
+    assert [call.command for call in runner.calls[calls:]] == ["DEL"] * 3 + ["ADD"] * 3
+
+
+def test_plan_of_an_add_whose_result_is_damaged_is_refused_when_it_is_on_record(
+    config: CNIConfig, planner: Planner, tmp_path: Path
+) -> None:
+    config.add_network_list(network(), RT)
+    (stored,) = (tmp_path / "cache" / "results").iterdir()
+    stored.write_text("{")
     (exists,) = planner.plan("ADD", network(), RT).problems
     assert isinstance(exists, AttachmentExistsError)
-    assert exists.unfinished
+    (tmp_path / "cache" / "journal" / "slots").unlink()
+    assert planner.plan("ADD", network(), RT).problems == []
+    config.add_network_list(network(), RT)
 
 
 def test_plan_of_an_add_of_what_another_program_has_deleted_is_not_refused(
@@ -155,6 +173,12 @@ def test_plan_of_an_add_of_what_another_program_has_deleted_is_not_refused(
     stored.unlink()
     assert planner.plan("ADD", network(), RT).problems == []
     config.add_network_list(network(), RT)
+
+
+def test_plan_notes_a_capability_argument_that_no_plugin_declares(planner: Planner) -> None:
+    (note,) = planner.plan("ADD", network(), RT).notes
+    assert "'other'" in note
+    assert list(planner.plan("ADD", network(capabilities={"mac": True, "other": True}), RT).notes) == []
 
 
 def test_plan_names_a_plugin_that_is_missing(tmp_path: Path) -> None:

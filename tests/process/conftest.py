@@ -8,7 +8,6 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +21,7 @@ from libcni.invoke.aio import AnyioRunner
 from libcni.invoke.blocking import BlockingRunner, complete
 from libcni.invoke.child import IN_PYTHON
 from libcni.invoke.plugin import HookedCall
+from tests.children import end_noted_process
 from tests.descriptors import open_count
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ class Plugins:
 def plugins(tmp_path: Path) -> Iterator[Plugins]:
     yield Plugins(tmp_path)
     for file in tmp_path.glob("*.pid"):  # children that a test left running on purpose
-        with suppress(ProcessLookupError, ValueError):
-            os.kill(int(file.read_text()), signal.SIGKILL)
+        end_noted_process(file, f"HERE={tmp_path}")
 
 
 @pytest.fixture

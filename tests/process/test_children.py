@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.children import children, no_new_child
+from tests.children import children, end_noted_process, no_new_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_children_are_those_of_every_thread_that_were_not_waited_for() -> None:
@@ -33,3 +39,21 @@ def test_child_that_was_there_before_fails_nothing() -> None:
         with no_new_child():
             pass
         process.kill()
+
+
+@pytest.mark.parametrize(("mark", "is_killed"), [("HERE=/one", True), ("HERE=/other", False)], ids=["own", "another's"])
+def test_noted_number_is_that_of_a_process_with_the_mark(tmp_path: Path, mark: str, *, is_killed: bool) -> None:
+    with subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "HERE": "/one"}) as process:
+        (tmp_path / "noted.pid").write_text(f"{process.pid}\n")
+        end_noted_process(tmp_path / "noted.pid", mark)
+        try:
+            assert is_killed == (process.wait(0.5) == -signal.SIGKILL)
+        except subprocess.TimeoutExpired:
+            assert not is_killed
+        process.kill()
+
+
+@pytest.mark.parametrize("text", ["", f"{2**30}\n"], ids=["nothing", "of none"])
+def test_noted_number_of_no_process_ends_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "noted.pid").write_text(text)
+    end_noted_process(tmp_path / "noted.pid", "")

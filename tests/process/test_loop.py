@@ -55,7 +55,7 @@ class _World:
         self.disk = _SlowDisk()
         self.results = plugins.folder / "cache" / "results"
         self.config = AsyncCNIConfig([plugins.folder], cache_dir=plugins.folder / "cache")
-        store = self.config.operations.store
+        store = self.config._context.store
         for folder in (store.cache.folder, store.journal.folder, store.damaged, store.locks.folder):
             folder.operations = self.disk
 

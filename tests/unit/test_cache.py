@@ -18,7 +18,7 @@ import pytest
 from libcni.attachment import AttachmentKey, NetworkAttachment, RuntimeConf
 from libcni.disk import FileOperations
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
-from libcni.quick import IN_PYTHON, quick
+from libcni.files import read_file
 from libcni.record import RunningPlugin, State, record_of
 from libcni.results import Result
 from libcni.steps import finish
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from libcni.cache import ResultCache
     from libcni.journal import Journal
-    from libcni.quick import Quick
 
 KEY = AttachmentKey("net", "box", "eth0")
 CONFIG = b'{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtu": 1.50}]}'
@@ -264,9 +263,7 @@ def test_null_members_of_a_file_count_as_absent(cache: ResultCache, tmp_path: Pa
     assert (entry.netns, entry.args, entry.capability_args, entry.result) == ("", (), {}, "")
 
 
-@pytest.mark.parametrize("form", [quick, IN_PYTHON], ids=["in-c", "in-python"])
-def test_attachment_is_what_was_stored(cache: ResultCache, monkeypatch: pytest.MonkeyPatch, form: Quick) -> None:
-    monkeypatch.setattr("libcni.cache.quick", form)
+def test_attachment_is_what_was_stored(cache: ResultCache) -> None:
     rt = replace(RT, capability_args={"mac": "m"})
     cache.store(KEY, rt, config=CONFIG, result=RESULT)
     cache.store(KEY._replace(network="bare"), RuntimeConf("box", "", "eth0"), config=CONFIG, result="")
@@ -282,17 +279,16 @@ def test_attachment_is_what_was_stored(cache: ResultCache, monkeypatch: pytest.M
             getattr(attachment, name)
 
 
-@pytest.mark.parametrize("form", [quick, IN_PYTHON], ids=["in-c", "in-python"])
 def test_listed_file_is_read_again_when_it_has_changed(
-    cache: ResultCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Quick
+    cache: ResultCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
 
-    def noting(names: list[str], *others: Any) -> None:
-        reads.extend(names)
-        form.read_plain(names, *others)
+    def noting(name: str, folder: int) -> bytes | None:
+        reads.append(name)
+        return read_file(name, folder)
 
-    monkeypatch.setattr("libcni.cache.quick", form._replace(read_plain=noting))
+    monkeypatch.setattr("libcni.cache.read_file", noting)
     for container_id in ("one", "two"):
         rt = RuntimeConf(container_id, "", "eth0")
         cache.store(KEY._replace(container_id=container_id), rt, config=CONFIG, result=RESULT)

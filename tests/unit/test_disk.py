@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcni.bytelocks import is_byte_locked, lock_byte, unlock_bytes
+from libcni.conformance.processes import own_child
 from libcni.disk import FileOperations, OpenFolder, SharedSync, Sync
 from libcni.errors import CacheError
 from libcni.turn import Turn
@@ -35,7 +36,7 @@ def in_child(work: Callable[[], object]) -> int:
             work()
             status = 0
         os._exit(status)
-    timer = threading.Timer(PATIENCE / 2, os.kill, (pid, 9))
+    timer = threading.Timer(PATIENCE / 2, own_child(pid).kill)
     timer.start()
     try:
         return os.waitpid(pid, 0)[1]

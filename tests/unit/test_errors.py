@@ -33,6 +33,7 @@ from libcni.errors import (
     PluginNotFoundError,
     PluginOutputError,
     PluginResultError,
+    PluginStartError,
     PluginTimeoutError,
     ResultError,
     UnsupportedResultVersionError,
@@ -77,6 +78,7 @@ ERRORS: list[CNIError] = [
     PluginNotFoundError("not found in /opt/cni/bin", paths=["/opt/cni/bin"], **PLACE),
     PluginOutputError("printed no result", **PLACE | {"stdout": "x" * 5000}),
     PluginResultError("is required", field="ips[0].address", details="stdout: {}", **PLACE),
+    PluginStartError("is not a program", **PLACE),
     PluginTimeoutError("did not finish", timeout=2.5, **PLACE),
     AttachmentExistsError("dbnet", "box", "eth0", unfinished=True),
     AttachmentNotFoundError("dbnet", "box", "eth0"),
@@ -162,6 +164,7 @@ def test_error_can_be_copied_and_raised_again(error: CNIError) -> None:
         (IncompatibleConfigError, (ConfigError, IncompatibleVersionError)),
         (UnsupportedResultVersionError, (ResultError, IncompatibleVersionError)),
         (PluginResultError, (PluginOutputError, ResultError)),
+        (PluginStartError, (PluginError,)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,6 +14,7 @@ import pytest
 from libcni import AsyncCNIConfig, CNIConfig, CNIError, RuntimeConf
 from libcni.attachment import AttachmentKey
 from libcni.config import parse_network
+from libcni.conformance.processes import kill_groups, own_child
 from libcni.record import State, record_of
 from libcni.store import Store
 from libcni.testing import ScriptedRunner
@@ -90,14 +89,14 @@ def test_event_loop_goes_on_while_a_plugin_that_was_left_behind_is_ended(tmp_pat
             tasks.cancel_scope.cancel()
 
     with subprocess.Popen([str(plugin)], env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        leader = own_child(process.pid)
         try:
             assert process.stdout is not None
             process.stdout.readline()
             anyio.run(main)
             assert process.poll() is not None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_groups([leader])
     assert len(gaps) >= 20  # it took the grace of 2 s
     assert max(gaps) < 1
 
@@ -132,6 +131,7 @@ def test_plugin_of_a_container_with_the_same_paths_is_left_alone(tmp_path: Path)
     environ = {"PATH": os.environ["PATH"], "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "box", "CNI_IFNAME": "eth0"}
     words = ["unshare", "--mount", "sh", "-c", script]
     with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, start_new_session=True) as process:
+        leader = own_child(process.pid)
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
@@ -141,7 +141,7 @@ def test_plugin_of_a_container_with_the_same_paths_is_left_alone(tmp_path: Path)
             assert [report.done for report in config.recover()] == [True]
             assert process.poll() is None
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_groups([leader])
 
 
 def test_process_that_only_has_the_number_is_left_alone(tmp_path: Path) -> None:

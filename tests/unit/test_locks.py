@@ -17,7 +17,6 @@ import pytest
 from libcni import CNIConfig, CNIErrorGroup, GCAttachment, LockTimeoutError, RuntimeConf, conf_list_from_bytes
 from libcni.errors import CacheError
 from libcni.locks import Locks, container_lock, network_lock
-from libcni.quick import IN_PYTHON
 from libcni.store import Store
 from libcni.testing import ScriptedRunner, success
 from tests.contract.modules import ROOT
@@ -175,7 +174,6 @@ def test_lock_without_room_for_a_file_is_that_of_the_folder(
         return open_file(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", full)
-    monkeypatch.setattr("libcni.locks.quick", IN_PYTHON)
     held = made.try_lock(NAME)
     assert held is not None
     assert made.try_lock(container_lock("other")) is None
@@ -202,13 +200,13 @@ def test_lock_without_room_for_its_folder_is_that_of_the_cache_directory(
 def test_second_lock_that_the_system_refuses_is_an_error_and_the_first_one_stays(
     made: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> bool:
+    def refuse(*_: object, **__: object) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
     held = made.try_lock(NAME)
     assert held is not None
     with monkeypatch.context() as patched:
-        patched.setattr("libcni.locks.quick", IN_PYTHON._replace(lock_noted=refuse))
+        patched.setattr("libcni.locks.lock_byte", refuse)
         with pytest.raises(CacheError, match="cannot be locked: No locks available"):
             held.also(container_lock("other"))
     assert made.try_lock(NAME) is None

@@ -16,7 +16,6 @@ import pytest
 from libcni.bytelocks import lock_byte
 from libcni.disk import FileOperations
 from libcni.files import READ_LIMIT
-from libcni.quick import IN_PYTHON
 from libcni.slots import _LEVELS, _PROBES, _STARTS, SLOT_SIZE, SlotFolder, _first_slots
 from libcni.steps import finish
 from libcni.storage import Folder
@@ -308,7 +307,6 @@ def test_look_on_a_disk_that_fails_leaves_no_descriptor(tmp_path: Path, monkeypa
         raise OSError(errno.EIO, "Input/output error")
 
     with no_new_descriptor(), monkeypatch.context() as patched:
-        patched.setattr("libcni.slots.quick", IN_PYTHON)
         patched.setattr(os, "pread", fail)
         actions: list[Callable[[], object]] = [
             lambda: place.read(NAME),
@@ -619,7 +617,6 @@ def test_slot_that_was_taken_since_it_was_looked_at_is_passed(tmp_path: Path, mo
         rival.create(second, b"theirs")
         return lock_byte(descriptor, offset)
 
-    monkeypatch.setattr("libcni.slots.quick", IN_PYTHON)
     monkeypatch.setattr("libcni.slots.lock_byte", lock_late)
     place.create(first, b"ours")
     assert (slot_of(tmp_path, second), slot_of(tmp_path, first)) == tuple(candidates(first)[:2])

@@ -32,9 +32,19 @@ if TYPE_CHECKING:
     from libcni.steps import Steps
     from libcni.versions import PluginInfo
 
-__all__ = ["Caller", "Job", "Limits", "Request", "attachment_request", "in_order"]
+__all__ = [
+    "Caller",
+    "Job",
+    "Limits",
+    "Request",
+    "attachment_request",
+    "in_order",
+    "undeclared_capabilities",
+    "warn_of_undeclared",
+]
 
-_log = logging.getLogger("libcni.plugin")
+_log = logging.getLogger("libcni")
+_plugin_log = logging.getLogger("libcni.plugin")
 
 _current_environment = CurrentEnvironment()
 
@@ -94,7 +104,7 @@ class Request(NamedTuple):
 
     def _log_line(self, line: str) -> None:
         place = self.invocation
-        _log.info("%s %s %s/%s: %s", place.plugin, place.command, place.network, place.container_id, line)
+        _plugin_log.info("%s %s %s/%s: %s", place.plugin, place.command, place.network, place.container_id, line)
 
 
 class Caller(NamedTuple):
@@ -123,23 +133,27 @@ class Caller(NamedTuple):
             raise place.error(PluginNotFoundError, error.msg, paths=self.paths) from None
         return Invocation(plugin, path, command, network, container_id, ifname)
 
-    async def add(self, job: Job, invocations: Sequence[Invocation], *, before: Steps[None] | None = None) -> Answer:
-        """Run ADD along the chain, each plugin with the result of the one before, and return the last answer.
+    async def add(
+        self,
+        job: Job,
+        invocation: Invocation,
+        plugin: PluginConfig,
+        *,
+        previous: Answer,
+        environment: Mapping[str, str],
+        before: Steps[None] | None = None,
+    ) -> Answer:
+        """Run ADD of one plugin with the result of the one before, and return its answer.
 
-        :param before: file work that must succeed before the first plugin gets its request.
+        :param before: file work that must succeed before the plugin gets its request.
         """
-        environment = self._environment("ADD", job)
-        answer = Answer("")
-        for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
-            request = Request(invocation, attachment_request(plugin, job, answer.text), environment)
-            output = await self._call(request, job.limits, job.record, before=before)
-            answer = read_result(invocation, output, job.network.cni_version, before=answer)
-            before = None
-        return answer
+        request = Request(invocation, attachment_request(plugin, job, previous.text), environment)
+        output = await self._call(request, job.limits, job.record, before=before)
+        return read_result(invocation, output, job.network.cni_version, before=previous)
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
-        environment = self._environment("CHECK", job)
+        environment = self.environment("CHECK", job)
         invocations = self.locate("CHECK", job.network, job.rt)
         for invocation, plugin in zip(invocations, job.network.plugins, strict=True):
             request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
@@ -150,7 +164,7 @@ class Caller(NamedTuple):
 
         :param before: as for :meth:`add`.
         """
-        environment = self._environment("DEL", job)
+        environment = self.environment("DEL", job)
         for plugin in in_order("DEL", job.network):
             await self._delete_one(job, plugin, environment, before=before)
             before = None
@@ -158,7 +172,7 @@ class Caller(NamedTuple):
     async def delete_all(self, job: Job) -> list[CNIError]:
         """Run DEL along the chain in reverse, go on after errors, and return them."""
         errors: list[CNIError] = []
-        environment = self._environment("DEL", job)
+        environment = self.environment("DEL", job)
         for plugin in in_order("DEL", job.network):
             try:
                 await self._delete_one(job, plugin, environment)
@@ -179,7 +193,7 @@ class Caller(NamedTuple):
         request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
         await self._call(request, job.limits, job.record, before=before)
 
-    def _environment(self, command: str, job: Job) -> Mapping[str, str]:
+    def environment(self, command: str, job: Job) -> Mapping[str, str]:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
         return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
 
@@ -262,6 +276,20 @@ class Caller(NamedTuple):
 def in_order(command: str, network: NetworkConfigList) -> Sequence[PluginConfig]:
     """Return the plugins of a network in the order of a verb (SPEC 1.1.0, section 3: DEL runs in reverse)."""
     return network.plugins[::-1] if command == "DEL" else network.plugins
+
+
+def undeclared_capabilities(network: NetworkConfigList, rt: RuntimeConf) -> list[str]:
+    """Return the capability arguments that reach no plugin, as none of the chain declares the capability, sorted."""
+    if not rt.capability_args:
+        return []
+    declared = {name for plugin in network.plugins for name in plugin.used_capabilities}
+    return sorted(rt.capability_args.keys() - declared)
+
+
+def warn_of_undeclared(network: NetworkConfigList, rt: RuntimeConf) -> None:
+    """Log each capability argument that reaches no plugin; its value may be a secret, and is left out."""
+    for name in undeclared_capabilities(network, rt):
+        _log.warning("network %s: no plugin declares the capability %r, its argument is not used", network.name, name)
 
 
 def attachment_request(plugin: PluginConfig, job: Job, prev_result: str) -> bytes:

@@ -9,18 +9,18 @@ import functools
 from typing import TYPE_CHECKING
 
 from libcni.attachment import AttachmentKey, Recovery, RuntimeConf
-from libcni.chain import Limits
-from libcni.collection import PARALLEL_CONTAINERS, by_container, with_subject
-from libcni.damage import DamagedFiles
 from libcni.errors import CNIError
-from libcni.store import is_left_alone, left_alone_error
+from libcni.verbs.chain import Limits
+from libcni.verbs.damaged_files import DamagedFiles
+from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
+from libcni.verbs.gc import PARALLEL_CONTAINERS, by_container, with_subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libcni.attachment import NetworkAttachment
     from libcni.journal import OpenRecord
-    from libcni.operations import Operations
+    from libcni.verbs.context import VerbContext
 
 __all__ = ["Recoverer"]
 
@@ -28,10 +28,10 @@ __all__ = ["Recoverer"]
 class Recoverer:
     """Recovery over the verbs."""
 
-    def __init__(self, operations: Operations) -> None:
-        self.operations = operations
-        self.store = operations.store
-        self.runner = operations.runner
+    def __init__(self, context: VerbContext) -> None:
+        self.context = context
+        self.store = context.store
+        self.runner = context.runner
 
     async def pending(self) -> list[NetworkAttachment]:
         """Return the attachments whose ADD or DEL was begun and not finished.
@@ -50,10 +50,10 @@ class Recoverer:
 
         :raises CacheError: if the cache directory cannot be read.
         """
-        damaged = await DamagedFiles(self.operations).set_aside()
+        damaged = await DamagedFiles(self.context).set_aside()
         reports = [Recovery("", "", "", done=False, error=error) for error in damaged]
         unfinished = await self.runner.call(self.store.unfinished)
-        mine = [record.key for record in unfinished if record.owner == self.operations.owner]
+        mine = [record.key for record in unfinished if record.owner == self.context.owner]
         jobs = [functools.partial(self._finish_all, keys, Limits(timeout)) for keys in by_container(mine)]
         for finished in await self.runner.gather(jobs, limit=PARALLEL_CONTAINERS):
             reports += finished
@@ -66,7 +66,7 @@ class Recoverer:
     async def _finish(self, key: AttachmentKey, limits: Limits) -> Recovery | None:
         """Delete one unfinished attachment; do nothing when another process has finished it meanwhile."""
         try:
-            async with self.operations.waiter.locked(key.network, key.container_id):
+            async with self.context.waiter.locked(key.network, key.container_id):
                 is_done = await self._finish_locked(key, limits)
         except CNIError as error:
             return Recovery(*key, done=False, error=with_subject(self.store, key, error))
@@ -80,7 +80,7 @@ class Recoverer:
             if known.record is not None and await self.runner.call(functools.partial(is_left_alone, known)):
                 raise left_alone_error(known.record)
             rt = RuntimeConf(key.container_id, "", key.ifname)
-            await self.operations.delete_stored(key, opened, given=None, rt=rt, limits=limits)
+            await delete_stored(self.context, key, opened, given=None, rt=rt, limits=limits)
         return True
 
     def _is_still_unfinished(self, opened: OpenRecord) -> bool:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.attachment import AttachmentKey, GCAttachment, RuntimeConf
-from libcni.chain import Limits
-from libcni.damage import DamagedFiles
 from libcni.errors import CNIError, CNIErrorGroup, ConfigError, DamagedFileError, LockTimeoutError
 from libcni.identifiers import check_network_name
-from libcni.keep import KeepSource
 from libcni.locks import container_lock, network_lock
 from libcni.namespace import current_boot_id
-from libcni.operations import check_network
 from libcni.record import Record
-from libcni.store import is_left_alone, left_alone_error
+from libcni.verbs.chain import Limits
+from libcni.verbs.context import check_network
+from libcni.verbs.damaged_files import DamagedFiles
+from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
+from libcni.verbs.keep_list import KeepSource
 from libcni.versions import GC_SINCE, is_at_least
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from libcni.attachment import NetworkAttachment
     from libcni.config import NetworkConfigList
     from libcni.journal import OpenRecord
-    from libcni.keep import KeepList, KeptAttachments
-    from libcni.operations import Operations
     from libcni.store import Store
+    from libcni.verbs.context import VerbContext
+    from libcni.verbs.keep_list import KeepList, KeptAttachments
 
 __all__ = ["Collector", "by_container", "with_subject"]
 
@@ -57,10 +57,10 @@ class _Outcome:
 class Collector:
     """Garbage collection over the verbs."""
 
-    def __init__(self, operations: Operations) -> None:
-        self.operations = operations
-        self.store = operations.store
-        self.runner = operations.runner
+    def __init__(self, context: VerbContext) -> None:
+        self.context = context
+        self.store = context.store
+        self.runner = context.runner
 
     async def collect(
         self,
@@ -114,10 +114,10 @@ class Collector:
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         if dry_run:
             found = await self.runner.call(functools.partial(self._stale_attachments, name, await keep.read()))
-            damaged = await self.runner.call(DamagedFiles(self.operations).find)
+            damaged = await self.runner.call(DamagedFiles(self.context).find)
             return found, [each.error for each in damaged]
         subject = f"network {name!r}"
-        held = await self.operations.waiter.lock(network_lock(name), "", subject=subject)
+        held = await self.context.waiter.lock(network_lock(name), "", subject=subject)
         try:
             return await self._collect_locked(name, network, keep=keep, timeout=timeout)
         finally:
@@ -132,7 +132,7 @@ class Collector:
         timeout: float | None,
     ) -> tuple[list[NetworkAttachment], list[CNIError]]:
         read = await keep.read()
-        errors = await DamagedFiles(self.operations).set_aside()
+        errors = await DamagedFiles(self.context).set_aside()
         is_all_known = all(isinstance(error, DamagedFileError) for error in errors)
         stored = await self.runner.call(functools.partial(self._stored, name, read))
         delete = functools.partial(self._delete_stale, network=network, limits=Limits(timeout))
@@ -142,7 +142,7 @@ class Collector:
         # What cannot be read may be in use: the plugins are not told otherwise.
         if network is not None and is_all_known and is_at_least(network.cni_version, GC_SINCE):
             kept = read.pairs | {GCAttachment(key.container_id, key.ifname) for key in stored.kept}
-            errors += await self.operations.caller.collect(network, sorted(kept), Limits(timeout))
+            errors += await self.context.caller.collect(network, sorted(kept), Limits(timeout))
         return [outcome.attachment for outcome in outcomes if outcome.attachment is not None], errors
 
     def _stored_networks(self) -> set[str]:
@@ -166,7 +166,7 @@ class Collector:
 
     def _is_stale(self, key: AttachmentKey, record: Record | None, keep: KeptAttachments) -> bool:
         owner = None if record is None else record.owner
-        if owner != self.operations.owner or GCAttachment(key.container_id, key.ifname) in keep.pairs:
+        if owner != self.context.owner or GCAttachment(key.container_id, key.ifname) in keep.pairs:
             return False
         return not self._is_added_since(key, record, keep)
 
@@ -190,7 +190,7 @@ class Collector:
         """Delete the attachments of one container, whose network is locked already."""
         container_id = keys[0].container_id
         try:
-            held = await self.operations.waiter.lock(container_lock(container_id), container_id)
+            held = await self.context.waiter.lock(container_lock(container_id), container_id)
         except CNIError as error:
             return [_Outcome(None, (error,))]
         try:
@@ -203,7 +203,7 @@ class Collector:
         with self.store.journal.open(key) as opened:
             try:
                 await self._check_not_left_alone(key, opened)
-                known, problem = await self.operations.delete_stored(key, opened, given=network, rt=rt, limits=limits)
+                known, problem = await delete_stored(self.context, key, opened, given=network, rt=rt, limits=limits)
             except CNIError as error:
                 return _Outcome(None, (with_subject(self.store, key, error),))
         return _Outcome(known.attachment(), () if problem is None else (with_subject(self.store, key, problem),))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from libcni.attachment import AttachmentKey
     from libcni.cache import ResultCache
     from libcni.journal import Journal
-    from libcni.operations import Operations
+    from libcni.verbs.context import VerbContext
 
 __all__ = ["Damage", "DamagedFiles"]
 
@@ -48,12 +48,12 @@ class Damage:
 
 
 class DamagedFiles:
-    """The damaged files of the store of some operations."""
+    """The damaged files of one cache directory."""
 
-    def __init__(self, operations: Operations) -> None:
-        self.operations = operations
-        self.store = operations.store
-        self.runner = operations.runner
+    def __init__(self, context: VerbContext) -> None:
+        self.context = context
+        self.store = context.store
+        self.runner = context.runner
 
     def find(self) -> list[Damage]:
         """Return the files that are damaged or cannot be read.
@@ -87,7 +87,7 @@ class DamagedFiles:
     async def _do_locked(self, container_id: str, work: Callable[[], None]) -> list[CNIError]:
         """Do a piece of work on a container; one that cannot be done now is done another time."""
         try:
-            held = await self.operations.waiter.lock(container_lock(container_id), container_id)
+            held = await self.context.waiter.lock(container_lock(container_id), container_id)
             try:
                 await self.runner.call(work)
             finally:

@@ -1,0 +1,59 @@
+"""What all verbs of one configuration share: the runner, the plugins, the cache directory, the locks, the owner."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from libcni.errors import ConfigError
+from libcni.invoke.plugin import do_steps
+from libcni.steps import one_step
+from libcni.verbs.lock_wait import LockWaiter
+from libcni.versions import check_supported
+
+if TYPE_CHECKING:
+    from libcni.attachment import AttachmentKey
+    from libcni.config import NetworkConfigList
+    from libcni.entry import CacheEntry
+    from libcni.journal import OpenRecord
+    from libcni.store import Known, Store
+    from libcni.verbs.chain import Caller
+
+__all__ = ["VerbContext", "check_network"]
+
+
+class VerbContext:
+    """The runner, the plugins and the store that verbs work with.
+
+    :param lock_timeout: seconds to wait for another operation, ``None`` for no limit.
+    :param owner: tag of what is added; garbage collection and recovery touch only what has the same.
+    """
+
+    def __init__(self, caller: Caller, store: Store, *, lock_timeout: float | None, owner: str | None) -> None:
+        self.caller = caller
+        self.runner = caller.runner
+        self.store = store
+        self.waiter = LockWaiter(self.runner, store.locks, lock_timeout)
+        self.owner = owner
+
+    async def known(self, key: AttachmentKey, opened: OpenRecord) -> Known:
+        """Return what is stored about an attachment, whose lock must be held."""
+        return await do_steps(self.runner, one_step(functools.partial(self.store.known, key, opened)))
+
+    async def entry(self, key: AttachmentKey) -> CacheEntry | None:
+        """Return the stored result of an attachment and what belongs to it, or ``None``.
+
+        :raises CacheError: if it cannot be read.
+        """
+        return await do_steps(self.runner, one_step(functools.partial(self.store.cache.find, key)))
+
+
+def check_network(network: NetworkConfigList) -> None:
+    """Check what a list that was not loaded from a file may lack.
+
+    :raises VersionError: if its version is malformed or not supported.
+    :raises ConfigError: if it has no plugins.
+    """
+    check_supported(network.cni_version)
+    if not network.plugins:
+        raise ConfigError(f"network {network.name!r} has no plugins", source=network.source, field="plugins")

@@ -1,0 +1,128 @@
+"""The end of an ADD that failed: what is undone, and what is left for another time.
+
+Go counterpart: none; the caller of Go libcni must call DEL. Source: SPEC 1.1.0, section 3, "Adding an attachment": the
+runtime should halt and report, and delete what the plugins before the failure have made.
+
+A failed ADD ends in one of four ways, and the caller gets the error of the ADD with each:
+
+======================================================  ===========================================================
+no plugin has got a request                             withdrawn: the record is removed, nothing was done
+the interface was in the namespace before               left alone: the record is removed, and nothing is deleted
+a plugin lives on, or the caller wants no rollback      marked: the record says that a DEL is needed
+all other                                               rolled back: DEL in reverse order, then the record is removed
+======================================================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from libcni.errors import AttachmentExistsError, CacheError, PluginTimeoutError, note_errors
+from libcni.invoke.plugin import do_steps
+from libcni.namespace import is_no_namespace
+from libcni.record import State
+from libcni.verbs.chain import Limits
+from libcni.verbs.delete import forget_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from libcni.journal import OpenRecord
+    from libcni.record import Record
+    from libcni.steps import Steps
+    from libcni.verbs.chain import Job
+    from libcni.verbs.context import VerbContext
+
+__all__ = ["FailedAdd"]
+
+ROLLBACK_BUDGET = 60.0
+"""Seconds that the deletion of a failed ADD may take in all."""
+
+
+class FailedAdd:
+    """An ADD that failed with an error, whose lock is still held.
+
+    :param opened: its record, open.
+    :param rollback: whether the caller wants the chain deleted.
+    """
+
+    def __init__(self, context: VerbContext, job: Job, *, opened: OpenRecord, record: Record, rollback: bool) -> None:
+        self._context = context
+        self._job = job
+        self._opened = opened
+        self._record = record
+        self._rollback = rollback
+        self._is_ending = False
+
+    async def end(self, error: BaseException, *, has_begun: bool) -> None:
+        """End it as the table above says; what that cannot do is noted on the error.
+
+        :param has_begun: whether a plugin may have got its request.
+        """
+        ending: Callable[[BaseException], Coroutine[Any, Any, None]]
+        if not has_begun:
+            ending = self._withdraw
+        elif self._record.found_interface:
+            ending = self._leave_alone
+        elif not self._rollback or _lives_on(error):
+            ending = self._mark
+        else:
+            ending = self._roll_back
+        shielded = functools.partial(self._end_behind_shield, ending, error)
+        try:
+            await self._context.runner.shielded(shielded)
+        except BaseException:
+            if not self._is_ending:  # an interrupt came before the shield was up
+                await self._context.runner.shielded(shielded)
+            raise
+
+    async def _end_behind_shield(
+        self, ending: Callable[[BaseException], Coroutine[Any, Any, None]], error: BaseException
+    ) -> None:
+        self._is_ending = True
+        try:
+            await ending(error)
+        except CacheError as problem:  # the record stays, and recovery finds it
+            note_errors(error, "clean-up after the failed ADD", [problem])
+
+    async def _withdraw(self, error: BaseException) -> None:
+        if not isinstance(error, AttachmentExistsError):  # the record is that of the other one
+            self._opened.withdraw(self._record)
+
+    async def _leave_alone(self, error: BaseException) -> None:
+        key = self._job.key
+        await do_steps(self._context.runner, forget_stored(self._context.store, key, self._opened))
+        error.add_note(
+            f"nothing was deleted: interface {key.ifname!r} was in the namespace before this ADD. To delete it, and "
+            f"what the ADD has left: cnitool del {key.network} --container-id {key.container_id} --ifname {key.ifname}",
+        )
+
+    async def _mark(self, _error: BaseException) -> None:
+        await do_steps(self._context.runner, self._marking())
+
+    async def _roll_back(self, error: BaseException) -> None:
+        deadline = time.monotonic() + ROLLBACK_BUDGET
+        # The result may be stored: with it, and without this mark, a crash from here on would look like success.
+        try:
+            await self._mark(error)
+        except CacheError as problem:
+            error.add_note(str(problem))
+        job = self._job
+        rt = replace(job.rt, netns="") if is_no_namespace(job.rt.netns) else job.rt
+        clean_up = job._replace(rt=rt, limits=Limits(job.limits.timeout, deadline), prev_result="")
+        problems = await self._context.caller.delete_all(clean_up)
+        if not problems:
+            await do_steps(self._context.runner, forget_stored(self._context.store, job.key, self._opened))
+        note_errors(error, "clean-up after the failed ADD", problems)
+
+    def _marking(self) -> Steps[None]:
+        self._opened.mark(State.NEEDS_DELETE)
+        yield from self._opened.settling()
+
+
+def _lives_on(error: BaseException) -> bool:
+    """Return whether a plugin could not be killed: a DEL beside it would work against it."""
+    return isinstance(error, PluginTimeoutError) and error.pid is not None
