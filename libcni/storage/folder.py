@@ -79,6 +79,11 @@ class Folder:
             held = self._held = self._open(create=create)
         return held
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, and still at its place; else to open it may take long: what is made is synced."""
+        return self._held is not None and self._held.is_still_at(self._path, self.cache_dir)
+
     def _open(self, *, create: bool) -> OpenFolder:
         if create:
             self._make_cache_dir()

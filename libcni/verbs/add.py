@@ -5,6 +5,7 @@ Go counterpart: ``AddNetworkList``. Source: SPEC 1.1.0, section 3, "Adding an at
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentExistsError, DamagedFileError, PluginStartError
@@ -16,6 +17,7 @@ from libcni.verbs.admission import admit
 from libcni.verbs.chain import Job, Limits, warn_of_undeclared
 from libcni.verbs.context import check_network
 from libcni.verbs.failed_add import FailedAdd
+from libcni.verbs.lock_wait import open_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +72,10 @@ class _Add:
     async def run(self, invocations: Sequence[Invocation]) -> Result:
         """Run the chain, and store the last result."""
         caller, network = self._context.caller, self._job.network
-        await do_steps(self._context.runner, self._begin())
+        store, runner = self._context.store, self._context.runner
+        await open_folders(runner, store.journal.folder, store.cache.folder)
+        if await do_steps(runner, self._begin()):
+            await runner.call(functools.partial(store.cache.set_aside_of, self._job.key))
         environment = caller.environment("ADD", self._job)
         answer = Answer("")
         before: Steps[None] | None = self._settle()
@@ -82,11 +87,11 @@ class _Add:
                 self.has_begun = before is None  # else not even the first plugin could be started
                 raise
             before = None
-        await do_steps(self._context.runner, self._finish(answer))
+        await do_steps(runner, self._finish(answer))
         return answer.result
 
-    def _begin(self) -> Steps[None]:
-        """Put the ADD into the journal, unless the attachment is there."""
+    def _begin(self) -> Steps[bool]:
+        """Put the ADD into the journal, unless the attachment is there; return whether its result is a damaged file."""
         store, key = self._context.store, self._job.key
         is_damaged = False
         try:
@@ -100,7 +105,7 @@ class _Add:
             raise AttachmentExistsError(*key, unfinished=self._opened.is_unfinished(has_result=is_damaged))
         if is_damaged:
             yield from self._opened.settling()
-            store.cache.set_aside_of(key)
+        return is_damaged
 
     def _settle(self) -> Steps[None]:
         """Make sure that the record survives a power loss: the first plugin gets its request only then."""

@@ -17,6 +17,7 @@ from libcni.storage.namespace import NamespaceView, identify, look_into
 from libcni.storage.store import is_single
 from libcni.verbs.chain import Job, Limits
 from libcni.verbs.context import check_network
+from libcni.verbs.lock_wait import open_folders
 from libcni.verbs.orphans import end_left_behind, end_noted, may_still_run
 from libcni.verbs.stored import prev_result_for_delete, stored_network, stored_runtime_conf
 
@@ -76,6 +77,7 @@ async def delete_stored(
     prev_result = prev_result_for_delete(known.entry, network.cni_version)
     job = Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result)
     await _end_left_behind(context, known)
+    await open_folders(context.runner, context.store.journal.folder)
     await do_steps(context.runner, _beginning(context, opened, job))
     try:
         await _run_chain(context, job, known, given=given)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from libcni.errors import DamagedFileError, InvalidParameterError
-from libcni.invoke.runner import do_steps
+from libcni.invoke.steps import finish
 from libcni.protocol.attachment import AttachmentKey
 from libcni.protocol.names import check_container_id, check_interface_name, check_network_name
 from libcni.storage.attachment import NetworkAttachment
@@ -57,7 +57,8 @@ async def forget(
         async with context.waiter.locked(name, container_id):
             for key in keys:
                 with context.store.journal.open(key) as opened:
-                    attachment = await do_steps(context.runner, _giving_up(context.store, key, opened))
+                    giving_up = functools.partial(finish, _giving_up(context.store, key, opened))
+                    attachment = await context.runner.call(giving_up)  # to set a file aside may take long
                 if attachment is not None:
                     forgotten.append(attachment)
                     _warn(attachment)

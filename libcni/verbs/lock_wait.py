@@ -6,22 +6,39 @@ Go counterpart: none. Source: SPEC 1.1.0, section 3, "Lifecycle & Ordering": no 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from libcni.errors import LockTimeoutError
+from libcni.errors import CacheError, LockTimeoutError
 from libcni.storage.locks import container_lock, network_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from libcni.invoke.runner import Runner
+    from libcni.storage.folder import Folder
     from libcni.storage.locks import HeldLock, Locks
 
-__all__ = ["LockWaiter", "Locked"]
+__all__ = ["LockWaiter", "Locked", "open_folders"]
 
 _POLL = (0.001, 0.05)
 """Seconds between two tries: the first, doubled up to the last."""
 
 _INSIST = 2.0
 """Seconds: longer than nearly every operation, and short for one that waits."""
+
+
+async def open_folders(runner: Runner, *folders: Folder) -> None:
+    """Make folders and open them where that holds up no event loop. One for which that fails fails again when used."""
+    if not all(folder.is_open for folder in folders):
+        await runner.call(partial(_open_all, folders))
+
+
+def _open_all(folders: Iterable[Folder]) -> None:
+    for folder in folders:
+        with suppress(OSError, CacheError):
+            folder.open(create=True)
 
 
 class LockWaiter:
@@ -57,6 +74,7 @@ class LockWaiter:
         :param beside: what is held already, and is to be released together with it.
         :raises LockTimeoutError: if it is not free in time.
         """
+        await open_folders(self.runner, self.locks.folder)
         started = time.monotonic()
         pause, longest = _POLL
         wanted: HeldLock | None = None

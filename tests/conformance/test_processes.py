@@ -18,7 +18,7 @@ from libcni.conformance import isolation
 from libcni.conformance.drive import Manner, run_call
 from libcni.conformance.processes import Process, find_children, find_processes, kill_groups, own_child
 from libcni.errors import CNIError
-from libcni.invoke.runner import HookedCall, PluginCall
+from libcni.invoke.runner import HookedCall
 from tests.support.descriptors import open_count
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_group_is_signalled_only_while_its_leader_is_not_reaped(
 
     monkeypatch.setattr(os, "killpg", checked)
 
-    output = run_call(PluginCall(str(plugin), b"{}", dict(os.environ), PATIENCE), manner)
+    output = run_call(HookedCall(str(plugin), b"{}", dict(os.environ), PATIENCE), manner)
 
     assert sent[-1] == signal.SIGKILL
     assert (signal.SIGTERM in sent) == bool(manner.terminate_after)

@@ -69,7 +69,7 @@ def test_import_loads_no_more_than_it_needs(statement: str, allowed: set[str]) -
 def test_configuration_loads_garbage_collection_when_it_is_asked_for() -> None:
     made = "from libcni import CNIConfig; config = CNIConfig(['/opt/cni/bin']); config."
     assert "libcni.verbs.gc" not in modules_after(f"{made}path")
-    assert "libcni.verbs.gc" in modules_after(f"{made}collector")
+    assert "libcni.verbs.gc" in modules_after(f"{made}_collector")
 
 
 def test_asynchronous_configuration_loads_anyio() -> None:

@@ -132,11 +132,11 @@ class Plugins:
         path.chmod(0o755)
         return str(path)
 
-    def call(self, body: str, *, stdin: bytes = b"{}", **fields: Any) -> PluginCall:
+    def call(self, body: str, *, stdin: bytes = b"{}", **fields: Any) -> HookedCall:
         """Return a call of a new script; ``$HERE`` is its folder."""
         return self.call_of(self.script(body), stdin=stdin, **fields)
 
-    def call_of(self, path: str, *, stdin: bytes = b"{}", **fields: Any) -> PluginCall:
+    def call_of(self, path: str, *, stdin: bytes = b"{}", **fields: Any) -> HookedCall:
         fields.setdefault("timeout", PATIENCE)
         return HookedCall(path, stdin, {"PATH": os.environ["PATH"], "HERE": str(self.folder)}, **fields)
 
