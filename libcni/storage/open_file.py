@@ -51,8 +51,8 @@ READ_LIMIT = 64 * 1024 * 1024
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
 
-_NOT_READABLE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO})
-"""The errors of a file that is too large or not regular, of a link and of a socket, when it is read."""
+_NOT_READABLE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EISDIR})
+"""The errors of a file that is too large or not regular, of a link, a socket and a folder, when it is opened."""
 
 _temporary_numbers = itertools.count()
 

@@ -31,7 +31,6 @@ from libcni.storage.attachment import NetworkAttachment
 from libcni.storage.cache_entry import CacheEntry, members_of
 from libcni.storage.memo import Listing, stamp_of
 from libcni.storage.open_file import is_name_too_long, is_temporary, read_error, read_file, write_error
-from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ class ResultCache:
         self.folder = folder
         self.damaged = damaged
         self._listing: Listing[NetworkAttachment] = Listing()
-        self._recent: Recent[CacheEntry] = Recent()
 
     def check_name(self, key: AttachmentKey) -> None:
         """Refuse names that together do not fit into a file name, before anything runs.
@@ -119,11 +117,7 @@ class ResultCache:
             data = self._read(name, folder)
             if data is None:
                 continue
-            entry = self._recent.get(name, data)
-            if entry is None:
-                entry = self._decode(name, data, key)
-                if entry.config is not None:  # the names of a legacy file are those of who asks
-                    self._recent.keep(name, data, entry)
+            entry = self._decode(name, data, key)
             if entry.key == key:
                 return name, entry
         return None
@@ -201,7 +195,6 @@ class ResultCache:
     def _removing(self, name: str) -> Steps[bool]:
         try:
             was_there = yield from self.folder.removing(name, durable=True)
-            self._recent.forget(name)
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)

@@ -151,6 +151,17 @@ class Known(NamedTuple):
     """Whether there is a file for the result, be it one that cannot be read."""
 
     @property
+    def recorded(self) -> Record | None:
+        """The record, unless the result is of another program that has deleted what was recorded, and added it anew."""
+        record, entry = self.record, self.entry
+        if record is None or entry is None or entry.config is None:
+            return record
+        mine = record.config, record.netns, tuple(record.args)
+        if mine != (entry.config, entry.netns, tuple(entry.args)):
+            return None
+        return None if record.added is not None and entry.is_written_after(record.added.at) else record
+
+    @property
     def is_unfinished_add(self) -> bool:
         """Whether its ADD was begun, and has no result."""
         return self.record is not None and not self.has_file and self.record.is_unfinished(has_result=False)

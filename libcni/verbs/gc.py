@@ -172,8 +172,8 @@ class Collector:
 
     def _is_added_since(self, key: AttachmentKey, record: Record | None, keep: KeptAttachments) -> bool:
         """Return whether an attachment was added after the keep-list was made: then it cannot be in that."""
-        if record is not None and record.added_at is not None:
-            return record.boot_id == current_boot_id() and record.added_at >= keep.since_boot
+        if record is not None and record.added is not None:
+            return record.boot_id == current_boot_id() and record.added.at >= keep.since_boot
         written = self.store.cache.written_at(key)
         return written is not None and written >= keep.wall
 
