@@ -28,12 +28,12 @@ _CLOCKS_DIFFER = 2.0
 """Seconds: how much the wall clock and that of the boot may drift apart between an ADD and its DEL."""
 
 CACHE_KIND = "cniCacheV1"
-"""What a file of this format, which is Go libcni's, calls itself."""
+"""The ``kind`` of a file of this format, which is Go libcni's."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What one file says: its ``text``, and the decoded result in it.
+    """The content of one cache file: its ``text``, and the decoded result in it.
 
     A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
     """

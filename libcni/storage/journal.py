@@ -42,13 +42,13 @@ __all__ = ["Journal", "OpenRecord"]
 _log = logging.getLogger("libcni.cache")
 
 _DAMAGE = (ValueError, KeyError, TypeError, OverflowError)
-"""What the text of a damaged record gives."""
+"""The errors of decoding a damaged record."""
 
 
 class OpenRecord:
     """The record of one attachment, while an operation on it runs; opened when it is first needed.
 
-    Who uses it holds the lock of the container.
+    Its user holds the lock of the container.
     """
 
     def __init__(self, journal: Journal, key: AttachmentKey) -> None:

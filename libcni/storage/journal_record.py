@@ -133,7 +133,7 @@ class Record:
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
     def is_unfinished(self, *, has_result: bool) -> bool:
-        """Say whether an ADD or DEL was begun and not finished.
+        """Return whether an ADD or DEL was begun and not finished.
 
         :param has_result: there is a file for the result, be it damaged: an ADD ends with its result on the disk.
         """

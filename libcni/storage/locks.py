@@ -165,7 +165,7 @@ class Locks:
             raise self.error(error) from error
 
     def _lock_byte(self, name: str, wanted: str = "", *, shared: bool = False) -> HeldLock | None:
-        """Lock one byte if nobody else has it, or has that of ``wanted`` alone."""
+        """Lock one byte unless another open file has it, or has that of ``wanted`` alone."""
         held = HeldLock(self)
         folder = self.folder.open(create=True)
         descriptor = self._open(folder)

@@ -58,7 +58,7 @@ class Damaged(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What the files say, in the order of their names."""
+    """The attachments in the files, in the order of their names, and the damaged files."""
 
     attachments: list[NetworkAttachment]
     damaged: list[Damaged]
@@ -164,7 +164,7 @@ class ResultCache:
             raise write_error(error, self.folder.path(name), "written") from error
 
     def _is_taken(self, key: AttachmentKey) -> bool:
-        """Say whether the file of another attachment has the plain name."""
+        """Return whether the file of another attachment has the plain name."""
         name = _plain_name(key)
         data = self._read(name, self.folder.open())
         try:

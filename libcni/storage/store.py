@@ -142,7 +142,7 @@ class Store:
 
 
 class Known(NamedTuple):
-    """What is stored about an attachment; a damaged file counts as nothing, and is kept as a problem."""
+    """The stored parts of one attachment; a damaged file counts as nothing, and is kept as a problem."""
 
     entry: CacheEntry | None
     record: Record | None
@@ -198,7 +198,7 @@ def parse_stored(config: bytes, *, single: bool | None = None) -> NetworkConfigL
 
 
 def _is_list(config: bytes) -> bool:
-    """Tell a list by its plugins: Go libcni writes a list as it was given, with a stray type perhaps."""
+    """Return whether a stored configuration is a list: Go libcni writes one as it was given, perhaps with a stray type."""
     if b'"plugins"' not in config:
         return False
     try:

@@ -1,6 +1,6 @@
 """Bringing what was written to the disk: one sync, syncs that threads share, and file work in steps between syncs.
 
-File work is a generator that yields each :class:`Sync` before it goes on: a runner does it where it holds up nobody.
+File work is a generator that yields each :class:`Sync` before it goes on: a runner does it where it holds up no other task.
 Go counterpart: none; Go libcni syncs nothing. Source: ``fdatasync(2)``, ``fsync(2)``.
 """
 

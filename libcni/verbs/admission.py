@@ -1,4 +1,4 @@
-"""What an ADD looks at before its first plugin: earlier attempts, other attachments, and the interface itself.
+"""The checks of an ADD before its first plugin: earlier attempts, other attachments, and the interface itself.
 
 An ADD that meets another attachment of the interface is refused: its failure would be cleaned up by a DEL that takes
 the other one down. Go counterpart: none; Go libcni compares nothing. Source: SPEC 1.1.0, section 3, "Adding an

@@ -40,7 +40,7 @@ PARALLEL_CONTAINERS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What one network has stored: attachments to delete, and attachments to keep."""
+    """The stored attachments of one network: those to delete, and those to keep."""
 
     stale: tuple[AttachmentKey, ...]
     kept: tuple[AttachmentKey, ...]
@@ -48,7 +48,7 @@ class _Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one stale attachment: it, when it was deleted, and what is to be reported."""
+    """The outcome for one stale attachment: it, when it was deleted, and the errors to report."""
 
     attachment: NetworkAttachment | None
     problems: tuple[CNIError, ...] = ()

@@ -1,4 +1,4 @@
-"""The stored attachments that have an interface: of a container, or of a namespace whoever its container is.
+"""The stored attachments that have an interface: of one container, or of any in a namespace.
 
 Go counterpart: none; Go libcni compares nothing.
 """

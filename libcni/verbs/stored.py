@@ -1,4 +1,4 @@
-"""What is stored about attachments, for the next verb and for the caller.
+"""Stored attachments, for the next verb and for the caller.
 
 Go counterpart: ``GetNetworkListCachedResult`` and ``GetNetworkListCachedConfig``. Source: SPEC 1.1.0, section 3,
 "Caching".

@@ -39,9 +39,7 @@ class Scene:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
 
-    def network(
-        self, name: str, *before: str, version: str = "1.0.0", after: tuple[str, ...] = ()
-    ) -> NetworkConfigList:
+    def network(self, name: str, *before: str, after: tuple[str, ...] = ()) -> NetworkConfigList:
         ipam = {
             "type": "host-local",
             "ranges": [[{"subnet": "10.231.11.0/24"}]],
