@@ -13,17 +13,16 @@ from libcni.results import wire
 from libcni.results.check import WIRE_FORMATS
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
+    from libcni.protocol.documents import Document
     from libcni.results.wire import Table
 
-RESULTS = {
+RESULTS: dict[str, type[Document]] = {
     "01": documents.ResultDocument01,
     "03": documents.ResultDocument03,
     "10": documents.ResultDocument10,
     "11": documents.ResultDocument11,
 }
-IPS = {
+IPS: dict[str, type[Document]] = {
     "01": documents.IPDocument01,
     "03": documents.IPDocument03,
     "10": documents.IPDocument,
@@ -35,7 +34,7 @@ IPS = {
 def test_table_has_the_members_of_the_model_of_each_version(version: str) -> None:
     wire_format = WIRE_FORMATS[version]
     is_newest = wire_format == "11"
-    models: dict[Table, type[BaseModel]] = {
+    models: dict[Table, type[Document]] = {
         wire.RESULT: RESULTS[wire_format],
         wire.IP: IPS[wire_format],
         wire.ROUTE: documents.RouteDocument11 if is_newest else documents.RouteDocument,
