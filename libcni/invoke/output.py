@@ -27,13 +27,14 @@ from libcni.jsontext.scan import DocumentError, format_path, split_object
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.versions import FIRST_VERSION, PluginInfo
-from libcni.results.result import Result, check_result
+from libcni.results.check import check_result
+from libcni.results.result import Result, result_of
 
 if TYPE_CHECKING:
     from libcni.invoke.runner import PluginOutput
     from libcni.jsontext.scan import JSONObject
     from libcni.protocol.documents.error_and_version import ErrorDocument, VersionDocument
-    from libcni.results.result import CheckedResult
+    from libcni.results.check import CheckedResult
 
 __all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
 
@@ -95,7 +96,7 @@ class Answer(NamedTuple):
     @property
     def result(self) -> Result:
         """The form in memory."""
-        return self.converted or (self.checked.result() if self.checked is not None else Result())
+        return self.converted or (result_of(self.checked) if self.checked is not None else Result())
 
 
 def start_error(invocation: Invocation, error: OSError) -> PluginError:
@@ -195,7 +196,7 @@ def read_result(invocation: Invocation, output: PluginOutput, version: str, *, b
         said = _said(output)
         raise invocation.error(PluginResultError, error.msg, output, field=error.field, details=said) from None
     if checked.version != version:
-        result = checked.result().as_version(version)
+        result = result_of(checked).as_version(version)
         return Answer(result.to_json(), converted=result, stdout=output.stdout)
     if not document.get("cniVersion"):
         text = join_object({**split_object(text), "cniVersion": dump(version)}.items())

@@ -1,1 +1,1 @@
-"""A result: its form in memory, and its way from and to each wire format."""
+"""A result: its form in memory, its wire formats, and its check."""

@@ -14,7 +14,8 @@ from libcni.errors import DamagedFileError, ResultError
 from libcni.jsontext.encode import dump, encode_base64
 from libcni.jsontext.scan import find_member
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
-from libcni.results.result import CheckedResult, Result, check_result
+from libcni.results.check import CheckedResult, check_result
+from libcni.results.result import Result
 from libcni.storage.attachment import NetworkAttachment
 
 if TYPE_CHECKING:

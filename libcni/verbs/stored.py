@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from libcni.errors import CNIError
 from libcni.protocol.names import check_container_id
 from libcni.protocol.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
+from libcni.results.result import result_of
 from libcni.storage.namespace import is_no_namespace, was_there_before
 from libcni.storage.store import parse_stored
 
@@ -51,7 +52,7 @@ async def cached_result(context: VerbContext, network: NetworkConfigList, rt: Ru
     entry = await context.entry(rt.check(network.name))
     if entry is None or not entry.result:
         return None
-    return entry.checked_result(network.cni_version).result().as_version(network.cni_version)
+    return result_of(entry.checked_result(network.cni_version)).as_version(network.cni_version)
 
 
 async def cached_config(
@@ -105,7 +106,7 @@ def prev_result(entry: CacheEntry, version: str) -> str:
     if entry.decoded_result is None:
         return ""
     checked = entry.checked_result(version)
-    return entry.result if checked.version == version else checked.result().as_version(version).to_json()
+    return entry.result if checked.version == version else result_of(checked).as_version(version).to_json()
 
 
 def prev_result_for_delete(entry: CacheEntry | None, version: str) -> str:

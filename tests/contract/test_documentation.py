@@ -22,7 +22,6 @@ FUNCTION_LINES = 40
 
 LONGER_MODULES = {
     "libcni.errors": "a flat list of classes and their texts, which is read as one",
-    "libcni.results.result": "one form in memory, and its way from and to each wire format, which change together",
 }
 LONGER_FUNCTIONS: dict[str, str] = {}
 """Exceptions from the budgets, each with its reason."""
