@@ -1,7 +1,7 @@
 """A small cache of decoded files, valid while the files are unchanged.
 
-A file is the same while its inode, its size and both of its times are: the kernel sets the second of them, which no program
-can set back. Go counterpart: none.
+A file is the same while its inode, its size and both of its times are: the kernel sets the second of
+them, which no program can set back. Go counterpart: none.
 """
 
 from __future__ import annotations

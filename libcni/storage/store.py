@@ -198,7 +198,7 @@ def parse_stored(config: bytes, *, single: bool | None = None) -> NetworkConfigL
 
 
 def _is_list(config: bytes) -> bool:
-    """Return whether a stored configuration is a list: Go libcni writes one as it was given, perhaps with a stray type."""
+    """Return whether a stored configuration is a list; Go libcni writes one as it was given, a stray type with it."""
     if b'"plugins"' not in config:
         return False
     try:

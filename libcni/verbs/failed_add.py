@@ -28,6 +28,7 @@ from libcni.storage.namespace import is_no_namespace
 from libcni.verbs.chain import Limits
 from libcni.verbs.delete import forget_stored
 from libcni.verbs.holders import LOOPBACK, holder_in
+from libcni.verbs.orphans import still_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -65,18 +66,7 @@ class FailedAdd:
 
         :param has_begun: whether a plugin may have got its request.
         """
-        ending: Callable[[BaseException], Coroutine[Any, Any, None]]
-        if not has_begun:
-            ending = self._withdraw
-        elif _lives_on(error):
-            ending = self._mark
-        elif self._record.found_interface:
-            ending = self._leave_alone
-        elif not self._rollback:
-            ending = self._mark
-        else:
-            ending = self._roll_back
-        shielded = functools.partial(self._end_behind_shield, ending, error)
+        shielded = functools.partial(self._end_behind_shield, error, has_begun=has_begun)
         try:
             await self._context.runner.shielded(shielded)
         except BaseException:
@@ -84,14 +74,32 @@ class FailedAdd:
                 await self._context.runner.shielded(shielded)
             raise
 
-    async def _end_behind_shield(
-        self, ending: Callable[[BaseException], Coroutine[Any, Any, None]], error: BaseException
-    ) -> None:
+    async def _end_behind_shield(self, error: BaseException, *, has_begun: bool) -> None:
         self._is_ending = True
+        ending = await self._chosen_ending(error, has_begun=has_begun)
         try:
             await ending(error)
         except CacheError as problem:  # the record stays, and recovery finds it
             note_errors(error, "clean-up after the failed ADD", [problem])
+
+    async def _chosen_ending(
+        self, error: BaseException, *, has_begun: bool
+    ) -> Callable[[BaseException], Coroutine[Any, Any, None]]:
+        if not has_begun:
+            return self._withdraw
+        if _lives_on(error) or await self._context.runner.call(self._plugin_lives_on):
+            return self._mark
+        if self._record.found_interface:
+            return self._leave_alone
+        return self._roll_back if self._rollback else self._mark
+
+    def _plugin_lives_on(self) -> bool:
+        """Return whether a plugin that could not be killed is on record, which an interrupt does not tell."""
+        try:
+            record = self._opened.find()
+        except CacheError:
+            return False
+        return record is not None and still_runs(record)
 
     async def _withdraw(self, error: BaseException) -> None:
         if not isinstance(error, AttachmentExistsError):  # the record is that of the other one
