@@ -140,7 +140,7 @@ def write_error(error: OSError, path: str, change: str) -> CacheError:
 
 
 def is_temporary(name: str) -> bool:
-    """Say whether a name is one that :meth:`Folder.replace` uses until a file is complete."""
+    """Return whether a name is that of a temporary file, which gets its own name when it is complete."""
     return name.startswith(".") and name.endswith(".tmp")
 
 
