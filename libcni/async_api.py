@@ -1,4 +1,4 @@
-"""``AsyncCNIConfig``: the verbs, awaitable on asyncio and trio; what they do is documented once, at ``CNIConfig``.
+"""``AsyncCNIConfig``: the verbs, awaitable on asyncio and trio; ``CNIConfig`` says what each of them does.
 
 Go counterpart: ``libcni.CNI``, whose methods take a context. Source: SPEC 1.1.0, section 3.
 """

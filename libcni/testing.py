@@ -21,7 +21,8 @@ from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CN
 from libcni.invoke.runner import PluginOutput
 from libcni.jsontext.decode import parse
 from libcni.jsontext.encode import dump
-from libcni.protocol.names import parse_args, plugin_type_problem
+from libcni.protocol.cni_args import parse_args
+from libcni.protocol.names import plugin_type_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping

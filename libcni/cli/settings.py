@@ -17,7 +17,8 @@ from libcni.invoke.environment import CNI_ARGS, CNI_IFNAME, CNI_PATH, split_path
 from libcni.jsontext.decode import parse_object
 from libcni.jsontext.scan import DocumentError
 from libcni.protocol.attachment import RuntimeConf
-from libcni.protocol.names import check_interface_name, parse_args
+from libcni.protocol.cni_args import parse_args
+from libcni.protocol.names import check_interface_name
 from libcni.verbs.configured import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from libcni.jsontext.frozen import FrozenDict
-from libcni.protocol.names import format_args
+from libcni.protocol.cni_args import format_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

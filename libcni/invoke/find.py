@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_in_path"]
 
-_SUFFIXES = ("", ".exe") if os.name == "nt" else ("",)
-
 
 def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     """Return the path of the plugin binary: the first regular, executable file of that name.
@@ -32,18 +30,15 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     if problem is not None:
         raise InvalidParameterError("plugin", plugin, problem)
     unusable = ""
-    for directory in paths:
-        for suffix in _SUFFIXES:
-            path = f"{directory.rstrip('/') or '/'}/{plugin}{suffix}" if directory else ""
-            if not path:
-                continue
-            try:
-                if _is_program(path):
-                    return path
-            except ValueError:  # a name that has no bytes names no file
-                continue
-            reason = _why_not_executable(path)
-            unusable = unusable or (f"; {path} {reason}" if reason else "")
+    for directory in filter(None, paths):
+        path = f"{directory.rstrip('/') or '/'}/{plugin}"
+        try:
+            if _is_program(path):
+                return path
+        except ValueError:  # a name that has no bytes names no file
+            continue
+        reason = _why_not_executable(path)
+        unusable = unusable or (f"; {path} {reason}" if reason else "")
     where = ", ".join(paths) if paths else "no directories, as none were given"
     raise PluginNotFoundError(f"not found in {where}{unusable}", paths=paths, plugin=plugin)
 
@@ -58,7 +53,7 @@ def _is_program(path: str) -> bool:
 
 
 def _why_not_executable(path: str) -> str:
-    """Say why a path cannot be run: an empty text if there is nothing."""
+    """Return why a file cannot be executed; an empty text if there is none of that path."""
     try:
         status = os.stat(path)  # noqa: PTH116 -- text in
     except OSError:

@@ -10,14 +10,34 @@ import re
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import TypeAlias
 
-__all__ = ["Address", "InterfaceAddress", "parse_address", "parse_cidr"]
+__all__ = [
+    "CIDR",
+    "IP",
+    "IP_OR_CIDR",
+    "MAC",
+    "Address",
+    "InterfaceAddress",
+    "check_mac",
+    "parse_address",
+    "parse_address_or_cidr",
+    "parse_cidr",
+    "parse_subnet",
+]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 InterfaceAddress: TypeAlias = IPv4Interface | IPv6Interface
 
-# ipaddress alone would take a missing prefix, a dotted mask and a zone; a plugin in Go takes none of them.
-_CIDR = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}")
+# Regular expressions of whole values, as the schemas have them too. Each is linear in the length of the text, which
+# comes from a plugin.
+IP = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)"
+_PREFIX = "/[0-9]{1,3}"
+CIDR = IP + _PREFIX
+IP_OR_CIDR = f"{IP}({_PREFIX})?"
+MAC = "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
 
+# ipaddress alone would take a missing prefix, a dotted mask and a zone; a plugin in Go takes none of them.
+_CIDR = re.compile(CIDR)
+_MAC = re.compile(MAC)
 
 # The plugins of a chain hand the same few addresses on, and making one costs ten times as much as finding it.
 _remembered = functools.lru_cache(maxsize=1024)
@@ -49,3 +69,34 @@ def parse_address(text: str) -> Address:
     if "%" in text:
         raise ValueError(f"{text[:100]!r} has a zone, which the protocol does not know")
     return ip_address(text)
+
+
+def parse_address_or_cidr(text: str) -> Address | InterfaceAddress:
+    """Return an address, with its prefix length if the text has one.
+
+    :raises ValueError: as :func:`parse_cidr` and :func:`parse_address`.
+    """
+    return parse_cidr(text) if "/" in text else parse_address(text)
+
+
+def parse_subnet(text: str) -> InterfaceAddress:
+    """Return the first address of a subnet, with the prefix length.
+
+    :raises ValueError: as :func:`parse_cidr`, and if host bits are set.
+
+    >>> parse_subnet("10.1.0.0/16")
+    IPv4Interface('10.1.0.0/16')
+    """
+    address = parse_cidr(text)
+    if address.ip != address.network.network_address:
+        raise ValueError(f"{text!r} has host bits set; the subnet is {str(address.network)!r}")
+    return address
+
+
+def check_mac(text: str) -> None:
+    """Check a hardware address of six octets.
+
+    :raises ValueError: if it is none.
+    """
+    if _MAC.fullmatch(text) is None:
+        raise ValueError(f"{text[:100]!r} is not a hardware address, such as '0a:58:0a:01:02:03'")

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from libcni.errors import InvalidParameterError
 from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import FrozenDict, freeze
+from libcni.protocol.cni_args import check_pairs, format_args
 from libcni.protocol.names import (
     check_container_id,
     check_interface_name,
     check_network_name,
-    check_pairs,
-    format_args,
     is_encodable,
     is_text,
 )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
 
-from libcni.protocol.addresses import parse_address, parse_cidr
+from libcni.protocol import addresses
 from libcni.protocol.documents.base import Document
-from libcni.protocol.documents.field_types import ADDRESS_PATTERN, CIDR_PATTERN, END
+from libcni.protocol.documents.field_types import CIDR_PATTERN, END, GATEWAY_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +40,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-IP_PATTERN = r"^[0-9A-Fa-f:.]+" + END
-OPTIONAL_PREFIX_PATTERN = r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?" + END
-MAC_PATTERN = "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}" + END
+IP_PATTERN = f"^{addresses.IP}{END}"
+IP_OR_CIDR_PATTERN = f"^{addresses.IP_OR_CIDR}{END}"
+MAC_PATTERN = f"^{addresses.MAC}{END}"
 GUID_PATTERN = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}" + END
 
 PROTOCOL_PATTERN = "^([Tt][Cc][Pp]|[Uu][Dd][Pp]|[Ss][Cc][Tt][Pp])" + END
@@ -64,41 +64,34 @@ def _matching(pattern: str) -> Callable[[str], str]:
     return check
 
 
-def _address(text: str) -> str:
-    parse_address(text)
-    return text
+def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a validator that keeps the text as it is, if the parser takes it."""
 
+    def check(text: str) -> str:
+        parse(text)
+        return text
 
-def _address_or_cidr(text: str) -> str:
-    _ = parse_cidr(text) if "/" in text else parse_address(text)
-    return text
-
-
-def _subnet(text: str) -> str:
-    address = parse_cidr(text)
-    if address.ip != address.network.network_address:
-        raise ValueError(f"{text!r} has host bits set")
-    return text
+    return check
 
 
 Address = Annotated[
     str,
-    AfterValidator(_address),
+    AfterValidator(_checked(addresses.parse_address)),
     WithJsonSchema({"type": "string", "pattern": IP_PATTERN, "format": "cni-ip"}),
 ]
 AddressOrCIDR = Annotated[
     str,
-    AfterValidator(_address_or_cidr),
-    WithJsonSchema({"type": "string", "pattern": OPTIONAL_PREFIX_PATTERN, "format": "cni-address"}),
+    AfterValidator(_checked(addresses.parse_address_or_cidr)),
+    WithJsonSchema({"type": "string", "pattern": IP_OR_CIDR_PATTERN, "format": "cni-address"}),
 ]
 Subnet = Annotated[
     str,
-    AfterValidator(_subnet),
+    AfterValidator(_checked(addresses.parse_subnet)),
     WithJsonSchema({"type": "string", "pattern": CIDR_PATTERN, "format": "cni-subnet"}),
 ]
 MAC = Annotated[
     str,
-    AfterValidator(_matching(MAC_PATTERN)),
+    AfterValidator(_checked(addresses.check_mac)),
     WithJsonSchema({"type": "string", "pattern": MAC_PATTERN, "format": "cni-mac"}),
 ]
 GUID = Annotated[
@@ -115,8 +108,8 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 # What Go writes for an address that nobody gave is an empty text.
 HostAddress = Annotated[
     str,
-    AfterValidator(lambda text: text and _address(text)),
-    WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN, "format": "cni-gateway"}),
+    AfterValidator(_checked(lambda text: text and addresses.parse_address(text))),
+    WithJsonSchema({"type": "string", "pattern": GATEWAY_PATTERN, "format": "cni-gateway"}),
 ]
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "PREV_RESULT_ON_DEL_SINCE",
     "STATUS_SINCE",
     "SUPPORTED_VERSIONS",
+    "VERSION",
     "PluginInfo",
     "check_supported",
     "is_at_least",
@@ -42,7 +43,11 @@ GC_SINCE = "1.1.0"
 STATUS_SINCE = "1.1.0"
 
 # Nine digits keep int() far from its limit; no leading zeros, as Semantic Versioning 2.0 has it.
-_VERSION = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+_NUMBER = "(0|[1-9][0-9]{0,8})"
+VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+"""Regular expression of a whole version, as the schemas have it too."""
+
+_VERSION = re.compile(VERSION)
 
 
 class PluginInfo(NamedTuple):

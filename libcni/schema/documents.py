@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.errors import InvalidParameterError
 from libcni.jsontext.frozen import is_array, is_object
-from libcni.protocol import capabilities
+from libcni.protocol import cache_keys, capabilities
 from libcni.protocol import documents as protocol
 from libcni.protocol.documents import (
     base,
@@ -25,7 +25,6 @@ from libcni.protocol.documents import (
     results10,
     results11,
 )
-from libcni.storage.cache_entry import CACHE_KIND
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -76,14 +75,14 @@ _PLUGIN: Schema = {"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-lo
 _NETWORK: Schema = {"cniVersion": "1.1.0", "cniVersions": ["0.4.0", "1.1.0"], "name": "dbnet", "plugins": [_PLUGIN]}
 _ERROR: Schema = {"cniVersion": "1.1.0", "code": 7, "msg": "invalid configuration", "details": "subnet is missing"}
 _CACHE: Schema = {
-    "kind": CACHE_KIND,
-    "containerId": "blue",
-    "config": "eyJuYW1lIjoiZGJuZXQifQ==",
-    "ifName": "eth0",
-    "networkName": "dbnet",
-    "cniArgs": [["IgnoreUnknown", "1"]],
-    "capabilityArgs": {"mac": "00:11:22:33:44:66"},
-    "result": _RESULT_10,
+    cache_keys.KIND: cache_keys.CACHE_KIND,
+    cache_keys.CONTAINER_ID: "blue",
+    cache_keys.CONFIG: "eyJuYW1lIjoiZGJuZXQifQ==",
+    cache_keys.IF_NAME: "eth0",
+    cache_keys.NETWORK_NAME: "dbnet",
+    cache_keys.CNI_ARGS: [["IgnoreUnknown", "1"]],
+    cache_keys.CAPABILITY_ARGS: {"mac": "00:11:22:33:44:66"},
+    cache_keys.RESULT: _RESULT_10,
 }
 
 _DOCUMENTS = {

@@ -6,10 +6,9 @@ Each has a pattern beside it in the schemas, for tools that do not know it.
 from __future__ import annotations
 
 import functools
-import re
 from typing import TYPE_CHECKING
 
-from libcni.protocol.addresses import parse_address, parse_cidr
+from libcni.protocol.addresses import check_mac, parse_address, parse_address_or_cidr, parse_cidr, parse_subnet
 from libcni.protocol.documents.field_validators import decode_base64
 
 if TYPE_CHECKING:
@@ -19,32 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["format_checker"]
 
-_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
-
-
-def _address_or_cidr(text: str) -> object:
-    return parse_cidr(text) if "/" in text else parse_address(text)
-
-
-def _subnet(text: str) -> object:
-    address = parse_cidr(text)
-    if address.ip != address.network.network_address:
-        raise ValueError(f"{text!r} has host bits set; the subnet is {str(address.network)!r}")
-    return address
-
-
-def _mac(text: str) -> None:
-    if _MAC.fullmatch(text) is None:
-        raise ValueError(f"{text[:100]!r} is not a hardware address, such as '0a:58:0a:01:02:03'")
-
-
 _CHECKS: dict[str, Callable[[str], object]] = {
     "cni-cidr": parse_cidr,
-    "cni-subnet": _subnet,
+    "cni-subnet": parse_subnet,
     "cni-ip": parse_address,
     "cni-gateway": lambda text: not text or parse_address(text),
-    "cni-address": _address_or_cidr,
-    "cni-mac": _mac,
+    "cni-address": parse_address_or_cidr,
+    "cni-mac": check_mac,
     "cni-base64": decode_base64,
 }
 

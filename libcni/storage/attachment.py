@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from libcni.jsontext.decode import parse_object
 from libcni.jsontext.frozen import FrozenDict, freeze
+from libcni.protocol import cache_keys
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _Stored:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             from libcni.results.result import Result  # noqa: PLC0415 -- 4 ms that a RuntimeConf does not need
 
-            decoded = parse_object(self._text).get("result")
+            decoded = parse_object(self._text).get(cache_keys.RESULT)
             result = None if decoded is None else Result.from_dict(decoded)
             object.__setattr__(self, "result", result)
             return result

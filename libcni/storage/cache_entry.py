@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.errors import DamagedFileError, ResultError
 from libcni.jsontext.encode import dump, encode_base64
 from libcni.jsontext.scan import find_member
+from libcni.protocol import cache_keys as keys
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
 from libcni.results.check import CheckedResult, check_result
 from libcni.results.result import Result
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
 
     from libcni.jsontext.scan import JSONObject
 
-__all__ = ["CACHE_KIND", "CacheEntry", "members_of"]
+__all__ = ["CacheEntry", "members_of"]
 
 _CLOCKS_DIFFER = 2.0
 """Seconds: how much the wall clock and that of the boot may drift apart between an ADD and its DEL."""
-
-CACHE_KIND = "cniCacheV1"
-"""The ``kind`` of a file of this format, which is Go libcni's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class CacheEntry:
         if self.decoded_result is None:
             return ""
         if not self._result:
-            self._result.append(self.text if self.config is None else find_member(self.text, "result"))
+            self._result.append(self.text if self.config is None else find_member(self.text, keys.RESULT))
         return self._result[0]
 
     def attachment(self) -> NetworkAttachment:
@@ -125,13 +123,13 @@ class CacheEntry:
 def members_of(key: AttachmentKey, rt: RuntimeConf, config: bytes) -> list[tuple[str, str]]:
     """Return the encoded members of an entry but for its result."""
     members = [
-        ("kind", dump(CACHE_KIND)),
-        ("containerId", dump(key.container_id)),
-        ("config", f'"{encode_base64(config)}"'),
-        ("ifName", dump(key.ifname)),
-        ("networkName", dump(key.network)),
+        (keys.KIND, dump(keys.CACHE_KIND)),
+        (keys.CONTAINER_ID, dump(key.container_id)),
+        (keys.CONFIG, f'"{encode_base64(config)}"'),
+        (keys.IF_NAME, dump(key.ifname)),
+        (keys.NETWORK_NAME, dump(key.network)),
     ]
-    members += [("netns", dump(rt.netns))] if rt.netns else []
-    members += [("cniArgs", dump(rt.args))] if rt.args else []
-    members += [("capabilityArgs", dump(rt.capability_args))] if rt.capability_args else []
+    members += [(keys.NETNS, dump(rt.netns))] if rt.netns else []
+    members += [(keys.CNI_ARGS, dump(rt.args))] if rt.args else []
+    members += [(keys.CAPABILITY_ARGS, dump(rt.capability_args))] if rt.capability_args else []
     return members

@@ -140,7 +140,7 @@ def write_error(error: OSError, path: str, change: str) -> CacheError:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is that of a file that is not complete yet, or was not completed."""
+    """Return whether a name is that of a temporary file, which gets its own name when it is complete."""
     return name.startswith(".") and name.endswith(".tmp")
 
 

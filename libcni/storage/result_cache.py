@@ -23,6 +23,7 @@ from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParamet
 from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import join_object
 from libcni.jsontext.scan import DocumentError, format_path
+from libcni.protocol import cache_keys
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
@@ -151,7 +152,7 @@ class ResultCache:
         :raises CacheError: if it cannot be written.
         """
         members = members_of(key, rt, config)
-        data = join_object([*members, ("result", result)] if result else members).encode()
+        data = join_object([*members, (cache_keys.RESULT, result)] if result else members).encode()
         name = _plain_name(key)
         try:
             try:

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from libcni.errors import InvalidParameterError
 from libcni.protocol.attachment import GCAttachment
-from libcni.protocol.names import check_container_id, check_interface_name, check_pairs
+from libcni.protocol.cni_args import check_pairs
+from libcni.protocol.names import check_container_id, check_interface_name
 
 __all__ = ["KeepList", "KeepSource", "KeptAttachments"]
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from libcni.protocol.addresses import CIDR, IP, IP_OR_CIDR, MAC
+from libcni.protocol.names import INTERFACE_NAME, NETWORK_NAME
+from libcni.protocol.versions import VERSION
 from tests.schemas.plugin_schemas import FORMATS, load_schemas, property_paths, resolve, validator
 
 PLUGINS = {
@@ -130,3 +133,19 @@ def test_shared_definitions_are_the_same_in_every_schema() -> None:
         for name, definition in schema.get("$defs", {}).items():
             origin, expected = first.setdefault(name, (plugin_type, definition))
             assert definition == expected, f"{name} of {plugin_type} differs from that of {origin}"
+
+
+@each_schema
+def test_shared_grammars_are_those_of_the_protocol(plugin_type: str) -> None:
+    grammars = {
+        "version": VERSION,
+        "networkName": NETWORK_NAME,
+        "interfaceName": INTERFACE_NAME,
+        "mac": MAC,
+        "ip": IP,
+        "cidr": CIDR,
+        "address": IP_OR_CIDR,
+    }
+    definitions = load_schemas()[plugin_type].get("$defs", {})
+    patterns = {name: definitions[name]["pattern"] for name in grammars if name in definitions}
+    assert patterns == {name: f"^{grammars[name]}$" for name in patterns}

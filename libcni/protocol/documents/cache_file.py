@@ -5,10 +5,11 @@ Go counterpart: ``cachedInfo`` in ``libcni/api.go``. Source: SPEC 1.1.0, section
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from libcni.protocol.cache_keys import CacheKind
 from libcni.protocol.documents.base import Document
 from libcni.protocol.documents.field_types import Base64
 
@@ -18,7 +19,7 @@ __all__ = ["CacheDocument"]
 class CacheDocument(Document):
     """A file of ``<cache_dir>/results``, as Go libcni writes it too (SPEC 1.1.0, section 3, asks for one)."""
 
-    kind: Literal["cniCacheV1"]
+    kind: CacheKind
     """Format of the file."""
     containerId: str  # noqa: N815 -- the member's name on the wire
     """Container id of the ADD."""

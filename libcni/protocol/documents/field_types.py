@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from libcni.protocol import addresses, versions
 from libcni.protocol.addresses import Address, InterfaceAddress
 from libcni.protocol.documents.field_validators import cidr, decode_base64, gateway, name, plugin_type, switch, version
+from libcni.protocol.names import NETWORK_NAME
 
 __all__ = [
     "CIDR",
@@ -32,10 +34,10 @@ __all__ = [
 # For the schemas. In Python "$" also matches before a final line break; the look-ahead rules that out, and changes
 # nothing in the regular expressions of other languages.
 END = r"$(?!\n)"
-VERSION_PATTERN = r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})" + END
-CIDR_PATTERN = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}" + END
-ADDRESS_PATTERN = r"^[0-9A-Fa-f:.]*" + END
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*" + END
+VERSION_PATTERN = f"^{versions.VERSION}{END}"
+CIDR_PATTERN = f"^{addresses.CIDR}{END}"
+GATEWAY_PATTERN = f"^{addresses.IP}?{END}"
+NAME_PATTERN = f"^{NETWORK_NAME}{END}"
 TYPE_PATTERN = r"^(?!\.{1,2}$(?!\n))[^/\\\u0000]+$"
 SWITCH_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])" + END
 TRUE_PATTERN = "^[Tt][Rr][Uu][Ee]" + END
@@ -49,7 +51,7 @@ CIDR = Annotated[
 Gateway = Annotated[
     Address | None,
     PlainValidator(gateway),
-    WithJsonSchema({"type": ["string", "null"], "pattern": ADDRESS_PATTERN, "format": "cni-gateway"}),
+    WithJsonSchema({"type": ["string", "null"], "pattern": GATEWAY_PATTERN, "format": "cni-gateway"}),
 ]
 Switch = Annotated[
     bool,

@@ -9,12 +9,11 @@ import pytest
 
 from libcni import InvalidParameterError, RuntimeConf
 from libcni.protocol.attachment import AttachmentKey
+from libcni.protocol.cni_args import format_args, parse_args
 from libcni.protocol.names import (
     check_container_id,
     check_interface_name,
     check_network_name,
-    format_args,
-    parse_args,
     plugin_type_problem,
 )
 
