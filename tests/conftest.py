@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 NO_SKIP = "LIBCNI_NO_SKIP"
+
+
+def pytest_configure() -> None:
+    """Take SIGINT, which tests send: a shell that starts the tests in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _why_without_c() -> str | None:
