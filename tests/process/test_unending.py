@@ -132,6 +132,7 @@ def _traced(plugins: Plugins, tracer: _Tracer, then: str, **fields: Any) -> Hook
     """Return a call of a plugin that is traced from its first line on. It starts nothing, which would stop it."""
     fifo = plugins.folder / "fifo"
     os.mkfifo(fifo)
+    os.mkfifo(plugins.folder / "never")  # the first one may be open for writing a moment longer
 
     def seize(pid: str) -> None:
         tracer.seize(int(pid))
@@ -165,7 +166,6 @@ def test_traced_plugin_without_pidfd_is_not_waited_for(
 
 def test_traced_plugin_that_hangs_is_ended_and_left(flavour: Flavour, plugins: Plugins, tracer: _Tracer) -> None:
     """SIGTERM goes to the process that traces it and no further; SIGKILL ends it, and its exit status is kept."""
-    os.mkfifo(plugins.folder / "never")  # nothing writes to it
     output, still = run(flavour, _traced(plugins, tracer, 'read go <"$HERE/never"', timeout=0.5), reaping=0.3)
     assert not isinstance(output, BaseException)
     assert (output.timed_out, output.exit_status, output.signal, output.pid) == (True, None, None, None)
@@ -218,12 +218,12 @@ def unkillable() -> Iterator[Path]:
         pytest.skip("only root can make a program that its caller cannot kill")
     with tempfile.TemporaryDirectory(prefix="unkillable-") as folder:
         Path(folder).chmod(0o755)
-        program = compiled(UNKILLABLE, Path(folder), "unkillable")
+        program = compiled(UNKILLABLE, Path(folder), "outliving")
         program.chmod(0o4755)
         yield program
         for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess):
-                if process.name() == "unkillable":
+            with suppress(psutil.Error):
+                if process.exe() == str(program):  # not that of another run of the tests
                     process.kill()
 
 
