@@ -23,10 +23,13 @@ from libcni.storage.journal_record import (
     encode_record,
     is_to_be_deleted,
     plugin_field,
+    record_in_state_of,
     record_name,
+    settled_part,
     state_field,
 )
 from libcni.storage.open_file import read_error, write_error
+from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class OpenRecord:
     def __init__(self, journal: Journal, key: AttachmentKey) -> None:
         self._journal = journal
         self._folder = journal.folder
+        self._recent = journal.recent
         self._name = record_name(key)
         self._opened: OpenFile | None = None
         self.is_settled = True
@@ -100,6 +104,7 @@ class OpenRecord:
             return False
         except OSError as error:
             raise write_error(error, self._path, "written") from error
+        self._recent.keep(self._name, settled_part(text), record)
         self.is_settled = not self._folder.durable
         return True
 
@@ -117,7 +122,7 @@ class OpenRecord:
         """
         try:
             file = self._file()
-            return None if file is None else decode_record(file.read(), self._name)
+            return None if file is None else self._decoded(file.read())
         except OSError as error:
             raise read_error(error, self._path) from error
         except _DAMAGE as error:
@@ -134,6 +139,10 @@ class OpenRecord:
         except DamagedFileError:
             return True
         return found is not None and found.is_unfinished(has_result=has_result)
+
+    def _decoded(self, data: bytes) -> Record:
+        known = self._recent.get(self._name, settled_part(data))
+        return decode_record(data, self._name) if known is None else record_in_state_of(data, known)
 
     def mark(self, state: State) -> bool:
         """Change its state, and say whether there is a record; it is on the disk after :meth:`settling`.
@@ -208,6 +217,7 @@ class OpenRecord:
             file = self._file()
             if file is not None:
                 file.remove()
+                self._recent.forget(self._name)
         except OSError as error:
             if isinstance(read_error(error, self._path), DamagedFileError):  # a folder or a link in its place, say
                 self._journal.set_aside(self._name)
@@ -222,6 +232,8 @@ class Journal:
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
+        self.recent: Recent[Record] = Recent()
+        """The records that this process has written."""
 
     def open(self, key: AttachmentKey) -> OpenRecord:
         """Return the record of an attachment, to be used in a ``with`` block, be there one or not."""

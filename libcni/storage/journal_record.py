@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from binascii import crc32
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,8 +38,10 @@ __all__ = [
     "encode_record",
     "is_to_be_deleted",
     "plugin_field",
+    "record_in_state_of",
     "record_name",
     "record_of",
+    "settled_part",
     "state_field",
 ]
 
@@ -235,6 +237,26 @@ def encode_record(record: Record) -> bytes:
 def is_to_be_deleted(data: bytes) -> bool:
     """Return whether the text of a record says that a DEL was begun, or is needed."""
     return data[STATE_OFFSET:_STATE_END] in _TO_BE_DELETED
+
+
+def settled_part(data: bytes) -> bytes:
+    """Return the text of a record without what is overwritten in place."""
+    return data[:STATE_OFFSET] + data[_STATE_END:_ADDED_OFFSET] + data[_ADDED_END:PLUGIN_OFFSET] + data[_PLUGIN_END:]
+
+
+def record_in_state_of(data: bytes, record: Record) -> Record:
+    """Read the text of a record that is known but for what is overwritten in place.
+
+    :raises ValueError: if a part of that is damaged.
+    """
+    text = data[STATE_OFFSET:_STATE_END]
+    state = _STATES.get(text) or State(text.decode().strip())
+    added = _decode_added(data[_ADDED_OFFSET:_ADDED_END].decode())
+    text = data[PLUGIN_OFFSET:_PLUGIN_END]
+    plugin = None if text == _NO_PLUGIN else _decode_plugin(text.decode())
+    if (state, added, plugin) == (record.state, record.added, record.plugin):
+        return record
+    return replace(record, state=state, added=added, plugin=plugin)
 
 
 def decode_record(data: bytes, name: str) -> Record:

@@ -32,6 +32,7 @@ from libcni.storage.attachment import NetworkAttachment
 from libcni.storage.cache_entry import CacheEntry, members_of
 from libcni.storage.memo import Listing, stamp_of
 from libcni.storage.open_file import is_name_too_long, is_temporary, read_error, read_file, write_error
+from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class ResultCache:
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
+        self._recent: Recent[CacheEntry] = Recent()
         self._listing: Listing[NetworkAttachment] = Listing()
 
     def check_name(self, key: AttachmentKey) -> None:
@@ -118,7 +120,11 @@ class ResultCache:
             data = self._read(name, folder)
             if data is None:
                 continue
-            entry = self._decode(name, data, key)
+            entry = self._recent.get(name, data)
+            if entry is None:
+                entry = self._decode(name, data, key)
+                if entry.config is not None:  # the names of a legacy file are those of the attachment asked for
+                    self._recent.keep(name, data, entry)
             if entry.key == key:
                 return name, entry
         return None
@@ -196,6 +202,7 @@ class ResultCache:
     def _removing(self, name: str) -> Steps[bool]:
         try:
             was_there = yield from self.folder.removing(name, durable=True)
+            self._recent.forget(name)
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)
