@@ -238,7 +238,7 @@ class _Work(Generic[T]):
             self._over = True
 
     def is_over(self) -> bool:
-        """Tell whether the work is done. Work that has not begun is called off."""
+        """Return whether the work is done. Work that has not begun is cancelled."""
         if self._claim.acquire(blocking=False):
             self._over = True
         return self._over

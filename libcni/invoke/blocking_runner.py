@@ -200,7 +200,7 @@ def _drive(execution: Execution[select.poll]) -> None:
 
 
 class _Interrupt:
-    """A flag that can be polled. Threads may outlive who made it: it is closed when the last one drops it."""
+    """A flag that can be polled. Threads may outlive its maker: it is closed with its last reference."""
 
     fd = CLOSED
 
@@ -221,7 +221,7 @@ class _Interrupt:
 
 
 class _ThreadState(threading.local):
-    """What a thread of a runner knows: how the caller of its ``gather`` interrupts it."""
+    """Thread-local state of a runner: the flag with which the caller of ``gather`` interrupts a thread."""
 
     interrupt: _Interrupt | None = None
 

@@ -57,7 +57,7 @@ _VERSION_IS_UNKNOWN = "unknown CNI_COMMAND: VERSION"
 
 
 class Invocation(NamedTuple):
-    """What an error says about where it happened."""
+    """The call that an error names: plugin, verb and attachment."""
 
     plugin: str
     path: str
@@ -91,7 +91,7 @@ class Answer(NamedTuple):
     checked: CheckedResult | None = None
     converted: Result | None = None
     stdout: bytes = b""
-    """What the plugin printed."""
+    """Standard output of the plugin."""
 
     @property
     def result(self) -> Result:

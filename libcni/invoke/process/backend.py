@@ -33,7 +33,7 @@ class Processes(NamedTuple):
 
     ``finish(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor ``interrupt`` is
     readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
-    it may be reaped, when nobody can write to them any more.
+    it may be reaped, when every writer has closed them.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 

@@ -1,4 +1,4 @@
-"""When a plugin is ended, and how long anything is waited for.
+"""The deadlines of one execution: when a plugin is ended, and how long each wait may take.
 
 Owns :class:`Limits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go counterpart:
 none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
@@ -34,7 +34,7 @@ _TICK = 0.02
 
 
 class Limits(NamedTuple):
-    """What one execution may use. Times are in seconds, sizes in bytes."""
+    """The limits of one execution. Times are in seconds, sizes in bytes."""
 
     grace: float = GRACE
     linger: float = LINGER
@@ -46,7 +46,7 @@ class Limits(NamedTuple):
 
 
 class Step(Enum):
-    """What a runner does next."""
+    """The next action of a runner."""
 
     WAIT = "wait"
     TERMINATE = "terminate"
@@ -56,7 +56,7 @@ class Step(Enum):
 
 
 class Schedule:
-    """When a plugin is ended, and how long its pipes are waited for. Times are those of a monotonic clock.
+    """The schedule of one execution: deadline, escalation, and the wait for the pipes, on a monotonic clock.
 
     >>> schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
     >>> schedule.step(101.0, drained=False, alone=True)
@@ -81,11 +81,11 @@ class Schedule:
         return self._exited_at is not None
 
     def may_retry(self, at: float) -> bool:
-        """Tell whether a start may be tried again at that time."""
+        """Return whether a start may be tried again at that time."""
         return at < min(self._deadline, self._started + self._limits.busy)
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether a plugin that still runs is to be ended for its deadline with the next step."""
+        """Return whether the next step ends a plugin that still runs, for its deadline."""
         return now >= self._deadline and not self._ending and self._exited_at is self._kill_at is None
 
     def exited(self, now: float) -> None:
@@ -102,7 +102,7 @@ class Schedule:
             self._kill_at = -math.inf
 
     def step(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
-        """Say what comes next, and until when to wait if it is a wait. TERMINATE and KILL are taken as done.
+        """Return the next step, and the time until which a wait lasts. TERMINATE and KILL are taken as done.
 
         :param drained: nothing holds the output pipes open any more.
         :param alone: nothing else that was signalled is alive; ``None`` to have LOOK find that out.

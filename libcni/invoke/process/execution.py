@@ -62,13 +62,13 @@ _REAPED = "ran, and how it ended is not known: something else in this process re
 
 
 class Poller(Protocol):
-    """What :func:`select.poll` and :class:`select.epoll` have in common; their event masks are the same numbers."""
+    """The interface of both :func:`select.poll` and :class:`select.epoll`, whose event masks are the same numbers."""
 
     def register(self, fd: int, eventmask: int = ..., /) -> object:
         """Watch a descriptor."""
 
     def unregister(self, fd: int, /) -> object:
-        """Watch it no more."""
+        """Stop watching a descriptor."""
 
 
 P = TypeVar("P", bound=Poller)
@@ -145,7 +145,7 @@ class Execution(Generic[P]):
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to do: the plugin and whoever had its pipes are gone."""
+        """Whether there is nothing more to do: the plugin is reaped, and its pipes are closed."""
         return self._cells[STATUS] != CLOSED
 
     @property
@@ -154,7 +154,7 @@ class Execution(Generic[P]):
         return self._ending.is_ours
 
     def announce(self) -> None:
-        """Tell the call's ``on_start`` which process was started. What it raises passes through."""
+        """Call ``on_start`` with the process id. What it raises passes through."""
         if self.hooks is not None and self.hooks.on_start is not None:
             self.hooks.on_start(self._cells[PID])
 
@@ -164,7 +164,7 @@ class Execution(Generic[P]):
             give(self._cells, self._call.stdin)
 
     def announce_slow(self) -> None:
-        """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
+        """Call ``on_slow`` with the process id, unless the plugin has exited. What it raises passes through."""
         if self.hooks is not None and self.hooks.on_slow is not None and not self.has_exited:
             self.hooks.on_slow(self._cells[PID])
 
@@ -174,21 +174,21 @@ class Execution(Generic[P]):
         return self._cells[PIDFD]
 
     def quiet(self) -> float | None:
-        """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""
+        """Return how many seconds to wait for the exit alone; ``None`` if there is more to wait for."""
         if self._cells[STDIN_WRITE] != CLOSED or self.pidfd == CLOSED:
             return None
         return self.patience
 
     @property
     def patience(self) -> float:
-        """How many seconds are waited for nothing but the exit."""
+        """Seconds of the wait for the exit alone."""
         timeout = self._call.timeout
         if timeout is None or timeout > _QUIET:
             return _QUIET
         return max(0.0, timeout)  # a poll takes less than nothing for as long as it takes
 
     def finish(self, seconds: float, interrupt: int = CLOSED) -> None:
-        """Wait for nothing but the exit, at most so long and until the descriptor ``interrupt`` is readable.
+        """Wait for the exit alone, at most so long and until the descriptor ``interrupt`` is readable.
 
         What the call's ``on_stderr`` raises passes through.
         """
@@ -250,7 +250,7 @@ class Execution(Generic[P]):
         self._schedule.hurry()
 
     def step(self) -> tuple[Step, float | None]:
-        """Say what to do next, and for a wait how many seconds it may last.
+        """Return the next step, and for a wait how many seconds it may last.
 
         What the call's ``on_slow`` raises passes through.
         """
@@ -260,7 +260,7 @@ class Execution(Generic[P]):
             return Step.FINISH, None
         now = time.monotonic()
         if self._schedule.is_overdue(now):
-            self._look_for_exit()  # it may have ended in time, and nobody was there to see it
+            self._look_for_exit()  # it may have exited in time, while this thread did something else
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
         step, until = self._schedule.step(now, drained=drained, alone=self._ending.take_alone())
         if step is Step.FINISH:
@@ -297,7 +297,7 @@ class Execution(Generic[P]):
             self._look_for_exit()
 
     def output(self) -> PluginOutput:
-        """Say how it went, after the last step.
+        """Return the output, after the last step.
 
         :raises ChildProcessError: if something else reaped the process, so that it is not known how it ended.
         """
@@ -364,7 +364,7 @@ class Execution(Generic[P]):
         self._read(STDERR_READ, self._log.feed)
 
     def _read(self, end: int, take: Callable[[bytes], None]) -> None:
-        """Take the next part; close the end when nobody can write any more."""
+        """Take the next part; close the descriptor when every writer has closed its own."""
         try:
             data = os.read(self._cells[end], CHUNK)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What a plugin logs: the tail that errors quote, and the lines that are passed on as they come.
+"""The log of a plugin: the tail that errors quote, and the lines that are passed on as they come.
 
 Owns :class:`StderrLog`, which holds a bounded part of a stream of any length. No I/O. Go counterpart: the ``Stderr``
 writer of ``invoke.RawExec``, which passes bytes on. Source: SPEC 1.1.0, section 2: stderr is for logging.
