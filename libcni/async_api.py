@@ -65,7 +65,7 @@ class AsyncCNIConfig(Config):
         durable: bool = True,
     ) -> None:
         if runner is None:
-            # anyio is imported here, so that synchronous callers do not load it.
+            # anyio loads with this flavour only.
             from libcni.invoke.anyio_runner import AnyioRunner  # noqa: PLC0415 -- see above
 
             runner = AnyioRunner()

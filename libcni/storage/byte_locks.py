@@ -22,7 +22,7 @@ _UNLOCK_ALL = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0)
 
 
 def lock_byte(descriptor: int, offset: int, *, shared: bool = False) -> bool:
-    """Lock one byte if nobody else has it, and say whether that is so.
+    """Lock one byte unless another open file has it, and return whether it is locked.
 
     :raises OSError: if the file system has no locks.
     """

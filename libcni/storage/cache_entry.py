@@ -5,6 +5,8 @@ Go counterpart: ``cachedInfo`` in ``libcni/api.go``. Source: SPEC 1.1.0, section
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheEntry", "members_of"]
 
+_CLOCKS_DIFFER = 2.0
+"""Seconds: how much the wall clock and that of the boot may drift apart between an ADD and its DEL."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What one file says: its ``text``, and the decoded result in it.
+    """The content of one cache file: its ``text``, and the decoded result in it.
 
     A legacy file holds a bare result: then ``config`` is ``None`` and nothing else is known.
     """
@@ -83,6 +88,14 @@ class CacheEntry:
             capability_args=self.capability_args or {},
             result=None if self.decoded_result is None else Result.from_dict(self.decoded_result),
         )
+
+    def is_written_after(self, since_boot: float) -> bool:
+        """Return whether its file was written clearly later than a time, in seconds since boot."""
+        try:
+            written = os.stat(self.path).st_mtime  # noqa: PTH116 -- on the way of every DEL
+        except OSError:
+            return False
+        return written > time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot + _CLOCKS_DIFFER
 
     def listed(self) -> NetworkAttachment:
         """Return it in its public form, as :meth:`attachment`; its result is checked now, and decoded when it is read.

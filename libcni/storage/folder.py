@@ -1,7 +1,7 @@
 """The file layer below the cache: whole files in private folders, or nothing.
 
 Owns every write under ``cache_dir``. A file appears under its name complete and, when it is durable, synced; a folder
-is opened without following links and must belong to nobody else. Go counterpart: ``ioutil.WriteFile`` in place, which
+is opened without following links and must belong to this user. Go counterpart: ``ioutil.WriteFile`` in place, which
 leaves empty files after a crash.
 """
 
@@ -41,7 +41,7 @@ PARENT_MODE = 0o755
 """Of a folder above the cache directory that has to be made first."""
 
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
-"""What a file system says that has no files without a name, and a machine without ``/proc`` when one is to get its."""
+"""The errors of a file system that has no unnamed files, and of a machine without ``/proc`` when one is to be named."""
 
 
 class Folder:
@@ -204,7 +204,7 @@ class Folder:
         yield from self._writing_beside(folder, name, data, give_name=give_name)
 
     def creating_opened(self, name: str, data: bytes) -> Steps[OpenFile | None]:
-        """Write a whole new file, as :meth:`creating`, and return it opened, unless somebody has removed it meanwhile.
+        """Write a whole new file, as :meth:`creating`, and return it opened, unless it was removed meanwhile.
 
         It is sure to be on the disk at the end of :meth:`OpenFile.syncing`.
         """

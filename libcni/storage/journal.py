@@ -17,18 +17,16 @@ from libcni.protocol.attachment import AttachmentKey
 from libcni.storage.journal_record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
+    Added,
     added_field,
     decode_record,
     encode_record,
     is_to_be_deleted,
     plugin_field,
-    record_in_state_of,
     record_name,
-    settled_part,
     state_field,
 )
 from libcni.storage.open_file import read_error, write_error
-from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
 
 if TYPE_CHECKING:
@@ -44,18 +42,18 @@ __all__ = ["Journal", "OpenRecord"]
 _log = logging.getLogger("libcni.cache")
 
 _DAMAGE = (ValueError, KeyError, TypeError, OverflowError)
-"""What the text of a damaged record gives."""
+"""The errors of decoding a damaged record."""
 
 
 class OpenRecord:
     """The record of one attachment, while an operation on it runs; opened when it is first needed.
 
-    Who uses it holds the lock of the container.
+    Its user holds the lock of the container.
     """
 
-    def __init__(self, folder: Folder, key: AttachmentKey, recent: Recent[Record]) -> None:
-        self._folder = folder
-        self._recent = recent
+    def __init__(self, journal: Journal, key: AttachmentKey) -> None:
+        self._journal = journal
+        self._folder = journal.folder
         self._name = record_name(key)
         self._opened: OpenFile | None = None
         self.is_settled = True
@@ -102,7 +100,6 @@ class OpenRecord:
             return False
         except OSError as error:
             raise write_error(error, self._path, "written") from error
-        self._recent.keep(self._name, settled_part(text), record)
         self.is_settled = not self._folder.durable
         return True
 
@@ -120,7 +117,7 @@ class OpenRecord:
         """
         try:
             file = self._file()
-            return None if file is None else self._decoded(file.read())
+            return None if file is None else decode_record(file.read(), self._name)
         except OSError as error:
             raise read_error(error, self._path) from error
         except _DAMAGE as error:
@@ -137,10 +134,6 @@ class OpenRecord:
         except DamagedFileError:
             return True
         return found is not None and found.is_unfinished(has_result=has_result)
-
-    def _decoded(self, data: bytes) -> Record:
-        known = self._recent.get(self._name, settled_part(data))
-        return decode_record(data, self._name) if known is None else record_in_state_of(data, known)
 
     def mark(self, state: State) -> bool:
         """Change its state, and say whether there is a record; it is on the disk after :meth:`settling`.
@@ -173,10 +166,13 @@ class OpenRecord:
             raise write_error(error, self._path, "synced") from error
         self.is_settled = True
 
-    def note_added(self) -> None:
-        """Note that the result is stored, which tells so too: a disk that fails now undoes no ADD."""
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._note(added_field(now), STATE_OFFSET, "the end of the ADD")
+    def note_added(self, ifindex: int | None) -> None:
+        """Note that the result is stored, which tells so too: a disk that fails now undoes no ADD.
+
+        :param ifindex: of the interface, as in :class:`libcni.storage.journal_record.Added`.
+        """
+        added = Added(time.clock_gettime(time.CLOCK_BOOTTIME), ifindex)
+        self._note(added_field(added), STATE_OFFSET, "the end of the ADD")
 
     def note_plugin(self, pid: int) -> None:
         """Note the process that was just started. It need not survive a power loss, which no process does.
@@ -212,8 +208,10 @@ class OpenRecord:
             file = self._file()
             if file is not None:
                 file.remove()
-                self._recent.forget(self._name)
         except OSError as error:
+            if isinstance(read_error(error, self._path), DamagedFileError):  # a folder or a link in its place, say
+                self._journal.set_aside(self._name)
+                return
             raise write_error(error, self._path, "removed") from error
         self._close()
 
@@ -224,11 +222,10 @@ class Journal:
     def __init__(self, folder: Folder, damaged: Folder) -> None:
         self.folder = folder
         self.damaged = damaged
-        self._recent: Recent[Record] = Recent()
 
     def open(self, key: AttachmentKey) -> OpenRecord:
         """Return the record of an attachment, to be used in a ``with`` block, be there one or not."""
-        return OpenRecord(self.folder, key, self._recent)
+        return OpenRecord(self, key)
 
     def find(self, key: AttachmentKey) -> Record | None:
         """Return the record of an attachment, or ``None``, as :meth:`OpenRecord.find`; no lock need be held.
@@ -310,7 +307,7 @@ class Journal:
         for name in names:
             with suppress(DamagedFileError):
                 record = self._load(name)
-                if record is not None:
+                if record is not None and record.key[1:] == (container_id, ifname):
                     records.append(record)
         return records
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from binascii import crc32
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PLUGIN_OFFSET",
     "STATE_OFFSET",
+    "Added",
     "Record",
     "RunningPlugin",
     "State",
@@ -37,16 +38,14 @@ __all__ = [
     "encode_record",
     "is_to_be_deleted",
     "plugin_field",
-    "record_in_state_of",
     "record_name",
     "record_of",
-    "settled_part",
     "state_field",
 ]
 
-_KIND = "libcniRecordV1"
+_KIND = "libcniRecordV2"
 _STATE_WIDTH = 12
-_ADDED_WIDTH = 16
+_ADDED_WIDTH = 32
 _PLUGIN_WIDTH = 32
 
 STATE_OFFSET = len('{"state":"')
@@ -84,6 +83,16 @@ _TO_BE_DELETED = frozenset({_FIELDS[State.DELETING], _FIELDS[State.NEEDS_DELETE]
 _NO_PLUGIN = b" " * _PLUGIN_WIDTH
 
 
+class Added(NamedTuple):
+    """The end of an ADD: seconds since boot, and the number of its interface in the namespace.
+
+    ``ifindex`` is 0 when there was no interface of that name, ``None`` where that could not be found out.
+    """
+
+    at: float
+    ifindex: int | None
+
+
 class RunningPlugin(NamedTuple):
     """The last plugin that was started: its process id, and seconds since boot when it was started."""
 
@@ -107,11 +116,12 @@ class Record:
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     owner: str | None = None
     state: State = State.ADDING
-    added_at: float | None = None
-    """Seconds since boot when the ADD ended, if that is known."""
+    added: Added | None = None
+    """The end of the ADD, if that is known."""
     plugin: RunningPlugin | None = None
     boot_id: str = ""
     time: float = 0.0
+    """Seconds since the epoch when the ADD began; 0 when there was none before the DEL."""
 
     def runtime_conf(self, netns: str = "") -> RuntimeConf:
         """Return the arguments for the plugins that finish it.
@@ -123,7 +133,7 @@ class Record:
         return RuntimeConf(self.key.container_id, netns, self.key.ifname, self.args, self.capability_args)
 
     def is_unfinished(self, *, has_result: bool) -> bool:
-        """Say whether an ADD or DEL was begun and not finished.
+        """Return whether an ADD or DEL was begun and not finished.
 
         :param has_result: there is a file for the result, be it damaged: an ADD ends with its result on the disk.
         """
@@ -169,7 +179,7 @@ def record_of(  # noqa: PLR0913 -- the parts of a record
         owner=owner,
         state=state,
         boot_id=current_boot_id(),
-        time=time.time(),
+        time=time.time() if state is State.ADDING else 0.0,
     )
 
 
@@ -184,12 +194,10 @@ def state_field(state: State) -> bytes:
     return _FIELDS[state]
 
 
-def added_field(seconds: float) -> bytes:
-    """Return what stands at :data:`STATE_OFFSET` when an ADD has ended.
-
-    :param seconds: since boot.
-    """
-    return state_field(State.ADDED) + _AFTER_STATE + f"{seconds:.6f}".ljust(_ADDED_WIDTH).encode()
+def added_field(added: Added) -> bytes:
+    """Return the text at :data:`STATE_OFFSET` of a record whose ADD has ended."""
+    text = f"{added.at:.6f}" if added.ifindex is None else f"{added.at:.6f} {added.ifindex}"
+    return state_field(State.ADDED) + _AFTER_STATE + text.ljust(_ADDED_WIDTH).encode()
 
 
 def plugin_field(pid: int, started: float) -> bytes:
@@ -210,7 +218,7 @@ def encode_record(record: Record) -> bytes:
         "config": encode_base64(record.config),
         "isSingle": record.is_single,
         "netns": record.netns,
-        "netnsIdentity": record.identity and record.identity[:4],
+        "netnsIdentity": record.identity and record.identity[:5],
         "foundInterface": record.found_interface,
         "cniArgs": record.args,
         "capabilityArgs": record.capability_args,
@@ -227,26 +235,6 @@ def encode_record(record: Record) -> bytes:
 def is_to_be_deleted(data: bytes) -> bool:
     """Return whether the text of a record says that a DEL was begun, or is needed."""
     return data[STATE_OFFSET:_STATE_END] in _TO_BE_DELETED
-
-
-def settled_part(data: bytes) -> bytes:
-    """Return the text of a record without what is overwritten in place."""
-    return data[:STATE_OFFSET] + data[_STATE_END:_ADDED_OFFSET] + data[_ADDED_END:PLUGIN_OFFSET] + data[_PLUGIN_END:]
-
-
-def record_in_state_of(data: bytes, record: Record) -> Record:
-    """Read the text of a record that is known but for what is overwritten in place.
-
-    :raises ValueError: if a part of that is damaged.
-    """
-    text = data[STATE_OFFSET:_STATE_END]
-    state = _STATES.get(text) or State(text.decode().strip())
-    added_at = _decode_seconds(data[_ADDED_OFFSET:_ADDED_END].decode())
-    text = data[PLUGIN_OFFSET:_PLUGIN_END]
-    plugin = None if text == _NO_PLUGIN else _decode_plugin(text.decode())
-    if (state, added_at, plugin) == (record.state, record.added_at, record.plugin):
-        return record
-    return replace(record, state=state, added_at=added_at, plugin=plugin)
 
 
 def decode_record(data: bytes, name: str) -> Record:
@@ -280,7 +268,7 @@ def decode_record(data: bytes, name: str) -> Record:
         capability_args=document["capabilityArgs"],
         owner=document["owner"],
         state=State(document["state"].strip()),
-        added_at=_decode_seconds(document["added"]),
+        added=_decode_added(document["added"]),
         plugin=_decode_plugin(document["plugin"]),
         boot_id=document["bootId"],
         time=document["time"],
@@ -304,8 +292,8 @@ _MEMBERS: Mapping[str, tuple[type, ...]] = {
 def _decode_identity(values: Sequence[int] | None, boot_id: str) -> NetnsIdentity | None:
     if not values:
         return None
-    device, inode, created, cookie = map(int, values)
-    return NetnsIdentity(device, inode, created, cookie, boot_id)
+    device, inode, created, cookie, process = map(int, values)
+    return NetnsIdentity(device, inode, created, cookie, process, boot_id)
 
 
 def _decode_args(pairs: Sequence[Sequence[object]]) -> tuple[tuple[str, str], ...]:
@@ -315,8 +303,9 @@ def _decode_args(pairs: Sequence[Sequence[object]]) -> tuple[tuple[str, str], ..
     return args
 
 
-def _decode_seconds(text: str) -> float | None:
-    return float(text) if text.strip() else None
+def _decode_added(text: str) -> Added | None:
+    seconds, _, ifindex = text.strip().partition(" ")
+    return Added(float(seconds), int(ifindex) if ifindex else None) if seconds else None
 
 
 def _decode_plugin(text: str) -> RunningPlugin | None:

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from libcni.storage.folder import Folder
+    from libcni.storage.namespace import NetnsIdentity
     from libcni.storage.operations import OpenFolder
 
-__all__ = ["HeldLock", "Locks", "container_lock", "network_lock"]
+__all__ = ["HeldLock", "Locks", "container_lock", "interface_lock", "network_lock"]
 
 _FILE = "all"
 _NETWORK = "network@"
@@ -42,7 +43,7 @@ _WANTED = "wanted@"
 _RANGE_BITS = 60
 """Of the offsets of one kind of locks. With the kind in front they are below 2^63, the end of every file."""
 
-_KINDS = {"container": 1, "network": 2, "wanted": 3}
+_KINDS = {"container": 1, "network": 2, "wanted": 3, "interface": 4}
 """The ranges; the first, in which the table of holders stands, has no locks."""
 
 _ALL_KINDS = len(_KINDS) << _RANGE_BITS
@@ -67,6 +68,11 @@ def network_lock(network: str) -> str:
     return f"{_NETWORK}{network}"
 
 
+def interface_lock(namespace: NetnsIdentity, ifname: str) -> str:
+    """Return the name of the lock for the ADD of an interface in a namespace."""
+    return f"interface@{namespace.device}:{namespace.inode}@{ifname}"
+
+
 class HeldLock:
     """One lock, or several of one operation, that this thread or task has; they end with :meth:`release`."""
 
@@ -86,6 +92,8 @@ class HeldLock:
         :raises CacheError: if it cannot be locked.
         """
         if self._on_folder:
+            if self._also is not None:  # which holds off everything else already
+                return self
             self._also = self._locks.try_lock(name)
             return self if self._also is not None else None
         try:
@@ -157,7 +165,7 @@ class Locks:
             raise self.error(error) from error
 
     def _lock_byte(self, name: str, wanted: str = "", *, shared: bool = False) -> HeldLock | None:
-        """Lock one byte if nobody else has it, or has that of ``wanted`` alone."""
+        """Lock one byte unless another open file has it, or has that of ``wanted`` alone."""
         held = HeldLock(self)
         folder = self.folder.open(create=True)
         descriptor = self._open(folder)

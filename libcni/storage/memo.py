@@ -1,7 +1,7 @@
-"""What was read from the files of a folder, kept for as long as they are the same files.
+"""A small cache of decoded files, valid while the files are unchanged.
 
-A file is the same while its inode, its size and both of its times are: the kernel sets the second of them, which nobody
-can set back. Go counterpart: none.
+A file is the same while its inode, its size and both of its times are: the kernel sets the second of
+them, which no program can set back. Go counterpart: none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIMIT = 16384
 
 
 Stamp: TypeAlias = tuple[int, int, int, int]
-"""What tells a file from a later one of its name: inode, size in bytes, times of modification and of change in ns."""
+"""The identity of a file's content: inode, size in bytes, times of modification and of change in nanoseconds."""
 
 
 def stamp_of(name: str, folder: OpenFolder) -> Stamp | None:
@@ -36,7 +36,7 @@ def stamp_of(name: str, folder: OpenFolder) -> Stamp | None:
 
 
 class Listing(Generic[T]):
-    """What was read from each file of one folder. Threads may share it."""
+    """The decoded files of one folder. Threads may share it."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Stamp, T]] = {}

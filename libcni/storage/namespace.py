@@ -12,8 +12,10 @@ import errno
 import fcntl
 import functools
 import os
+import re
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +34,11 @@ __all__ = [
 _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
 _COOKIE_SIZE = 8
-_SIOCGIFINDEX = 0x8933
-_IFREQ_SIZE = 40
+_NS_GET_NSTYPE = 0xB703
+_OPEN_NAMESPACE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_PROCESS_PATH = re.compile(r"/proc/([0-9]+)/")
+_CLOCK_TICK = 10_000_000
+"""Nanoseconds: the times of inodes are those of the last tick of the kernel's clock."""
 _UNKNOWN = 0
 
 _ANY_INTERFACE = "lo"
@@ -44,13 +49,15 @@ class NetnsIdentity(NamedTuple):
     """The kernel's names of one namespace.
 
     ``created`` is the time of its inode in nanoseconds: the same for as long as a mount or an open file keeps the
-    inode. ``cookie`` is unique until the next boot; 0 where it is not known.
+    inode, and 0 when it was just made for this look. ``cookie`` is unique until the next boot, ``process`` the start
+    time of the process in a path such as ``/proc/7/ns/net``; both are 0 where they are not known.
     """
 
     device: int
     inode: int
     created: int
     cookie: int
+    process: int
     boot_id: str
 
     def is_same(self, other: NetnsIdentity) -> bool:
@@ -59,17 +66,25 @@ class NetnsIdentity(NamedTuple):
             return False
         if self.cookie and other.cookie:
             return self.cookie == other.cookie
-        return self.created == other.created
+        if self.created and other.created:
+            return self.created == other.created
+        return self.process == other.process != _UNKNOWN
 
 
 class NamespaceView(NamedTuple):
-    """The namespace at a path: its identity, ``None`` if there is none, and whether it has the interface asked for.
+    """The namespace at a path: its identity, ``None`` if there is none, and the interface that was asked for.
 
-    ``has_interface`` is ``None`` where that cannot be found out.
+    ``ifindex`` is the kernel's number of the interface, which it gives once in the life of a namespace; 0 when there is
+    no interface of that name, ``None`` where that cannot be found out.
     """
 
     identity: NetnsIdentity | None = None
-    has_interface: bool | None = None
+    ifindex: int | None = None
+
+    @property
+    def has_interface(self) -> bool | None:
+        """Whether the interface is there; ``None`` where that cannot be found out."""
+        return None if self.ifindex is None else self.ifindex != 0
 
 
 @functools.cache
@@ -84,13 +99,28 @@ def current_boot_id() -> str:
 
 def identify(path: str) -> NetnsIdentity | None:
     """Return the identity of the namespace at a path without its cookie, or ``None`` when there is no namespace."""
+    before = time.time_ns()
     try:
         status = os.stat(path)  # noqa: PTH116 -- on the way of every ADD
     except (OSError, ValueError):
         return None
     if status.st_dev != _namespace_device():
         return None
-    return NetnsIdentity(status.st_dev, status.st_ino, status.st_ctime_ns, _UNKNOWN, current_boot_id())
+    created = status.st_ctime_ns if status.st_ctime_ns < before - _CLOCK_TICK else _UNKNOWN
+    return NetnsIdentity(status.st_dev, status.st_ino, created, _UNKNOWN, _process_in(path), current_boot_id())
+
+
+def _process_in(path: str) -> int:
+    """Return the start time, in clock ticks since boot, of the process whose id is in a path; 0 if there is none."""
+    match = _PROCESS_PATH.match(path)
+    if match is None:
+        return _UNKNOWN
+    try:
+        status = Path(f"/proc/{match[1]}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return _UNKNOWN
+    # Behind the name of the program, which may hold anything: state is the third field, the start the 22nd.
+    return int(status.rpartition(")")[2].split()[19])
 
 
 @functools.cache
@@ -105,12 +135,14 @@ def _namespace_device() -> int | None:
 def is_same_namespace(path: str, known: NetnsIdentity) -> bool:
     """Return whether the namespace at a path is the known one; where that cannot be told it is not."""
     now = identify(path)
-    if now is None or now[:2] != known[:2]:
+    if now is None or now[:2] != known[:2] or now.boot_id != known.boot_id:
         return False
-    if now.is_same(known):
+    if now.created == known.created != _UNKNOWN:
         return True
-    inside = look_into(path, _ANY_INTERFACE).identity if known.cookie else None
-    return inside is not None and inside.is_same(known)
+    if known.cookie:  # which tells them apart whatever has become of the inode
+        inside = look_into(path, _ANY_INTERFACE).identity
+        return inside is not None and inside.is_same(known)
+    return now.is_same(known)
 
 
 def namespace_to_delete_in(given: str, stored: str, known: NetnsIdentity | None) -> str:
@@ -122,11 +154,11 @@ def namespace_to_delete_in(given: str, stored: str, known: NetnsIdentity | None)
     :param stored: the path of the ADD.
     :param known: the identity of the ADD's namespace; ``None`` if there was no namespace at the path.
     """
+    if known is not None:
+        return next((path for path in (given, stored) if path and is_same_namespace(path, known)), "")
     path = given or stored
     if not path or is_no_namespace(path):
         return ""
-    if known is not None:
-        return path if is_same_namespace(path, known) else ""
     if identify(path) is None or given not in {"", stored}:
         return path
     return ""
@@ -134,14 +166,41 @@ def namespace_to_delete_in(given: str, stored: str, known: NetnsIdentity | None)
 
 def is_no_namespace(path: str) -> bool:
     """Return whether a path leads to something else than a network namespace; one that leads nowhere does not."""
-    return os.path.exists(path) and identify(path) is None and _namespace_device() is not None  # noqa: PTH110 -- text in
+    if _namespace_device() is None:
+        return False
+    try:
+        descriptor = os.open(path, _OPEN_NAMESPACE)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return identify(path) is None
+    try:
+        return not _is_network_namespace(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_network_namespace(descriptor: int) -> bool:
+    try:
+        return os.fstat(descriptor).st_dev == _namespace_device() and _type_of(descriptor) == _CLONE_NEWNET
+    except OSError:
+        return False
+
+
+def _type_of(descriptor: int) -> int:
+    try:
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
+    except OSError as error:
+        if error.errno in {errno.ENOTTY, errno.EINVAL}:  # a kernel before 4.11
+            return _CLONE_NEWNET
+        raise
 
 
 def was_there_before(path: str, file: str) -> bool:
     """Return whether the namespace at a path may be older than a file; where that cannot be told, there is none."""
     now = identify(path)
     try:
-        return now is None or now.created <= os.stat(file).st_mtime_ns  # noqa: PTH116 -- text in
+        return now is None or 0 < now.created <= os.stat(file).st_mtime_ns  # noqa: PTH116 -- text in
     except OSError:
         return False
 
@@ -153,32 +212,32 @@ def look_into(path: str, ifname: str) -> NamespaceView:
     """
     try:
         # One descriptor for stat and setns: the path may lead elsewhere in between.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _OPEN_NAMESPACE)
     except (OSError, ValueError):
         return NamespaceView()
-    views: list[NamespaceView] = []
+    found = NamespaceView(identify(path) if _is_network_namespace(descriptor) else None)
+    views = [found]
     thread = threading.Thread(target=_look_inside, args=(descriptor, ifname, views), daemon=True)
     try:
         thread.start()
     except RuntimeError:  # no thread is left
         os.close(descriptor)
-        return NamespaceView(identify(path))
+        return found
     thread.join()
-    return views[0]
+    return views[-1]
 
 
 def _look_inside(descriptor: int, ifname: str, views: list[NamespaceView]) -> None:
     """Move the calling thread into the namespace of a descriptor, which it closes, and add the view from there."""
-    view = NamespaceView()
+    identity = views[0].identity
     try:
-        view = NamespaceView(identify(f"/proc/self/fd/{descriptor}"))
-        if view.identity is not None:
+        # The path may have led elsewhere meanwhile: then nothing is known of it.
+        if identity is not None and os.fstat(descriptor).st_ino == identity.inode:
             _enter(descriptor)
-            view = _view_from_inside(view.identity, ifname)
-    except OSError:
-        pass  # without the right to enter it, or with no descriptor left: it cannot be told
+            views.append(_view_from_inside(identity, ifname))
+    except (OSError, ImportError):
+        pass  # without the right to enter it, with no descriptor left, or without ctypes: it cannot be told
     finally:
-        views.append(view)
         os.close(descriptor)
 
 
@@ -199,9 +258,12 @@ def _enter(descriptor: int) -> None:
 def _view_from_inside(identity: NetnsIdentity, ifname: str) -> NamespaceView:
     probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     try:
-        return NamespaceView(identity._replace(cookie=_cookie_of(probe)), _has_interface(probe, ifname))
+        identity = identity._replace(cookie=_cookie_of(probe))
     finally:
         probe.close()
+    # All of them: to ask the kernel for one by name makes it load a module of that name.
+    indices = {name: index for index, name in _socket.if_nameindex()}
+    return NamespaceView(identity, indices.get(ifname, 0))
 
 
 def _cookie_of(probe: _socket.socket) -> int:
@@ -209,13 +271,3 @@ def _cookie_of(probe: _socket.socket) -> int:
         return int.from_bytes(probe.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, _COOKIE_SIZE), sys.byteorder)
     except OSError:  # a kernel before 5.14
         return _UNKNOWN
-
-
-def _has_interface(probe: _socket.socket, ifname: str) -> bool:
-    try:
-        fcntl.ioctl(probe.fileno(), _SIOCGIFINDEX, os.fsencode(ifname).ljust(_IFREQ_SIZE, b"\0"))
-    except OSError as error:
-        if error.errno != errno.ENODEV:
-            raise
-        return False
-    return True

@@ -49,10 +49,10 @@ READ_LIMIT = 64 * 1024 * 1024
 """Bytes: a larger file is not one of the library's."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""What a file system that is full, or was mounted read-only, says: nothing can be written, and all can be read."""
+"""The errors of a file system that is full or mounted read-only: nothing can be written, and all can be read."""
 
-_NOT_READABLE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO})
-"""The errors of a file that is too large or not regular, of a link and of a socket, when it is read."""
+_NOT_READABLE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EISDIR})
+"""The errors of a file that is too large or not regular, of a link, a socket and a folder, when it is opened."""
 
 _temporary_numbers = itertools.count()
 
@@ -108,7 +108,7 @@ class OpenFile:
 
 
 def temporary_name(name: str) -> str:
-    """Return a name for a file until it is complete, which nobody else uses."""
+    """Return a unique name for a file until it is complete."""
     return f".{name[:100]}.{os.getpid()}.{_PROCESS_TOKEN}.{next(_temporary_numbers)}.tmp"
 
 
@@ -145,13 +145,13 @@ def is_temporary(name: str) -> bool:
 
 
 def is_own_temporary(name: str) -> bool:
-    """Say whether a name is one that the library itself gives."""
+    """Return whether a temporary name is one of the library."""
     parts = name.rsplit(".", 4)
     return is_temporary(name) and len(parts) == 5 and parts[1].isdigit()  # noqa: PLR2004 -- name, pid, token, number, "tmp"
 
 
 def is_name_too_long(name: str) -> bool:
-    """Say whether no file can have that name."""
+    """Return whether no file can have that name."""
     return len(os.fsencode(name)) > NAME_MAX
 
 

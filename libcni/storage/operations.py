@@ -78,13 +78,13 @@ class FileOperations:
 
 
 def is_safe(status: os.stat_result) -> bool:
-    """Return whether nobody but the owner, which is this user or root, can change what is in a folder."""
+    """Return whether only this user and root can change what is in a folder."""
     is_ours = not status.st_uid or status.st_uid == os.geteuid()
     return is_ours and not status.st_mode & _FOR_OTHERS
 
 
 class OpenFolder:
-    """An open folder that nobody else can write to; it is closed with the last reference to it."""
+    """An open folder that only this user and root can write to; it is closed with the last reference to it."""
 
     __slots__ = ("_identity", "content", "descriptor", "names")
 
@@ -115,7 +115,7 @@ class OpenFolder:
             os.close(descriptor)
 
     def is_still_at(self, path: str, parent: str) -> bool:
-        """Return whether the path leads here, and nobody else can write here or to the parent folder."""
+        """Return whether the path leads here, and no other user can write here or to the parent folder."""
         try:
             status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 -- on the way of every verb, several times
             is_here = (status.st_dev, status.st_ino) == self._identity

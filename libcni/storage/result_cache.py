@@ -32,7 +32,6 @@ from libcni.storage.attachment import NetworkAttachment
 from libcni.storage.cache_entry import CacheEntry, members_of
 from libcni.storage.memo import Listing, stamp_of
 from libcni.storage.open_file import is_name_too_long, is_temporary, read_error, read_file, write_error
-from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Damaged(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What the files say, in the order of their names."""
+    """The attachments in the files, in the order of their names, and the damaged files."""
 
     attachments: list[NetworkAttachment]
     damaged: list[Damaged]
@@ -78,7 +77,6 @@ class ResultCache:
         self.folder = folder
         self.damaged = damaged
         self._listing: Listing[NetworkAttachment] = Listing()
-        self._recent: Recent[CacheEntry] = Recent()
 
     def check_name(self, key: AttachmentKey) -> None:
         """Refuse names that together do not fit into a file name, before anything runs.
@@ -120,11 +118,7 @@ class ResultCache:
             data = self._read(name, folder)
             if data is None:
                 continue
-            entry = self._recent.get(name, data)
-            if entry is None:
-                entry = self._decode(name, data, key)
-                if entry.config is not None:  # the names of a legacy file are those of who asks
-                    self._recent.keep(name, data, entry)
+            entry = self._decode(name, data, key)
             if entry.key == key:
                 return name, entry
         return None
@@ -171,7 +165,7 @@ class ResultCache:
             raise write_error(error, self.folder.path(name), "written") from error
 
     def _is_taken(self, key: AttachmentKey) -> bool:
-        """Say whether the file of another attachment has the plain name."""
+        """Return whether the file of another attachment has the plain name."""
         name = _plain_name(key)
         data = self._read(name, self.folder.open())
         try:
@@ -202,7 +196,6 @@ class ResultCache:
     def _removing(self, name: str) -> Steps[bool]:
         try:
             was_there = yield from self.folder.removing(name, durable=True)
-            self._recent.forget(name)
             self._listing.forget(name)
         except IsADirectoryError:
             self.set_aside(name)

@@ -72,12 +72,12 @@ class _Slot(NamedTuple):
 
 
 class _SlotFile:
-    """The file of the slots, open; whoever opens it closes it."""
+    """The file of the slots, open; its opener closes it."""
 
     def __init__(self, descriptor: int, size: int) -> None:
         self.descriptor = descriptor
         self.size = size
-        """Bytes, when it was opened: nobody but its writer looks for a name that was not there then."""
+        """Bytes, when it was opened: only its writer looks for a name that was not there then."""
 
     def __enter__(self) -> Self:
         return self
@@ -207,7 +207,7 @@ class SlotFolder(Folder):
         opened: OpenFile | None = None
         try:
             if not file.size or self._synced is not folder:
-                # Who made it may not have synced its name, or be dead: nobody writes a first slot before that.
+                # The process that made it may be dead before it synced the name: no slot is written before that.
                 yield from self.syncing_names(folder)
                 self._synced = folder
             found, free = file.look(name)
@@ -222,7 +222,7 @@ class SlotFolder(Folder):
         return opened
 
     def _fill_slot(self, descriptor: int, offset: int, block: bytes) -> bool:
-        """Write a slot, unless somebody else has just done it, or is about to."""
+        """Write a slot, unless another process has just done it, or is about to."""
         if not lock_byte(descriptor, offset):
             return False
         try:
@@ -249,7 +249,7 @@ class SlotFolder(Folder):
         try:
             descriptor = self.operations.create(_FILE, folder.descriptor)
         except FileExistsError:
-            pass  # somebody else was quicker
+            pass  # another process was quicker
         else:
             try:
                 os.fchmod(descriptor, FILE_MODE)  # whatever the umask is

@@ -142,13 +142,24 @@ class Store:
 
 
 class Known(NamedTuple):
-    """What is stored about an attachment; a damaged file counts as nothing, and is kept as a problem."""
+    """The stored parts of one attachment; a damaged file counts as nothing, and is kept as a problem."""
 
     entry: CacheEntry | None
     record: Record | None
     problems: tuple[CacheError, ...] = ()
     has_file: bool = False
     """Whether there is a file for the result, be it one that cannot be read."""
+
+    @property
+    def recorded(self) -> Record | None:
+        """The record, unless the result is of another program that has deleted what was recorded, and added it anew."""
+        record, entry = self.record, self.entry
+        if record is None or entry is None or entry.config is None:
+            return record
+        mine = record.config, record.netns, tuple(record.args)
+        if mine != (entry.config, entry.netns, tuple(entry.args)):
+            return None
+        return None if record.added is not None and entry.is_written_after(record.added.at) else record
 
     @property
     def is_unfinished_add(self) -> bool:
@@ -187,7 +198,7 @@ def parse_stored(config: bytes, *, single: bool | None = None) -> NetworkConfigL
 
 
 def _is_list(config: bytes) -> bool:
-    """Tell a list by its plugins: Go libcni writes a list as it was given, with a stray type perhaps."""
+    """Return whether a stored configuration is a list; Go libcni writes one as it was given, a stray type with it."""
     if b'"plugins"' not in config:
         return False
     try:

@@ -1,7 +1,7 @@
 """Bringing what was written to the disk: one sync, syncs that threads share, and file work in steps between syncs.
 
-File work is a generator that yields each :class:`Sync` before it goes on: a runner does it where it holds up nobody.
-Go counterpart: none; Go libcni syncs nothing. Source: ``fdatasync(2)``, ``fsync(2)``.
+File work is a generator that yields each :class:`Sync` before it goes on: a runner does it where it holds up no other
+task. Go counterpart: none; Go libcni syncs nothing. Source: ``fdatasync(2)``, ``fsync(2)``.
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ from libcni.errors import AttachmentExistsError, DamagedFileError, PluginStartEr
 from libcni.invoke.output import Answer
 from libcni.invoke.runner import do_steps
 from libcni.storage.journal_record import State, record_of
+from libcni.storage.namespace import NamespaceView, look_into
 from libcni.storage.store import is_single
 from libcni.verbs.admission import admit
 from libcni.verbs.chain import Job, Limits, warn_of_undeclared
 from libcni.verbs.context import check_network
 from libcni.verbs.failed_add import FailedAdd
+from libcni.verbs.holders import LOOPBACK
 from libcni.verbs.lock_wait import open_folders
 
 if TYPE_CHECKING:
@@ -43,10 +45,10 @@ async def add(  # noqa: PLR0917 -- all verbs take these four
     context.store.check_fits(key, rt, network.raw)
     warn_of_undeclared(network, rt)
     invocations = context.caller.locate("ADD", network, rt)
-    async with context.waiter.locked(key.network, key.container_id):
+    async with context.waiter.locked(key.network, key.container_id) as locked:
         with context.store.journal.open(key) as opened:
             job = Job(network, rt, Limits(timeout), opened)
-            view = await admit(context, job, opened)
+            view = await admit(context, job, opened=opened, locked=locked)
             single = is_single(network)
             record = record_of(key, rt, config=network.raw, owner=context.owner, is_single=single, view=view)
             attempt = _Add(context, job, opened=opened, record=record)
@@ -87,8 +89,17 @@ class _Add:
                 self.has_begun = before is None  # else not even the first plugin could be started
                 raise
             before = None
-        await do_steps(runner, self._finish(answer))
+        view = await runner.call(self._look_again)
+        await do_steps(runner, self._finish(answer, view))
         return answer.result
+
+    def _look_again(self) -> NamespaceView:
+        """Return the view of the namespace after the last plugin: the interface that is there is this attachment's."""
+        rt, namespace = self._job.rt, self._record.identity
+        if namespace is None or rt.ifname == LOOPBACK:
+            return NamespaceView()
+        view = look_into(rt.netns, rt.ifname)
+        return view if view.identity is not None and view.identity.is_same(namespace) else NamespaceView()
 
     def _begin(self) -> Steps[bool]:
         """Put the ADD into the journal, unless the attachment is there; return whether its result is a damaged file."""
@@ -112,7 +123,7 @@ class _Add:
         yield from self._opened.settling()
         self.has_begun = True
 
-    def _finish(self, answer: Answer) -> Steps[None]:
+    def _finish(self, answer: Answer, view: NamespaceView) -> Steps[None]:
         job = self._job
         yield from self._context.store.cache.storing(job.key, job.rt, config=job.network.raw, result=answer.text)
-        self._opened.note_added()
+        self._opened.note_added(view.ifindex)

@@ -1,4 +1,4 @@
-"""What an ADD looks at before its first plugin: earlier attempts, other attachments, and the interface itself.
+"""The checks of an ADD before its first plugin: earlier attempts, other attachments, and the interface itself.
 
 An ADD that meets another attachment of the interface is refused: its failure would be cleaned up by a DEL that takes
 the other one down. Go counterpart: none; Go libcni compares nothing. Source: SPEC 1.1.0, section 3, "Adding an
@@ -9,40 +9,48 @@ from __future__ import annotations
 
 import functools
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentExistsError, CNIError, note_errors
-from libcni.storage.journal_record import Record, State
-from libcni.storage.namespace import NamespaceView, identify, is_same_namespace, look_into
+from libcni.storage.locks import interface_lock
+from libcni.storage.namespace import NamespaceView, identify, look_into
 from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
+from libcni.verbs.holders import LOOPBACK, holder_in, holders_of_interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from libcni.protocol.attachment import AttachmentKey, RuntimeConf
-    from libcni.storage.attachment import NetworkAttachment
     from libcni.storage.journal import OpenRecord
-    from libcni.storage.namespace import NetnsIdentity
     from libcni.storage.store import Store
     from libcni.verbs.chain import Job
     from libcni.verbs.context import VerbContext
+    from libcni.verbs.lock_wait import Locked
 
 __all__ = ["admit", "look_first"]
 
 _log = logging.getLogger("libcni")
 
-LOOPBACK = "lo"
-"""The interface that every namespace has, and that no plugin makes or deletes."""
 
-
-async def admit(context: VerbContext, job: Job, opened: OpenRecord) -> NamespaceView:
+async def admit(context: VerbContext, job: Job, *, opened: OpenRecord, locked: Locked) -> NamespaceView:
     """Finish an earlier attempt, make sure that the interface is free, and return the view of the namespace.
 
+    :param locked: the locks of the ADD; from now on the interface is locked with them.
     :raises AttachmentExistsError: if an earlier attempt cannot be finished, or another attachment has the interface.
     """
     await _finish_earlier(context, job, opened)
+    await _lock_interface(job.rt, locked)
     return await context.runner.call(functools.partial(look_first, context.store, job.key, job.rt))
+
+
+async def _lock_interface(rt: RuntimeConf, locked: Locked) -> None:
+    """Hold off other ADDs of the interface: what one made after this look, the rollback of this ADD would delete.
+
+    :raises LockTimeoutError: if that is not possible in time.
+    """
+    namespace = identify(rt.netns) if rt.netns and rt.ifname != LOOPBACK else None
+    if namespace is not None:
+        subject = f"interface {rt.ifname!r} of network namespace {rt.netns}"
+        await locked.also(interface_lock(namespace, rt.ifname), subject)
 
 
 async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) -> None:
@@ -58,7 +66,9 @@ async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) ->
         await context.runner.call(opened.remove)
         return
     try:
-        await delete_stored(context, job.key, opened, given=job.network, rt=job.rt, limits=job.limits)
+        await delete_stored(
+            context, job.key, opened, given=job.network, rt=replace(job.rt, netns=""), limits=job.limits
+        )
     except CNIError as problem:
         error = AttachmentExistsError(*job.key, unfinished=True)
         note_errors(error, "to delete it fails", [problem])
@@ -68,83 +78,17 @@ async def _finish_earlier(context: VerbContext, job: Job, opened: OpenRecord) ->
 def look_first(store: Store, key: AttachmentKey, rt: RuntimeConf) -> NamespaceView:
     """Return the view of the namespace of an ADD, and make sure that no other attachment has its interface.
 
-    :raises AttachmentExistsError: if one has.
+    :raises AttachmentExistsError: if the container has the interface from another network, or if it is in the
+        namespace and another container has it there; the error names the attachment that is stored.
     :raises CacheError: if the stored attachments cannot be read.
     """
     view = look_into(rt.netns, rt.ifname) if rt.netns else NamespaceView()
-    _check_is_free(store, key, view)
-    return NamespaceView(view.identity) if rt.ifname == LOOPBACK else view
-
-
-class _Holder(NamedTuple):
-    """A stored attachment: its key, and its namespace by path and, where that was recorded, by identity."""
-
-    key: AttachmentKey
-    netns: str
-    identity: NetnsIdentity | None
-    unfinished: bool = False
-
-
-def _check_is_free(store: Store, key: AttachmentKey, view: NamespaceView) -> None:
-    """Check that no stored attachment has the interface of a new one.
-
-    :param view: of the namespace of the new one.
-    :raises AttachmentExistsError: if the container has that interface from another network, or if it is in the
-        namespace and another container has it there; it names the attachment that is stored.
-    :raises CacheError: if the stored attachments cannot be read.
-    """
-    for holder in _of_interface(store, key):
-        if holder.key.network != key.network and not _is_gone(holder, view):
+    if rt.ifname == LOOPBACK:
+        return NamespaceView(view.identity)
+    for holder in holders_of_interface(store, key.container_id, key.ifname):
+        if holder.key.network != key.network and not holder.is_gone(view):
             raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished)
-    if view.has_interface and key.ifname != LOOPBACK:
-        for holder in _everything(store):
-            if holder.key.ifname == key.ifname and holder.key != key and _is_in(holder, view):
-                raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished)
-
-
-def _of_interface(store: Store, key: AttachmentKey) -> Iterator[_Holder]:
-    entries = store.cache.of_interface(key.container_id, key.ifname)
-    yield from _holders(entries, store.journal.of_interface(key.container_id, key.ifname))
-
-
-def _everything(store: Store) -> Iterator[_Holder]:
-    records = [item for _, item in store.journal.scan() if isinstance(item, Record)]
-    yield from _holders(list(store.cache.scan().known()), records)
-
-
-def _holders(entries: list[NetworkAttachment], records: list[Record]) -> Iterator[_Holder]:
-    with_result = {entry.key for entry in entries}
-    for record in records:
-        # Without a result, another program that shares the cache directory has deleted what was added.
-        if record.state is not State.ADDED or record.key in with_result:
-            is_unfinished = record.is_unfinished(has_result=record.key in with_result)
-            yield _Holder(record.key, record.netns, record.identity, is_unfinished)
-    recorded = {record.key for record in records}
-    for entry in entries:
-        if entry.key not in recorded:
-            yield _Holder(entry.key, entry.netns, None)
-
-
-def _is_gone(holder: _Holder, view: NamespaceView) -> bool:
-    """Return whether the interface of a stored attachment is gone; where that cannot be told it is there."""
-    if view.identity is None or view.has_interface is None:
-        return False
-    if holder.identity is not None and holder.identity.is_same(view.identity):
-        return not view.has_interface
-    if holder.identity is not None and not is_same_namespace(holder.netns, holder.identity):
-        return True
-    there = look_into(holder.netns, holder.key.ifname)
-    if there.identity is None:
-        return not Path(holder.netns).exists()
-    return there.has_interface is False
-
-
-def _is_in(holder: _Holder, view: NamespaceView) -> bool:
-    """Return whether a stored attachment has the namespace of a view."""
-    if view.identity is None:
-        return False
-    if holder.identity is not None:
-        return holder.identity.is_same(view.identity)
-    # Nothing was recorded, as of Go's: at the same time, one inode is one namespace.
-    now = identify(holder.netns)
-    return now is not None and now[:2] == view.identity[:2]
+    other = holder_in(store, view.identity, key) if view.identity is not None and view.has_interface else None
+    if other is not None:
+        raise AttachmentExistsError(*other.key, unfinished=other.unfinished)
+    return view

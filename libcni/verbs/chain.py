@@ -85,7 +85,7 @@ class Job(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What one plugin is called with."""
+    """The path, request and environment of one plugin call."""
 
     invocation: Invocation
     stdin: bytes
@@ -108,7 +108,7 @@ class Request(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who calls plugins, and with what: the runner, the plugin directories and the base environment."""
+    """The caller of plugins: a runner, the plugin directories and the base environment."""
 
     runner: Runner
     paths: Sequence[str]

@@ -49,7 +49,7 @@ def check_namespace(store: Store, key: AttachmentKey, rt: RuntimeConf) -> None:
 
     :raises AttachmentNotFoundError: if another one has its path, or none.
     """
-    record = store.known(key).record
+    record = store.known(key).recorded
     if record is None or record.identity is None or is_same_namespace(rt.netns, record.identity):
         return
     error = AttachmentNotFoundError(*key)

@@ -52,7 +52,7 @@ Timeout: TypeAlias = float | Default | None
 
 
 class Config:
-    """What both flavours are made of."""
+    """The part of a ``CNIConfig`` that both flavours share."""
 
     def __init__(  # noqa: PLR0913 -- what the two constructors below take
         self,

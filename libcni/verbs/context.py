@@ -1,4 +1,4 @@
-"""What all verbs of one configuration share: the runner, the plugins, the cache directory, the locks, the owner."""
+"""The context of all verbs of one configuration: runner, plugins, cache directory, locks, owner."""
 
 from __future__ import annotations
 

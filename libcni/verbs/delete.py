@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.errors import AttachmentNotFoundError, CacheError, CNIError, NoRoomError, note_errors
@@ -17,6 +18,7 @@ from libcni.storage.namespace import NamespaceView, identify, look_into
 from libcni.storage.store import is_single
 from libcni.verbs.chain import Job, Limits
 from libcni.verbs.context import check_network
+from libcni.verbs.holders import LOOPBACK, holder_in
 from libcni.verbs.lock_wait import open_folders
 from libcni.verbs.orphans import end_left_behind, end_noted, may_still_run
 from libcni.verbs.stored import prev_result_for_delete, stored_network, stored_runtime_conf
@@ -75,7 +77,8 @@ async def delete_stored(
     if network is None:
         raise problem or AttachmentNotFoundError(*key)
     prev_result = prev_result_for_delete(known.entry, network.cni_version)
-    job = Job(network, stored_runtime_conf(known, rt), limits, opened, prev_result)
+    find_rt = functools.partial(_runtime_conf, context.store, key, known, rt=rt)
+    job = Job(network, await context.runner.call(find_rt), limits, opened, prev_result)
     await _end_left_behind(context, known)
     await open_folders(context.runner, context.store.journal.folder)
     await do_steps(context.runner, _beginning(context, opened, job))
@@ -88,6 +91,26 @@ async def delete_stored(
         raise
     await do_steps(context.runner, _forgetting(context.store, key, opened))
     return Deletion(known, problem)
+
+
+def _runtime_conf(store: Store, key: AttachmentKey, known: Known, *, rt: RuntimeConf) -> RuntimeConf:
+    """Return the arguments of a DEL; without the namespace when the interface there is that of another attachment."""
+    rt = stored_runtime_conf(known, rt)
+    if not rt.netns or key.ifname == LOOPBACK:
+        return rt
+    view = look_into(rt.netns, key.ifname)
+    if view.identity is None or not view.has_interface:
+        return rt
+    record = known.recorded
+    if record is not None and record.added is not None:
+        is_another = record.added.ifindex not in {None, view.ifindex}
+    else:
+        since = record.time if record is not None else store.cache.written_at(key) or 0.0
+        is_another = holder_in(store, view.identity, key, since=since) is not None
+    if not is_another:
+        return rt
+    _log.warning("deleting %s without its namespace: interface %s there is another one", "/".join(key), key.ifname)
+    return replace(rt, netns="")
 
 
 async def _run_chain(context: VerbContext, job: Job, known: Known, *, given: NetworkConfigList | None) -> None:

@@ -7,8 +7,9 @@ A failed ADD ends in one of four ways, and the caller gets the error of the ADD 
 
 ======================================================  ===========================================================
 no plugin has got a request                             withdrawn: the record is removed, nothing was done
+a plugin could not be killed and lives on               marked: the record says that a DEL is needed
 the interface was in the namespace before               left alone: the record is removed, and nothing is deleted
-a plugin lives on, or the caller wants no rollback      marked: the record says that a DEL is needed
+the caller wants no rollback                            marked, as above
 all other                                               rolled back: DEL in reverse order, then the record is removed
 ======================================================  ===========================================================
 """
@@ -26,11 +27,14 @@ from libcni.storage.journal_record import State
 from libcni.storage.namespace import is_no_namespace
 from libcni.verbs.chain import Limits
 from libcni.verbs.delete import forget_stored
+from libcni.verbs.holders import LOOPBACK, holder_in
+from libcni.verbs.orphans import still_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from libcni.invoke.steps import Steps
+    from libcni.protocol.attachment import RuntimeConf
     from libcni.storage.journal import OpenRecord
     from libcni.storage.journal_record import Record
     from libcni.verbs.chain import Job
@@ -62,16 +66,7 @@ class FailedAdd:
 
         :param has_begun: whether a plugin may have got its request.
         """
-        ending: Callable[[BaseException], Coroutine[Any, Any, None]]
-        if not has_begun:
-            ending = self._withdraw
-        elif self._record.found_interface:
-            ending = self._leave_alone
-        elif not self._rollback or _lives_on(error):
-            ending = self._mark
-        else:
-            ending = self._roll_back
-        shielded = functools.partial(self._end_behind_shield, ending, error)
+        shielded = functools.partial(self._end_behind_shield, error, has_begun=has_begun)
         try:
             await self._context.runner.shielded(shielded)
         except BaseException:
@@ -79,14 +74,32 @@ class FailedAdd:
                 await self._context.runner.shielded(shielded)
             raise
 
-    async def _end_behind_shield(
-        self, ending: Callable[[BaseException], Coroutine[Any, Any, None]], error: BaseException
-    ) -> None:
+    async def _end_behind_shield(self, error: BaseException, *, has_begun: bool) -> None:
         self._is_ending = True
+        ending = await self._chosen_ending(error, has_begun=has_begun)
         try:
             await ending(error)
         except CacheError as problem:  # the record stays, and recovery finds it
             note_errors(error, "clean-up after the failed ADD", [problem])
+
+    async def _chosen_ending(
+        self, error: BaseException, *, has_begun: bool
+    ) -> Callable[[BaseException], Coroutine[Any, Any, None]]:
+        if not has_begun:
+            return self._withdraw
+        if _lives_on(error) or await self._context.runner.call(self._plugin_lives_on):
+            return self._mark
+        if self._record.found_interface:
+            return self._leave_alone
+        return self._roll_back if self._rollback else self._mark
+
+    def _plugin_lives_on(self) -> bool:
+        """Return whether a plugin that could not be killed is on record, which an interrupt does not tell."""
+        try:
+            record = self._opened.find()
+        except CacheError:
+            return False
+        return record is not None and still_runs(record)
 
     async def _withdraw(self, error: BaseException) -> None:
         if not isinstance(error, AttachmentExistsError):  # the record is that of the other one
@@ -97,7 +110,8 @@ class FailedAdd:
         await do_steps(self._context.runner, forget_stored(self._context.store, key, self._opened))
         error.add_note(
             f"nothing was deleted: interface {key.ifname!r} was in the namespace before this ADD. To delete it, and "
-            f"what the ADD has left: cnitool del {key.network} --container-id {key.container_id} --ifname {key.ifname}",
+            f"what the ADD has left: cnitool del {key.network} {self._job.rt.netns} --container-id {key.container_id} "
+            f"--ifname {key.ifname}",
         )
 
     async def _mark(self, _error: BaseException) -> None:
@@ -111,12 +125,22 @@ class FailedAdd:
         except CacheError as problem:
             error.add_note(str(problem))
         job = self._job
-        rt = replace(job.rt, netns="") if is_no_namespace(job.rt.netns) else job.rt
+        rt = await self._context.runner.call(self._clean_up_conf)
         clean_up = job._replace(rt=rt, limits=Limits(job.limits.timeout, deadline), prev_result="")
         problems = await self._context.caller.delete_all(clean_up)
         if not problems:
             await do_steps(self._context.runner, forget_stored(self._context.store, job.key, self._opened))
         note_errors(error, "clean-up after the failed ADD", problems)
+
+    def _clean_up_conf(self) -> RuntimeConf:
+        """Return the arguments of the DEL: without a namespace where that is none, or where it would harm another."""
+        rt, namespace = self._job.rt, self._record.identity
+        is_shared_loopback = (
+            rt.ifname == LOOPBACK
+            and namespace is not None
+            and holder_in(self._context.store, namespace, self._job.key) is not None
+        )
+        return replace(rt, netns="") if is_shared_loopback or is_no_namespace(rt.netns) else rt
 
     def _marking(self) -> Steps[None]:
         self._opened.mark(State.NEEDS_DELETE)

@@ -161,7 +161,7 @@ def _may_be_of_another(store: Store, key: AttachmentKey, entry: CacheEntry | Non
 
 
 def _warn(attachment: NetworkAttachment) -> None:
-    """Say what may be left behind: nothing else knows of it from now on."""
+    """Log what may be left behind: nothing else knows of it from now on."""
     place = attachment.netns or "unknown"
     _log.warning(
         "forgot %s: no plugin has deleted it; its interface (namespace %s), addresses and rules may still be there",

@@ -40,7 +40,7 @@ PARALLEL_CONTAINERS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What one network has stored: attachments to delete, and attachments to keep."""
+    """The stored attachments of one network: those to delete, and those to keep."""
 
     stale: tuple[AttachmentKey, ...]
     kept: tuple[AttachmentKey, ...]
@@ -48,7 +48,7 @@ class _Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one stale attachment: it, when it was deleted, and what is to be reported."""
+    """The outcome for one stale attachment: it, when it was deleted, and the errors to report."""
 
     attachment: NetworkAttachment | None
     problems: tuple[CNIError, ...] = ()
@@ -172,8 +172,8 @@ class Collector:
 
     def _is_added_since(self, key: AttachmentKey, record: Record | None, keep: KeptAttachments) -> bool:
         """Return whether an attachment was added after the keep-list was made: then it cannot be in that."""
-        if record is not None and record.added_at is not None:
-            return record.boot_id == current_boot_id() and record.added_at >= keep.since_boot
+        if record is not None and record.added is not None:
+            return record.boot_id == current_boot_id() and record.added.at >= keep.since_boot
         written = self.store.cache.written_at(key)
         return written is not None and written >= keep.wall
 

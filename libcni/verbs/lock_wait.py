@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CacheError, LockTimeoutError
 from libcni.storage.locks import container_lock, network_lock
@@ -114,7 +114,7 @@ class Locked:
         self._container_id = container_id
         self._held: HeldLock | None = None
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         # Always in this order, which garbage collection follows too.
         self._held = await self._waiter.lock(network_lock(self._network), self._container_id, shared=True)
         try:
@@ -122,6 +122,15 @@ class Locked:
         except BaseException:
             self._held.release()
             raise
+        return self
+
+    async def also(self, name: str, subject: str) -> None:
+        """Wait for another lock, which ends with these.
+
+        :param subject: what to call busy.
+        :raises LockTimeoutError: if it is not free in time.
+        """
+        await self._waiter.lock(name, self._container_id, subject=subject, beside=self._held)
 
     async def __aexit__(self, *_: object) -> None:
         if self._held is not None:

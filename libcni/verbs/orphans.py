@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from libcni.storage.journal_record import Record
 
-__all__ = ["end_left_behind", "end_noted", "may_still_run"]
+__all__ = ["end_left_behind", "end_noted", "may_still_run", "still_runs"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL, as for a plugin at its deadline."""
@@ -39,8 +39,13 @@ _POLL = 0.01
 
 
 def may_still_run(record: Record) -> bool:
-    """Say whether there is a process with the id of the plugin that the journal knows; it takes no time to find out."""
+    """Return whether there is a process with the id of the plugin that the journal knows."""
     return record.plugin is not None and os.path.exists(f"/proc/{record.plugin.pid}")  # noqa: PTH110 -- on the way of every DEL
+
+
+def still_runs(record: Record) -> bool:
+    """Return whether the plugin that the journal knows runs; its id alone may be that of another process by now."""
+    return may_still_run(record) and _noted(record) is not None
 
 
 def end_noted(record: Record) -> None:
@@ -103,7 +108,7 @@ def _with_environment(record: Record, paths: Sequence[str]) -> Iterator[psutil.P
 
 
 def _is_seen_by(process: psutil.Process, folder: str) -> bool:
-    """Say whether a folder is the same one to a process: a container may have all the same paths and names."""
+    """Return whether a folder is the same one to a process: a container may have all the same paths and names."""
     try:
         return os.path.samefile(folder, f"/proc/{process.pid}/root{folder}")  # noqa: PTH121 -- text in
     except OSError:  # the process has ended

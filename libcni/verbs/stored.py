@@ -1,4 +1,4 @@
-"""What is stored about attachments, for the next verb and for the caller.
+"""Stored attachments, for the next verb and for the caller.
 
 Go counterpart: ``GetNetworkListCachedResult`` and ``GetNetworkListCachedConfig``. Source: SPEC 1.1.0, section 3,
 "Caching".
@@ -88,8 +88,8 @@ def stored_runtime_conf(known: Known, rt: RuntimeConf) -> RuntimeConf:
 
     The entry may be another program's that has deleted what was recorded, and added it with another configuration.
     """
-    record, entry = known.record, known.entry
-    if record is not None and (entry is None or entry.config in {None, record.config}):
+    record, entry = known.recorded, known.entry
+    if record is not None:
         return record.runtime_conf(rt.netns)
     netns = rt.netns
     if entry is not None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HERE = Path(__file__).parent
 GO_SOURCES = Path("/usr/share/gocode")
 GO_PACKAGES = ("golang-go", "golang-github-appc-cni-dev")
 
 Times = dict[str, float]
+"""Seconds by name, as a worker prints them."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,36 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What a worker has to do: a network, its plugins, and how many containers it is given, how many at once.
+
+    :param netns: a file with the paths of namespaces, one a line, or ``None`` for that of the worker.
+    """
+
+    conf: Path
+    bin: str
+    containers: int = 1
+    parallel: int = 1
+    netns: Path | None = None
+    cache: Path | None = None
+
+    def words(self, cache: Path) -> list[str]:
+        """Return the options of a worker, which both sides spell with one dash or two."""
+        options = {"conf-dir": self.conf, "bin-dir": self.bin, "cache-dir": self.cache or cache}
+        numbers = {"containers": self.containers, "parallel": self.parallel}
+        found = [word for name, value in {**options, **numbers}.items() for word in (f"--{name}", str(value))]
+        return found + (["--netns", str(self.netns)] if self.netns else [])
+
+
+@dataclass(frozen=True)
 class Bench:
     """A directory with the built programs, and the configurations that both sides load."""
 
     root: Path
 
     @property
-    def bin(self) -> Path:
-        return self.root / "bin"
+    def bin(self) -> str:
+        return str(self.root / "bin")
 
     def new_cache(self) -> Path:
         """Return an empty cache directory of its own."""
@@ -59,16 +82,20 @@ class Bench:
                 (path / file_name).write_text(json.dumps(document))
         return path
 
+    def network(self, name: str, plugins: Sequence[Mapping[str, object]]) -> Path:
+        """Return a configuration directory with one network."""
+        document = {"cniVersion": "1.0.0", "name": "bench", "plugins": plugins}
+        return self.configurations(name, [("10-bench.conflist", document)])
+
     def chain(self, length: int, plugin: str = "quick") -> Path:
-        """Return a configuration directory with one list of so many plugins."""
+        """Return a configuration directory with one list of so many plugins of our own."""
         extra: list[dict[str, object]] = [
             {"bridge": "cni0", "isGateway": True, "ipam": {"type": "host-local", "subnet": "10.1.0.0/16"}},
             {"sysctl": {"net.core.somaxconn": "500"}},
             {"capabilities": {"portMappings": True}, "snat": True},
         ]
         plugins = [{"type": plugin, **extra[index % len(extra)]} for index in range(length)]
-        document = {"cniVersion": "1.0.0", "name": "bench", "plugins": plugins}
-        return self.configurations(f"chain-{plugin}-{length}", [("10-bench.conflist", document)])
+        return self.network(f"chain-{plugin}-{length}", plugins)
 
     def many_lists(self, count: int) -> Path:
         """Return a configuration directory with so many lists; the one that is wanted comes last."""
@@ -79,24 +106,18 @@ class Bench:
             documents.append((f"{number:04d}.conflist", {"cniVersion": "1.0.0", "name": name, "plugins": plugins}))
         return self.configurations(f"lists-{count}", documents)
 
-    def go(self, mode: str, *, conf: Path, cache: Path, **options: int) -> Times:
+    def go_words(self, mode: str, load: Load) -> list[str]:
+        """Return the command of the Go worker."""
+        return [str(self.root / "gobench"), mode, *load.words(self.new_cache())]
+
+    def go(self, mode: str, load: Load) -> Times:
         """Run the Go worker."""
-        words = [str(self.root / "gobench"), mode, *self._common("-", conf, cache)]
-        return _answer(words + [word for name, value in options.items() for word in (f"-{name}", str(value))])
+        return _answer(self.go_words(mode, load))
 
-    def ours(self, mode: str, *flags: str, conf: Path, cache: Path, **options: int) -> Times:
+    def ours(self, mode: str, load: Load, *flags: str) -> Times:
         """Run our worker."""
-        words = [sys.executable, str(HERE / "worker.py"), mode, *self._common("--", conf, cache), *flags]
-        return _answer(words + [word for name, value in options.items() for word in (f"--{name}", str(value))])
-
-    def floor(self, chain: int, rounds: int) -> float:
-        """Return the seconds that the bare processes of an ADD cost."""
-        request = '{"cniVersion":"1.0.0","name":"bench","type":"quick"}'
-        words = [str(self.root / "floor"), str(self.bin / "quick"), request, str(chain), str(rounds)]
-        return _answer(words)["add"]
-
-    def _common(self, dash: str, conf: Path, cache: Path) -> list[str]:
-        return [f"{dash}conf-dir", str(conf), f"{dash}bin-dir", str(self.bin), f"{dash}cache-dir", str(cache)]
+        words = [sys.executable, "-m", "tests.benchmarks.worker", mode, *load.words(self.new_cache()), *flags]
+        return _answer(words)
 
 
 def _answer(words: Sequence[str]) -> Times:
@@ -108,7 +129,7 @@ def _answer(words: Sequence[str]) -> Times:
 
 
 def build(root: Path) -> Bench:
-    """Compile the plugins, the floor and the Go worker; Go comes from Debian's packages, installed when it is missing.
+    """Compile the plugins and the Go worker; Go comes from Debian's packages, installed when it is missing.
 
     :raises RuntimeError: if a compiler fails or Go cannot be had.
     """
@@ -116,7 +137,6 @@ def build(root: Path) -> Bench:
     (root / "bin").mkdir(parents=True)
     _compile("gcc", "-O2", "-static", "-o", str(root / "bin" / "quick"), str(HERE / "plugin.c"))
     _compile("gcc", "-O2", "-static", "-DSLEEP_MS=50", "-o", str(root / "bin" / "slow"), str(HERE / "plugin.c"))
-    _compile("gcc", "-O2", "-o", str(root / "floor"), str(HERE / "floor.c"))
     _compile("go", "build", "-o", str(root / "gobench"), str(HERE / "go" / "main.go"))
     return Bench(root)
 
@@ -137,23 +157,19 @@ def _compile(*words: str) -> None:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
 
 
-def in_turn(pairs: int, ours: Callable[[], Times], peers: Callable[[], Times]) -> list[tuple[Times, Times]]:
-    """Measure A B A B …; every second pair begins with the other side."""
-    measured: list[tuple[Times, Times]] = []
+def in_turn(pairs: int, sides: Mapping[str, Callable[[], Times]]) -> list[dict[str, Times]]:
+    """Measure every side once a round, each round in the reverse order of the one before."""
+    measured: list[dict[str, Times]] = []
     for number in range(pairs):
-        if number % 2:
-            theirs = peers()
-            measured.append((ours(), theirs))
-        else:
-            mine = ours()
-            measured.append((mine, peers()))
+        names = list(sides)[:: -1 if number % 2 else 1]
+        measured.append({name: sides[name]() for name in names})
     return measured
 
 
-def ratio(measured: Sequence[tuple[Times, Times]], name: str, peers_name: str = "") -> Ratio:
-    """Make the ratio of one figure over all pairs."""
-    mine = [pair[0][name] for pair in measured]
-    theirs = [pair[1][peers_name or name] for pair in measured]
+def ratio(measured: Sequence[dict[str, Times]], side: str, name: str, *, peer: str = "go", of: str = "") -> Ratio:
+    """Make the ratio of one figure of a side, over all rounds, to that of the peer, which may call it ``of``."""
+    mine = [times[side][name] for times in measured]
+    theirs = [times[peer][of or name] for times in measured]
     ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
     return Ratio(statistics.median(mine), statistics.median(theirs), statistics.median(ratios), low, high)

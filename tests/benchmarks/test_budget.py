@@ -13,7 +13,6 @@ import pytest
 
 from libcni import CNIConfig, RuntimeConf, network_conf_from_bytes
 from libcni.invoke.blocking_runner import BlockingRunner, complete
-from libcni.invoke.process.backend import IN_PYTHON, processes
 from libcni.invoke.runner import PluginCall
 from libcni.jsontext.encode import dump
 from libcni.testing import ScriptedRunner, success
@@ -88,7 +87,7 @@ def test_verb_stays_within_its_budget_of_calls(counts: dict[str, int], verb: str
     assert counts[verb] >= BUDGETS[verb] / MARGIN / MARGIN
 
 
-@pytest.mark.skipif(processes is IN_PYTHON, reason="the C part was not built: no compiler, or no headers of Python")
+@pytest.mark.needs_c
 def test_execution_stays_within_its_budget_of_calls() -> None:
     runner = BlockingRunner()
     call = PluginCall("/bin/true", b"{}", {"PATH": "/bin"}, 10.0)

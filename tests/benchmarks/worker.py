@@ -8,180 +8,251 @@ import resource
 import sys
 import threading
 import time
-from functools import partial
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+if "--pure" in sys.argv:  # before anything loads it: the backend takes Python when the C part cannot be imported
+    sys.modules["libcni.invoke.process._spawn"] = None  # type: ignore[assignment]  # what makes an import fail
 
 from libcni import AsyncCNIConfig, CNIConfig, GCAttachment, RuntimeConf, load_network_conf
+from libcni.invoke.process.backend import IN_PYTHON, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libcni import NetworkConfigList
 
 Times = dict[str, float]
 
-
-def own_cpu() -> float:
-    """Return the processor seconds of this process, without those of plugins."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+VERBS = {"add": "add_network_list", "check": "check_network_list", "del": "del_network_list"}
+BEAT = 0.001
+"""Seconds that the heart of an event loop sleeps."""
 
 
-def runtime_conf(prefix: str, number: int) -> RuntimeConf:
-    return RuntimeConf(f"{prefix}{number:06d}", "/proc/self/ns/net", "eth0")
+class Work:
+    """What the options ask for: the network, the containers, how many at once."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.parallel: int = options.parallel
+        self.backend: str = options.backend
+        paths = Path(options.netns).read_text().split() if options.netns else ["/proc/self/ns/net"]
+        self.containers = [_container(f"c{i}", paths[i % len(paths)]) for i in range(options.containers)]
+        self.warm = _container("w0", paths[0])
+
+    @property
+    def network(self) -> NetworkConfigList:
+        return load_network_conf(self.options.conf_dir, "bench")
+
+    def blocking(self) -> CNIConfig:
+        return CNIConfig([self.options.bin_dir], cache_dir=self.options.cache_dir, durable=self.options.durable)
+
+    def asynchronous(self) -> AsyncCNIConfig:
+        return AsyncCNIConfig([self.options.bin_dir], cache_dir=self.options.cache_dir, durable=self.options.durable)
 
 
-def measure(times: Times, name: str, rounds: int, each: Callable[[int], object]) -> None:
-    """Time a function over the rounds, and note wall and processor seconds for each."""
-    cpu, start = own_cpu(), time.perf_counter()
-    for number in range(rounds):
-        each(number)
-    times[name] = (time.perf_counter() - start) / rounds
-    times[f"{name}_cpu"] = (own_cpu() - cpu) / rounds
+def _container(name: str, netns: str) -> RuntimeConf:
+    # An interface of its own: one namespace may stand for all containers.
+    return RuntimeConf(f"container-{name}", netns, f"b{name}")
 
 
-def verbs(config: CNIConfig, network: NetworkConfigList, options: argparse.Namespace) -> Times:
+@contextmanager
+def timed(times: Times, name: str, count: int) -> Iterator[None]:
+    """Note wall seconds, and processor seconds of this process without its children, for each of so many."""
+    usage, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    yield
+    wall, now = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = now.ru_utime + now.ru_stime - usage.ru_utime - usage.ru_stime
+    times[name], times[f"{name}_cpu"] = wall / count, cpu / count
+
+
+def verbs(work: Work) -> Times:
+    """Do ADD for all containers, then CHECK, then DEL: one at a time or several at once, in one of the flavours."""
+    if work.backend != "sync":
+        return verbs_in_loop(work)
     times: Times = {}
-    add = lambda prefix, i: config.add_network_list(network, runtime_conf(prefix, i))  # noqa: E731 -- three of a kind
-    check = lambda i: config.check_network_list(network, runtime_conf("c", i))  # noqa: E731 -- three of a kind
-    delete = lambda prefix, i: config.del_network_list(network, runtime_conf(prefix, i))  # noqa: E731 -- three of a kind
-    measure({}, "add", 10, partial(add, "w"))
-    measure({}, "del", 10, partial(delete, "w"))
-    measure(times, "add", options.rounds, partial(add, "c"))
-    measure(times, "check", options.rounds, check)
-    measure(times, "del", options.rounds, partial(delete, "c"))
+    config, network = work.blocking(), work.network
+    for verb in VERBS.values():
+        getattr(config, verb)(network, work.warm)
+    for name, verb in VERBS.items():
+        method = getattr(config, verb)
+        with timed(times, name, len(work.containers)):
+            in_threads(lambda rt, method=method: method(network, rt), work.containers, work.parallel)  # type: ignore[misc]  # bound at once
     return times
 
 
-def parallel(config: CNIConfig, network: NetworkConfigList, options: argparse.Namespace) -> Times:
-    def cycle(number: int) -> None:
-        rt = runtime_conf("p", number)
-        config.add_network_list(network, rt)
-        config.del_network_list(network, rt)
+def in_threads(each: Callable[[RuntimeConf], object], containers: Sequence[RuntimeConf], parallel: int) -> None:
+    """Do a piece of work for each container, so many at once."""
+    waiting = iter(containers)
+    failures: list[BaseException] = []
 
-    def work(worker: int) -> None:
-        for number in range(options.rounds):
-            cycle(worker * options.rounds + number)
+    def take() -> None:
+        try:
+            for rt in waiting:
+                each(rt)
+        except BaseException as error:  # noqa: BLE001 -- raised below
+            failures.append(error)
 
-    cycle(0)
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(options.parallel)]
-    start = time.perf_counter()
+    threads = [threading.Thread(target=take) for _ in range(parallel)] if parallel > 1 else []
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return {"cycle": (time.perf_counter() - start) / (options.parallel * options.rounds)}
+    if not threads:
+        take()
+    if failures:
+        raise failures[0]
 
 
-def parallel_tasks(network: NetworkConfigList, options: argparse.Namespace) -> Times:
-    import anyio  # noqa: PLC0415 -- only this mode pays for it
+async def in_tasks(each: Callable[[RuntimeConf], Awaitable[object]], work: Work) -> None:
+    """Do a piece of work for each container, as many at once as was asked for."""
+    import anyio  # noqa: PLC0415 -- only these modes pay for it
 
-    async def cycle(config: AsyncCNIConfig, number: int) -> None:
-        rt = runtime_conf("p", number)
-        await config.add_network_list(network, rt)
-        await config.del_network_list(network, rt)
+    waiting = iter(work.containers)
 
-    async def work(config: AsyncCNIConfig, worker: int) -> None:
-        for number in range(options.rounds):
-            await cycle(config, worker * options.rounds + number)
+    async def take() -> None:
+        for rt in waiting:
+            await each(rt)
+
+    if work.parallel == 1:
+        await take()
+        return
+    async with anyio.create_task_group() as group:
+        for _ in range(work.parallel):
+            group.start_soon(take)
+
+
+def verbs_in_loop(work: Work) -> Times:
+    import anyio  # noqa: PLC0415 -- only these modes pay for it
 
     async def run() -> Times:
-        config = AsyncCNIConfig([options.bin_dir], cache_dir=options.cache_dir, durable=options.durable)
-        await cycle(config, 0)
-        start = time.perf_counter()
+        times: Times = {}
+        config, network = work.asynchronous(), work.network
+        for verb in VERBS.values():
+            await getattr(config, verb)(network, work.warm)
+        for name, verb in VERBS.items():
+            method = getattr(config, verb)
+            with timed(times, name, len(work.containers)):
+                await in_tasks(lambda rt, method=method: method(network, rt), work)  # type: ignore[misc]  # bound at once
+        return times
+
+    return anyio.run(run, backend=work.backend)
+
+
+def gap(work: Work) -> Times:
+    """Return the longest gap between two beats of a task that does nothing else while all ADDs run at once."""
+    import anyio  # noqa: PLC0415 -- only these modes pay for it
+
+    async def run() -> Times:
+        config, network = work.asynchronous(), work.network
+        for verb in VERBS.values():
+            await getattr(config, verb)(network, work.warm)
+        beats: list[float] = []
         async with anyio.create_task_group() as group:
-            for worker in range(options.parallel):
-                group.start_soon(work, config, worker)
-        return {"cycle": (time.perf_counter() - start) / (options.parallel * options.rounds)}
+            group.start_soon(beat, beats)
+            await in_tasks(lambda rt: config.add_network_list(network, rt), work)
+            group.cancel_scope.cancel()
+        times = longest(beats)
+        await in_tasks(lambda rt: config.del_network_list(network, rt), work)
+        return times
 
-    return anyio.run(run, backend=options.backend)
+    return anyio.run(run, backend=work.backend)
 
 
-def load(options: argparse.Namespace) -> Times:
+def gap_beside(work: Work) -> Times:
+    """Return the longest gap of a loop that has nothing to do, while another process runs as many plugins at once."""
+    import anyio  # noqa: PLC0415 -- only these modes pay for it
+
+    async def run() -> Times:
+        beats: list[float] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(beat, beats)
+            await anyio.run_process(work.options.command)
+            group.cancel_scope.cancel()
+        return longest(beats)
+
+    return anyio.run(run, backend=work.backend)
+
+
+async def beat(beats: list[float]) -> None:
+    """Note the time whenever the loop gives this task its turn."""
+    import anyio  # noqa: PLC0415 -- only these modes pay for it
+
+    while True:
+        beats.append(time.perf_counter())
+        await anyio.sleep(BEAT)
+
+
+def longest(beats: Sequence[float]) -> Times:
+    return {"gap": max(late - early for early, late in pairwise(beats))}
+
+
+def load(work: Work) -> Times:
     times: Times = {}
-    measure(times, "load", options.rounds, lambda _: load_network_conf(options.conf_dir, options.network))
+    with timed(times, "load", work.options.containers):
+        for _ in range(work.options.containers):
+            load_network_conf(work.options.conf_dir, "bench")
     return times
 
 
-def attachments(config: CNIConfig, options: argparse.Namespace) -> Times:
+def attachments(work: Work) -> Times:
     """List everything for the first time, and again, as a runtime does that collects garbage now and then."""
     times: Times = {}
-
-    def one(_: int) -> None:
-        if len(config.get_cached_attachments("s000007")) != 1:
-            raise RuntimeError("attachment not found")
-
-    def everything(_: int) -> None:
-        if not config.get_cached_attachments():
-            raise RuntimeError(f"no attachments in {options.cache_dir}")
-
-    measure(times, "list_first", 1, everything)
-    measure(times, "list", options.rounds, everything)
-    measure(times, "list_one", options.rounds, one)
+    config = work.blocking()
+    for name in ("list_first", "list"):
+        with timed(times, name, 1):
+            found = config.get_cached_attachments()
+        if not found:
+            raise RuntimeError(f"no attachments in {work.options.cache_dir}")
     return times
 
 
-def fill(config: CNIConfig, network: NetworkConfigList, options: argparse.Namespace) -> Times:
-    for number in range(options.rounds):
-        config.add_network_list(network, runtime_conf("s", number))
+def fill(work: Work) -> Times:
+    config, network = work.blocking(), work.network
+    for rt in work.containers:
+        config.add_network_list(network, rt)
     return {}
 
 
-def collect(config: CNIConfig, network: NetworkConfigList, options: argparse.Namespace) -> Times:
-    start = time.perf_counter()
-    deleted = config.gc_network_list(network, list[GCAttachment]())
-    if len(deleted) != options.rounds:
-        raise RuntimeError(f"{len(deleted)} of {options.rounds} were deleted")
-    return {"gc": time.perf_counter() - start}
-
-
-def memory(config: CNIConfig, network: NetworkConfigList, options: argparse.Namespace) -> Times:
-    """Add and delete, and note the peak memory in bytes after a twentieth of the rounds and after all."""
+def collect(work: Work) -> Times:
     times: Times = {}
-    for number in range(options.rounds):
-        rt = runtime_conf("m", number)
-        config.add_network_list(network, rt)
-        config.del_network_list(network, rt)
-        if number + 1 == options.rounds // 20:
-            times["first"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    times["last"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with timed(times, "gc", 1):
+        deleted = work.blocking().gc_network_list(work.network, list[GCAttachment]())
+    if len(deleted) != len(work.containers):
+        raise RuntimeError(f"{len(deleted)} of {len(work.containers)} were deleted")
     return times
+
+
+MODES: dict[str, Callable[[Work], Times]] = {
+    "verbs": verbs,
+    "gap": gap,
+    "gap-beside": gap_beside,
+    "load": load,
+    "attachments": attachments,
+    "fill": fill,
+    "collect": collect,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode")
-    parser.add_argument("--conf-dir", default="")
-    parser.add_argument("--bin-dir", default="")
-    parser.add_argument("--cache-dir", default="")
-    parser.add_argument("--network", default="bench")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--parallel", type=int, default=32)
+    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("--conf-dir", required=True)
+    parser.add_argument("--bin-dir", required=True)
+    parser.add_argument("--cache-dir", required=True)
+    parser.add_argument("--netns", default="")
+    parser.add_argument("--containers", type=int, default=1)
+    parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--durable", action="store_true")
-    parser.add_argument("--backend", default="asyncio")
+    parser.add_argument("--backend", default="sync", choices=["sync", "asyncio", "trio"])
+    parser.add_argument("--pure", action="store_true", help="without the C part")
+    parser.add_argument("--command", nargs=argparse.REMAINDER, help="for gap-beside: what else runs")
     options = parser.parse_args()
-    config = CNIConfig([options.bin_dir], cache_dir=Path(options.cache_dir), durable=options.durable)
-    network = (
-        load_network_conf(options.conf_dir, options.network) if options.mode not in {"load", "attachments"} else None
-    )
-    modes: dict[str, Callable[[], Times]] = {
-        "verbs": lambda: verbs(config, _given(network), options),
-        "parallel": lambda: parallel(config, _given(network), options),
-        "tasks": lambda: parallel_tasks(_given(network), options),
-        "load": lambda: load(options),
-        "attachments": lambda: attachments(config, options),
-        "fill": lambda: fill(config, _given(network), options),
-        "collect": lambda: collect(config, _given(network), options),
-        "memory": lambda: memory(config, _given(network), options),
-    }
-    json.dump(modes[options.mode](), sys.stdout)
-
-
-def _given(network: Any) -> NetworkConfigList:
-    if network is None:
-        raise RuntimeError("this mode needs a network")
-    return network  # type: ignore[no-any-return]  # the one loaded above
+    if options.pure and processes is not IN_PYTHON:
+        raise RuntimeError("the C part was loaded")
+    json.dump(MODES[options.mode](Work(options)), sys.stdout)
 
 
 if __name__ == "__main__":

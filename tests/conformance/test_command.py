@@ -222,9 +222,10 @@ def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Pat
     command = [sys.executable, "-m", "libcni.cli", "--bin-dir", str(slow), "conformance", "--config", INTERFACE]
     target = tmp_path / "report.json"
     del plugins
-    with subprocess.Popen(
-        [*command, "--only", "check-*", "--report", f"json={target}"], stdout=subprocess.DEVNULL
-    ) as process:
+    before = signal.signal(number, signal.SIG_DFL)  # nohup has SIGHUP ignored
+    process = subprocess.Popen([*command, "--only", "check-*", "--report", f"json={target}"], stdout=subprocess.DEVNULL)
+    signal.signal(number, before)
+    with process:
         time.sleep(2)
         process.send_signal(number)
         assert process.wait(20) == 1

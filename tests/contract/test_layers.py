@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.modules import module_names, source_of, tree_of
+from tests.contract.modules import ROOT, module_names, source_of, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,15 @@ def ours(name: str) -> set[str]:
 
 def test_order_names_every_room_that_is_there() -> None:
     assert {room_of(name) for name in MODULES} <= RANK.keys()
+
+
+def test_page_on_architecture_has_the_rooms_in_this_order() -> None:
+    there = {room_of(name) for name in MODULES}
+    ordered = [({rooms} if isinstance(rooms, str) else rooms) & there for rooms in ORDER]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("| room | what is in it |\n")[1].split("\n\n")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines()[1:]]
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == [rooms for rooms in ordered if rooms]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -28,7 +28,11 @@ def run(*command: str, cwd: Path | None = None) -> str:
     namespace = f"/proc/{os.getpid()}/fd/{_NETWORK}"
     is_elsewhere = os.fstat(_NETWORK).st_ino != os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 -- the same call for both
     entered = ["nsenter", f"--net={namespace}", "--"] if is_elsewhere else []
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV", "VIRTUAL"))}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "COV", "VIRTUAL", "LIBCNI_PURE"))
+    }
     done = subprocess.run(
         [*entered, *command], capture_output=True, text=True, check=False, cwd=cwd, env=environ, timeout=800
     )

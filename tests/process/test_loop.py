@@ -10,6 +10,7 @@ import pytest
 
 from libcni import AsyncCNIConfig, PluginError, RuntimeConf
 from libcni.config.parse import parse_network
+from libcni.invoke.anyio_runner import AnyioRunner
 from libcni.storage.operations import FileOperations
 from tests.process.conftest import SOON
 from tests.process.heart import with_pulse
@@ -136,3 +137,32 @@ def test_damaged_file_is_set_aside_beside_the_loop(world: _World) -> None:
 
 def _records(folder: Path) -> list[Path]:
     return [path for path in (folder / "cache" / "journal").iterdir() if path.is_file()]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_starts_of_many_plugins_let_other_tasks_in_between(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr("libcni.invoke.anyio_runner._HOLD", 0.0)
+    path = plugins.script("exit 0")
+    rounds = 0
+    starts: list[int] = []
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            await anyio.lowlevel.checkpoint()
+            rounds += 1
+
+    async def run() -> None:
+        runner = AnyioRunner()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_rounds)
+            async with anyio.create_task_group() as executions:
+                for _ in range(8):
+                    call = plugins.call_of(path, on_start=lambda _: starts.append(rounds))
+                    executions.start_soon(runner.run, call)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(run, backend=backend)
+    assert len(set(starts)) >= 7  # trio may run the first two on both sides of one round, without the counter between

@@ -373,6 +373,17 @@ def test_do_cancelled_asyncio_task_waits_for_the_whole_work(times: int) -> None:
     assert disk.done == [1, "between", 2, "end"]
 
 
+def test_do_without_a_thread_for_it_raises_and_does_not_try_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", fail)
+    disk = _SlowDisk()
+    with pytest.raises(RuntimeError, match="new thread"):
+        anyio.run(AnyioRunner().do, disk.work())
+    assert disk.done == []
+
+
 def test_do_thrown_away_releases_what_the_work_holds() -> None:
     disk, released = _SlowDisk(), list[str]()
 

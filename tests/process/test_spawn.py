@@ -29,15 +29,11 @@ if TYPE_CHECKING:
 MILLISECONDS = int(PATIENCE * 1000)
 
 
-def _in_c() -> Processes:
-    if processes is IN_PYTHON:
-        pytest.skip("the C part was not built: no compiler, or no headers of Python")
-    return processes
-
-
-@pytest.fixture(params=[_in_c, lambda: IN_PYTHON], ids=["c", "python"])
+@pytest.fixture(
+    params=[pytest.param(processes, marks=pytest.mark.needs_c, id="c"), pytest.param(IN_PYTHON, id="python")]
+)
 def chosen(request: pytest.FixtureRequest) -> Processes:
-    found: Processes = request.param()
+    found: Processes = request.param
     return found
 
 
@@ -377,18 +373,28 @@ def test_long_request_is_written_as_far_as_the_pipe_takes_it(start: Callable[...
 # Which one is used.
 
 
+@pytest.mark.needs_c
 def test_c_is_used_where_it_was_built() -> None:
-    assert _in_c() is not IN_PYTHON
+    from libcni.invoke.process import _spawn  # noqa: PLC0415  # it may not have been built
+
+    assert module._chosen() == processes == (_spawn.start, _spawn.finish, _spawn.drain)
 
 
-def test_python_is_used_where_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_is_used_where_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBCNI_PURE", "1")
+    assert module._chosen() is IN_PYTHON
+
+
+def test_python_is_used_where_c_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIBCNI_PURE", raising=False)
     monkeypatch.setitem(sys.modules, "libcni.invoke.process._spawn", None)
     monkeypatch.delattr("libcni.invoke.process._spawn", raising=False)
     assert module._chosen() is IN_PYTHON
 
 
+@pytest.mark.needs_c
 def test_array_of_another_size_is_refused() -> None:
-    for function in (_in_c().drain, lambda cells: _in_c().finish(cells, 0, -1)):
+    for function in (processes.drain, lambda cells: processes.finish(cells, 0, -1)):
         with pytest.raises(ValueError, match="right size"):
             function(new_cells()[:3])
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,11 @@ import pytest
 
 from libcni.errors import PluginError, PluginTimeoutError
 from libcni.invoke.output import Invocation, check_success
-from libcni.invoke.process.backend import IN_PYTHON
+from libcni.invoke.process.backend import IN_PYTHON, new_cells
+from libcni.invoke.process.backend_python import PID, UNREAPED
+from libcni.invoke.process.deadlines import Limits, Schedule, Step
+from libcni.invoke.process.ending import Ending
+from libcni.invoke.process.process_tree import ProcessTree, read_process, read_processes
 from libcni.invoke.process.unreaped import Unreaped, unreaped
 from libcni.invoke.runner import PluginOutput
 from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
@@ -30,6 +35,7 @@ from tests.process.heart import with_pulse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from libcni.invoke.process.backend_python import Cells
     from libcni.invoke.runner import HookedCall, PluginCall
 
 STILL = 1.0
@@ -126,6 +132,7 @@ def _traced(plugins: Plugins, tracer: _Tracer, then: str, **fields: Any) -> Hook
     """Return a call of a plugin that is traced from its first line on. It starts nothing, which would stop it."""
     fifo = plugins.folder / "fifo"
     os.mkfifo(fifo)
+    os.mkfifo(plugins.folder / "never")  # the first one may be open for writing a moment longer
 
     def seize(pid: str) -> None:
         tracer.seize(int(pid))
@@ -159,7 +166,7 @@ def test_traced_plugin_without_pidfd_is_not_waited_for(
 
 def test_traced_plugin_that_hangs_is_ended_and_left(flavour: Flavour, plugins: Plugins, tracer: _Tracer) -> None:
     """SIGTERM goes to the process that traces it and no further; SIGKILL ends it, and its exit status is kept."""
-    output, still = run(flavour, _traced(plugins, tracer, 'read go <"$HERE/fifo"', timeout=0.5), reaping=0.3)
+    output, still = run(flavour, _traced(plugins, tracer, 'read go <"$HERE/never"', timeout=0.5), reaping=0.3)
     assert not isinstance(output, BaseException)
     assert (output.timed_out, output.exit_status, output.signal, output.pid) == (True, None, None, None)
     assert output.duration < SOON
@@ -211,12 +218,13 @@ def unkillable() -> Iterator[Path]:
         pytest.skip("only root can make a program that its caller cannot kill")
     with tempfile.TemporaryDirectory(prefix="unkillable-") as folder:
         Path(folder).chmod(0o755)
-        program = compiled(UNKILLABLE, Path(folder), "unkillable")
+        program = compiled(UNKILLABLE, Path(folder), "outliving")
         program.chmod(0o4755)
         yield program
         for process in psutil.process_iter():
-            if process.name() == "unkillable":
-                process.kill()
+            with suppress(psutil.Error):
+                if process.exe() == str(program):  # not that of another run of the tests
+                    process.kill()
 
 
 def _describe(output: PluginOutput | BaseException, still: float, seconds: float, slow: list[int]) -> str:
@@ -400,3 +408,144 @@ def test_unreaped_without_descriptors_keeps_what_it_has(monkeypatch: pytest.Monk
             kept.add(child.pid)
         assert len(kept) == 1
         child.kill()
+
+
+def test_child_that_could_not_execute_and_is_kept_is_reaped_later(
+    flavour: Flavour, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that traces it from its start keeps it; this is what ``_spawn.c`` says then."""
+    made: list[int] = []
+
+    def start(cells: Cells, *_: object) -> None:
+        made.append(os.posix_spawn("/bin/true", ["true"], {}))
+        cells[UNREAPED] = made[-1]
+        raise OSError(errno.ENOEXEC, "Exec format error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("libcni.invoke.process.backend.processes", IN_PYTHON._replace(start=start))
+        with pytest.raises(OSError, match="Exec format error"):
+            flavour.run(plugins.call("exit 0"))
+    assert len(made) == 1
+    assert eventually(_all_are_reaped)
+    assert not psutil.pid_exists(made[0])
+
+
+def test_unreaped_forgets_a_child_that_something_else_reaps_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", str(LONG)]) as child:
+        kept = Unreaped()
+        kept.add(child.pid)
+
+        def fail(*_: int) -> tuple[int, int]:
+            raise ChildProcessError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "waitpid", fail)
+            kept.reap()
+        assert not len(kept)
+        child.kill()
+
+
+def test_unreaped_adds_no_process_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    kept = Unreaped()
+    kept.add(child.pid)
+    assert not len(kept)
+
+
+def test_unreaped_of_a_parent_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", str(LONG)]) as child:
+        kept = Unreaped()
+        kept.add(child.pid)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda: 1)  # as in a forked child
+            kept.reap()
+        assert not len(kept)
+        child.kill()
+
+
+def test_unreaped_may_be_reaped_by_several_threads() -> None:
+    class Shrinking(deque[Any]):
+        def popleft(self) -> Any:
+            self.clear()  # another thread was quicker
+            return super().popleft()
+
+    kept = Unreaped()
+    kept._children = Shrinking([object(), object()])
+    kept.reap()
+    assert not len(kept)
+
+
+# One process, as the kernel shows it.
+
+
+def test_process_that_ends_while_it_is_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: int) -> bytes:
+        raise ProcessLookupError(errno.ESRCH, "No such process")
+
+    assert read_process(os.getpid()) is not None
+    monkeypatch.setattr(os, "read", fail)
+    assert read_process(os.getpid()) is None
+
+
+def test_processes_that_may_not_be_read_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    assert os.getpid() in read_processes()
+    monkeypatch.setattr(os, "open", fail)
+    assert read_processes() == {}
+
+
+def test_tree_takes_what_it_cannot_look_at_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep {LONG} & wait"], process_group=0) as leader:
+        tree = ProcessTree(leader.pid)
+        assert eventually(lambda: bool(psutil.Process(leader.pid).children()))
+        tree.signal(0)
+        assert not tree.is_alone()
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+        assert eventually(tree.is_alone)
+        monkeypatch.setattr(os, "open", fail)
+        assert not tree.is_alone()
+
+
+def test_schedule_hurries_only_what_was_told_to_end() -> None:
+    schedule = Schedule(Limits(grace=10), 0.0, None)
+    schedule.hurry()
+    assert schedule.step(1.0, drained=False, alone=True)[0] is Step.WAIT
+    schedule.end()
+    assert schedule.step(1.0, drained=False, alone=True)[0] is Step.TERMINATE
+    assert schedule.step(2.0, drained=False, alone=True)[0] is Step.WAIT
+    schedule.hurry()
+    assert schedule.step(2.0, drained=False, alone=True)[0] is Step.KILL
+
+
+def test_ending_of_the_parent_is_left_alone_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", str(LONG)], process_group=0) as child:
+        cells = new_cells()
+        cells[PID] = child.pid
+        ending = Ending(cells, Limits())
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda: 1)
+            ending.act(Step.KILL)
+        assert child.poll() is None
+        ending.act(Step.KILL)
+        assert child.wait() == -signal.SIGKILL
+        assert ending.is_dead()  # and reaped by something else
+
+
+def test_process_that_cannot_be_reaped_is_left_when_nothing_can_be_waited_for() -> None:
+    with subprocess.Popen(["sleep", str(LONG)], process_group=0) as child:
+        cells = new_cells()
+        cells[PID] = child.pid
+        ending = Ending(cells, Limits(reaping=0.05))
+        ending.act = lambda step: None  # type: ignore[method-assign]  # noqa: ARG005  # as if no signal reached it
+        ending.kill()
+        assert (ending.is_done, ending.is_left, ending.exit_code()) == (True, True, None)
+        child.kill()
+        child.wait()
+    assert eventually(_all_are_reaped)

@@ -125,7 +125,7 @@ def replace_namespace(path: str) -> bool:
     name, inode = Path(path).name, Path(path).stat().st_ino
     run("ip", "netns", "delete", name)
     lower: list[str] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 5
     try:
         while time.monotonic() < deadline:
             run("ip", "netns", "add", name)

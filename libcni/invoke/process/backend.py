@@ -1,9 +1,9 @@
 """One child process as an array of numbers, and the functions that start it, see it end, and read what it wrote.
 
 In C (``_spawn.c``) where that was built, else in Python (:mod:`libcni.invoke.process.backend_python`), which does the
-same more slowly. A process is started by the calling thread, in whose namespaces it runs, with three pipes and no other
-descriptor, in a group of its own, with no signal blocked or ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0,
-section 2, "Execution protocol".
+same more slowly; with ``LIBCNI_PURE=1`` in the environment of this process, in Python even so. A process is started by
+the calling thread, in whose namespaces it runs, with three pipes and no other descriptor, in a group of its own, with
+no signal blocked or ignored. Go counterpart: ``os/exec``. Source: SPEC 1.1.0, section 2, "Execution protocol".
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from libcni.invoke.process.backend_python import Cells, Taken
 
-__all__ = ["Processes", "encoded_environment", "encoded_path", "new_cells", "processes"]
+__all__ = ["PURE", "Processes", "encoded_environment", "encoded_path", "new_cells", "processes"]
+
+PURE = "LIBCNI_PURE"
+"""The environment variable that asks for Python: without it the C part is used where it was built."""
 
 
 class Processes(NamedTuple):
@@ -111,6 +114,8 @@ encoded_environment = _Environments()
 
 
 def _chosen() -> Processes:
+    if os.environ.get(PURE):
+        return IN_PYTHON
     try:
         from libcni.invoke.process import _spawn  # noqa: PLC0415 -- it may not have been built, or not fit this system
     except ImportError:

@@ -17,8 +17,8 @@ import (
 )
 
 type settings struct {
-	confDir, binDir, cacheDir, network string
-	rounds, parallel                   int
+	confDir, binDir, cacheDir, netns string
+	containers, parallel             int
 }
 
 func fail(err error) {
@@ -35,79 +35,87 @@ func ownCPU() float64 {
 	return seconds(usage.Utime) + seconds(usage.Stime)
 }
 
-func runtimeConf(prefix string, number int) *libcni.RuntimeConf {
-	return &libcni.RuntimeConf{
-		ContainerID: fmt.Sprintf("%s%06d", prefix, number),
-		NetNS:       "/proc/self/ns/net",
-		IfName:      "eth0",
-	}
+func container(name, netns string) *libcni.RuntimeConf {
+	return &libcni.RuntimeConf{ContainerID: "container-" + name, NetNS: netns, IfName: "b" + name}
 }
 
-// measure times a function over the rounds and notes wall and processor seconds for each.
-func measure(times map[string]float64, name string, rounds int, each func(int) error) {
-	cpu, start := ownCPU(), time.Now()
-	for i := 0; i < rounds; i++ {
-		fail(each(i))
+func containers(s settings) []*libcni.RuntimeConf {
+	paths := []string{"/proc/self/ns/net"}
+	if s.netns != "" {
+		data, err := os.ReadFile(s.netns)
+		fail(err)
+		paths = strings.Fields(string(data))
 	}
-	times[name] = time.Since(start).Seconds() / float64(rounds)
-	times[name+"_cpu"] = (ownCPU() - cpu) / float64(rounds)
+	found := []*libcni.RuntimeConf{container("w0", paths[0])}
+	for i := 0; i < s.containers; i++ {
+		found = append(found, container(fmt.Sprintf("c%d", i), paths[i%len(paths)]))
+	}
+	return found
+}
+
+// timed notes the wall seconds of a piece of work and its processor seconds, without those of children, for each of count.
+func timed(times map[string]float64, name string, count int, work func()) {
+	cpu, start := ownCPU(), time.Now()
+	work()
+	times[name] = time.Since(start).Seconds() / float64(count)
+	times[name+"_cpu"] = (ownCPU() - cpu) / float64(count)
+}
+
+// forEach does a piece of work for each container, so many at once.
+func forEach(all []*libcni.RuntimeConf, parallel int, each func(*libcni.RuntimeConf) error) {
+	if parallel == 1 {
+		for _, rt := range all {
+			fail(each(rt))
+		}
+		return
+	}
+	waiting := make(chan *libcni.RuntimeConf, len(all))
+	for _, rt := range all {
+		waiting <- rt
+	}
+	close(waiting)
+	var group sync.WaitGroup
+	for i := 0; i < parallel; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for rt := range waiting {
+				fail(each(rt))
+			}
+		}()
+	}
+	group.Wait()
 }
 
 func verbs(cni *libcni.CNIConfig, s settings) map[string]float64 {
-	list, err := libcni.LoadConfList(s.confDir, s.network)
+	list, err := libcni.LoadConfList(s.confDir, "bench")
 	fail(err)
 	ctx := context.Background()
-	add := func(prefix string) func(int) error {
-		return func(i int) error {
-			_, err := cni.AddNetworkList(ctx, list, runtimeConf(prefix, i))
-			return err
-		}
-	}
-	check := func(i int) error { return cni.CheckNetworkList(ctx, list, runtimeConf("c", i)) }
-	del := func(prefix string) func(int) error {
-		return func(i int) error { return cni.DelNetworkList(ctx, list, runtimeConf(prefix, i)) }
-	}
-	times := map[string]float64{}
-	ignored := map[string]float64{}
-	measure(ignored, "add", 10, add("w"))
-	measure(ignored, "del", 10, del("w"))
-	measure(times, "add", s.rounds, add("c"))
-	measure(times, "check", s.rounds, check)
-	measure(times, "del", s.rounds, del("c"))
-	return times
-}
-
-func parallel(cni *libcni.CNIConfig, s settings) map[string]float64 {
-	list, err := libcni.LoadConfList(s.confDir, s.network)
-	fail(err)
-	ctx := context.Background()
-	cycle := func(number int) {
-		rt := runtimeConf("p", number)
+	add := func(rt *libcni.RuntimeConf) error {
 		_, err := cni.AddNetworkList(ctx, list, rt)
-		fail(err)
-		fail(cni.DelNetworkList(ctx, list, rt))
+		return err
 	}
-	cycle(0)
-	start := time.Now()
-	var group sync.WaitGroup
-	for worker := 0; worker < s.parallel; worker++ {
-		group.Add(1)
-		go func(worker int) {
-			defer group.Done()
-			for i := 0; i < s.rounds; i++ {
-				cycle(worker*s.rounds + i)
-			}
-		}(worker)
-	}
-	group.Wait()
-	return map[string]float64{"cycle": time.Since(start).Seconds() / float64(s.parallel*s.rounds)}
+	check := func(rt *libcni.RuntimeConf) error { return cni.CheckNetworkList(ctx, list, rt) }
+	del := func(rt *libcni.RuntimeConf) error { return cni.DelNetworkList(ctx, list, rt) }
+	all := containers(s)
+	forEach(all[:1], 1, add)
+	forEach(all[:1], 1, check)
+	forEach(all[:1], 1, del)
+	all = all[1:]
+	times := map[string]float64{}
+	timed(times, "add", len(all), func() { forEach(all, s.parallel, add) })
+	timed(times, "check", len(all), func() { forEach(all, s.parallel, check) })
+	timed(times, "del", len(all), func() { forEach(all, s.parallel, del) })
+	return times
 }
 
 func load(s settings) map[string]float64 {
 	times := map[string]float64{}
-	measure(times, "load", s.rounds, func(int) error {
-		_, err := libcni.LoadConfList(s.confDir, s.network)
-		return err
+	timed(times, "load", s.containers, func() {
+		for i := 0; i < s.containers; i++ {
+			_, err := libcni.LoadConfList(s.confDir, "bench")
+			fail(err)
+		}
 	})
 	return times
 }
@@ -123,47 +131,33 @@ func attachments(s settings) map[string]float64 {
 		CniArgs     [][2]string            `json:"cniArgs,omitempty"`
 		Result      map[string]interface{} `json:"result,omitempty"`
 	}
-	read := func(containerID string) int {
+	times := map[string]float64{}
+	timed(times, "list", 1, func() {
 		folder := filepath.Join(s.cacheDir, "results")
 		files, err := os.ReadDir(folder)
 		fail(err)
-		found := 0
 		for _, file := range files {
 			data, err := os.ReadFile(filepath.Join(folder, file.Name()))
 			fail(err)
 			var decoded entry
 			fail(json.Unmarshal(data, &decoded))
-			if containerID == "" || decoded.ContainerID == containerID {
-				found++
-			}
 		}
-		return found
-	}
-	times := map[string]float64{}
-	measure(times, "list", s.rounds, func(int) error {
-		if read("") == 0 {
-			return fmt.Errorf("no attachments in %s", s.cacheDir)
+		if len(files) == 0 {
+			fail(fmt.Errorf("no attachments in %s", s.cacheDir))
 		}
-		return nil
-	})
-	measure(times, "list_one", s.rounds, func(int) error {
-		if read("s000007") != 1 {
-			return fmt.Errorf("attachment not found")
-		}
-		return nil
 	})
 	return times
 }
 
 func collect(cni *libcni.CNIConfig, s settings) map[string]float64 {
-	list, err := libcni.LoadConfList(s.confDir, s.network)
+	list, err := libcni.LoadConfList(s.confDir, "bench")
 	fail(err)
 	times := map[string]float64{}
-	start := time.Now()
-	for i := 0; i < s.rounds; i++ {
-		fail(cni.DelNetworkList(context.Background(), list, runtimeConf("s", i)))
-	}
-	times["gc"] = time.Since(start).Seconds()
+	timed(times, "gc", 1, func() {
+		forEach(containers(s)[1:], 1, func(rt *libcni.RuntimeConf) error {
+			return cni.DelNetworkList(context.Background(), list, rt)
+		})
+	})
 	return times
 }
 
@@ -172,9 +166,9 @@ func main() {
 	flag.StringVar(&s.confDir, "conf-dir", "", "")
 	flag.StringVar(&s.binDir, "bin-dir", "", "")
 	flag.StringVar(&s.cacheDir, "cache-dir", "", "")
-	flag.StringVar(&s.network, "network", "bench", "")
-	flag.IntVar(&s.rounds, "rounds", 100, "")
-	flag.IntVar(&s.parallel, "parallel", 32, "")
+	flag.StringVar(&s.netns, "netns", "", "")
+	flag.IntVar(&s.containers, "containers", 1, "")
+	flag.IntVar(&s.parallel, "parallel", 1, "")
 	mode := os.Args[1]
 	fail(flag.CommandLine.Parse(os.Args[2:]))
 	cni := libcni.NewCNIConfigWithCacheDir(strings.Split(s.binDir, ":"), s.cacheDir, nil)
@@ -182,8 +176,6 @@ func main() {
 	switch mode {
 	case "verbs":
 		times = verbs(cni, s)
-	case "parallel":
-		times = parallel(cni, s)
 	case "load":
 		times = load(s)
 	case "attachments":
