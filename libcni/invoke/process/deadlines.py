@@ -1,7 +1,7 @@
 """The deadlines of one execution: when a plugin is ended, and how long each wait may take.
 
-Owns :class:`Limits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go counterpart:
-none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
+Owns :class:`ExecutionLimits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go
+counterpart: none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from libcni.invoke.runner import STDERR_LIMIT, STDOUT_LIMIT
 
-__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "Limits", "Schedule", "Step"]
+__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "ExecutionLimits", "Schedule", "Step"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -33,7 +33,7 @@ _TICK = 0.02
 """Seconds between two looks at what was signalled."""
 
 
-class Limits(NamedTuple):
+class ExecutionLimits(NamedTuple):
     """The limits of one execution. Times are in seconds, sizes in bytes."""
 
     grace: float = GRACE
@@ -52,20 +52,20 @@ class Step(Enum):
     TERMINATE = "terminate"
     KILL = "kill"
     LOOK = "look"
-    FINISH = "finish"
+    DONE = "done"
 
 
 class Schedule:
     """The schedule of one execution: deadline, escalation, and the wait for the pipes, on a monotonic clock.
 
-    >>> schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
+    >>> schedule = Schedule(ExecutionLimits(grace=2, linger=1), 100.0, timeout=10)
     >>> schedule.step(101.0, drained=False, alone=True)
     (<Step.WAIT: 'wait'>, 110.0)
     >>> schedule.step(110.0, drained=False, alone=True)[0], schedule.timed_out
     (<Step.TERMINATE: 'terminate'>, True)
     """
 
-    def __init__(self, limits: Limits, started: float, timeout: float | None) -> None:
+    def __init__(self, limits: ExecutionLimits, started: float, timeout: float | None) -> None:
         self._limits = limits
         self._started = started
         self._deadline = math.inf if timeout is None else started + timeout
@@ -118,7 +118,7 @@ class Schedule:
     def _running(self, now: float) -> tuple[Step, float]:
         if self._killed_at is not None:
             last = self._killed_at + self._limits.unkillable
-            return (Step.WAIT if now < last else Step.FINISH), last
+            return (Step.WAIT if now < last else Step.DONE), last
         if self._kill_at is not None:
             return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
         return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
@@ -127,13 +127,13 @@ class Schedule:
         # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
         exited_at = now if self._exited_at is None else self._exited_at
         if self._killed_at is not None or (self._ending and self._kill_at is None):
-            return Step.FINISH, now
+            return Step.DONE, now
         if self._kill_at is None:
             last = min(exited_at + self._limits.linger, self._deadline)
-            return (Step.FINISH, now) if drained or now >= last else (Step.WAIT, last)
+            return (Step.DONE, now) if drained or now >= last else (Step.WAIT, last)
         if now >= self._kill_at:
             return Step.KILL, now
         if alone is None:
             return Step.LOOK, now
         # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
-        return (Step.FINISH, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))
+        return (Step.DONE, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libcni.invoke.process.backend_python import Taken
-    from libcni.invoke.process.deadlines import Limits
+    from libcni.invoke.process.deadlines import ExecutionLimits
     from libcni.invoke.runner import PluginCall
 
 __all__ = ["Execution", "Poller"]
@@ -78,13 +78,13 @@ class Execution(Generic[P]):
     """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
 
     Nothing blocks but :meth:`act`, which looks at the processes of the machine, and :meth:`release` when there is still
-    something to kill. Once the plugin is started, a runner does what :meth:`step` says until that is to finish. In a
+    something to kill. Once the plugin is started, a runner does what :meth:`step` says until that is DONE. In a
     forked child there is nothing to do: the plugin is its parent's.
 
     :param poller: gets the descriptors to wait for when there is more than an exit to wait for.
     """
 
-    def __init__(self, call: PluginCall, limits: Limits, poller: P) -> None:
+    def __init__(self, call: PluginCall, limits: ExecutionLimits, poller: P) -> None:
         self._call = call
         self.hooks = call if isinstance(call, HookedCall) else None
         self._limits = limits
@@ -187,12 +187,12 @@ class Execution(Generic[P]):
             return _QUIET
         return max(0.0, timeout)  # a poll takes less than nothing for as long as it takes
 
-    def finish(self, seconds: float, interrupt: int = CLOSED) -> None:
+    def wait_for_exit(self, seconds: float, interrupt: int = CLOSED) -> None:
         """Wait for the exit alone, at most so long and until the descriptor ``interrupt`` is readable.
 
         What the call's ``on_stderr`` raises passes through.
         """
-        self.take(child.processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
+        self.take(child.processes.wait_for_exit(self._cells, math.ceil(seconds * 1000), interrupt))
 
     def take(self, taken: Taken | None) -> None:
         """Take what the plugin had written when it exited, if it has; what ``on_stderr`` raises passes through."""
@@ -257,13 +257,13 @@ class Execution(Generic[P]):
         cells = self._cells
         # One that was reaped is not signalled any more: the number may belong to another process by now.
         if not self.is_started or self._ending.is_done or not self.is_ours:
-            return Step.FINISH, None
+            return Step.DONE, None
         now = time.monotonic()
         if self._schedule.is_overdue(now):
             self._look_for_exit()  # it may have exited in time, while this thread did something else
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
         step, until = self._schedule.step(now, drained=drained, alone=self._ending.take_alone())
-        if step is Step.FINISH:
+        if step is Step.DONE:
             return self._last_step(now)
         if step is Step.WAIT and not self._watches_pipes:
             self._watch_everything()
@@ -278,7 +278,7 @@ class Execution(Generic[P]):
         if not self._ending.is_done:
             self._ending.leave()
             self.announce_slow()
-        return Step.FINISH, None
+        return Step.DONE, None
 
     def act(self, step: Step) -> None:
         """Do the step TERMINATE, KILL or LOOK: look at all processes, and signal the plugin and its descendants.
@@ -302,7 +302,7 @@ class Execution(Generic[P]):
         :raises ChildProcessError: if something else reaped the process, so that it is not known how it ended.
         """
         if self._made_log is not None:
-            self._made_log.finish()
+            self._made_log.flush()
         if self._ending.is_lost:
             raise ChildProcessError(errno.ECHILD, _REAPED, self._call.path)
         code = self._ending.exit_code()
