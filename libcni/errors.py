@@ -396,7 +396,7 @@ class PluginTimeoutError(PluginError, TimeoutError):
 
 
 class _AttachmentError(CNIError):
-    """What the two errors about one attachment share: its ``network``, ``container_id`` and ``ifname``."""
+    """Base of the two errors about one attachment: its ``network``, ``container_id`` and ``ifname``."""
 
     def __init__(self, network: str, container_id: str, ifname: str, *, reason: str) -> None:
         super().__init__(f"container {container_id!r}, interface {ifname!r}, network {network!r}: {reason}")
@@ -406,7 +406,7 @@ class _AttachmentError(CNIError):
         self._reason = reason
 
     def cause(self) -> str:
-        """Return what is wrong with the attachment, as :meth:`CNIError.cause`."""
+        """Return the reason without the names of the attachment, as :meth:`CNIError.cause`."""
         return self._reason
 
 
@@ -466,7 +466,7 @@ class CacheError(CNIError):
         self._reason = reason
 
     def cause(self) -> str:
-        """Return what is wrong with the file, as :meth:`CNIError.cause`."""
+        """Return the reason without the path of the file, as :meth:`CNIError.cause`."""
         return _cut(_one_paragraph(self._reason))
 
 

@@ -1,4 +1,4 @@
-"""What a verb would do, without doing it: each plugin call of ADD, CHECK or DEL, with binary, environment and request.
+"""A dry run of a verb: each plugin call of ADD, CHECK or DEL, with binary, environment and request.
 
 The requests are built by the functions that the verbs themselves use. Nothing is run, locked or written. Go libcni has
 no counterpart. Source: SPEC 1.1.0, section 3.
@@ -75,7 +75,7 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a verb would do: its calls in their order.
+    """The plugin calls that a verb would make, in their order.
 
     ``problems`` are the errors with which it would be refused before anything runs; ``notes`` are worth knowing.
     """
@@ -107,7 +107,7 @@ class Planner:
         self._environ = os.environ if environ is None else environ
 
     def plan(self, command: Command, network: NetworkConfigList, rt: RuntimeConf) -> Plan:
-        """Return what ADD, CHECK or DEL would do; DEL works from what is stored, where there is something.
+        """Return the plan of ADD, CHECK or DEL; that of DEL is made from the stored attachment, if there is one.
 
         :raises InvalidParameterError: if a name or an argument is not allowed, or ``command`` is none of the three.
         :raises VersionError: if the version of the network is not supported.

@@ -253,7 +253,7 @@ class ReplayRunner(_InPlace):
         return f"/replayed/{plugin}"
 
     async def run(self, call: PluginCall) -> PluginOutput:
-        """Return what the plugin answered when it was recorded.
+        """Return the recorded output of the plugin.
 
         :raises ReplayError: if there is no such execution left.
         """

@@ -100,7 +100,7 @@ def _collect(settings: Settings, request: _Request) -> list[NetworkAttachment]:
 
 
 def _say_disabled(networks: Sequence[NetworkConfigList]) -> None:
-    """Say in which networks nothing is done, and note it for programs."""
+    """Print the networks in which GC is disabled, and note them for programs."""
     names = [network.name for network in networks if network.disable_gc]
     for name in names:
         click.echo(f"cnitool: nothing is done in network {name!r}: its configuration sets disableGC", err=True)

@@ -177,7 +177,7 @@ def _named_subject(plugin: str, profile: str | None) -> Subject:
 
 
 def _located(subject: Subject, plugin: str, settings: Settings) -> Subject:
-    """Say where the plugin is: a path counts from here, and its folder is searched for delegates too.
+    """Return the subject with the plugin's path: it counts from here, and its folder is searched for delegates too.
 
     Paths become absolute: each check has a current directory of its own.
     """

@@ -1,4 +1,4 @@
-"""How a verb ends: what it was called with, and the document of a failure for programs.
+"""The end of a verb: its parameters, and the document of a failure for programs.
 
 One document goes to stdout for each call. That of a failure is the specification's error document with more members:
 where it happened, in the spelling of the wire, and what the verb has done all the same. Source: SPEC 1.1.0, section 5,
@@ -15,7 +15,7 @@ from libcni.jsontext.encode import dump
 __all__ = ["echo_failure", "error_document", "note_call", "note_members"]
 
 _MEMBERS = "libcni.cli.members"
-"""Where the members of a failure stand in the context of a call."""
+"""Key of the members of a failure in click's context."""
 
 
 def note_members(**members: object) -> dict[str, object]:

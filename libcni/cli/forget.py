@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["forget_command"]
 
 _NAMED = frozenset({PurePath("/run/netns"), PurePath("/var/run/netns")})
-"""Where ``ip netns`` keeps the namespaces that it knows by name."""
+"""The folder in which ``ip netns`` keeps the namespaces that it knows by name."""
 
 _HOST_LOCAL = "host-local"
 _HOST_LOCAL_DIR = "/var/lib/cni/networks"
-"""Where the host-local IPAM plugin keeps a folder of addresses in use for each network."""
+"""The folder in which the host-local IPAM plugin has a folder of addresses in use for each network."""
 
 
 class _Leftover(NamedTuple):

@@ -40,7 +40,7 @@ DEFAULT_IFNAME = "eth0"
 
 
 class Settings(NamedTuple):
-    """What a verb runs with; an option that was not given is ``None``, and its variable or default counts.
+    """The settings of a verb; an option that was not given is ``None``, and its variable or default counts.
 
     A container id, an interface name or a namespace that was given empty is none: a script whose variable is not set
     must not work on another container, or on the current directory.
@@ -89,13 +89,13 @@ class Settings(NamedTuple):
         )
 
     def store(self) -> Store:
-        """Return what is stored in the cache directory."""
+        """Return the store in the cache directory."""
         from libcni.storage.store import Store  # noqa: PLC0415 -- loaded with the verbs that need it
 
         return Store(os.path.abspath(self.cache_dir or DEFAULT_CACHE_DIR), durable=True)  # noqa: PTH100 -- as CNIConfig
 
     def runtime_conf(self, netns: str | None) -> RuntimeConf:
-        """Return what the plugins are called with for a network namespace.
+        """Return the parameters of the plugin calls for a network namespace.
 
         :param netns: path of the namespace; ``None`` for the stored one, which needs a container id.
         :raises InvalidParameterError: if a variable makes no sense.
@@ -135,7 +135,7 @@ def default_container_id(netns: str) -> str:
     >>> default_container_id("/var/run/netns/blue")
     'cnitool-296747069b8a02dc4e2a'
     """
-    import hashlib  # noqa: PLC0415 -- OpenSSL, 10 ms that those who name a container id need not spend
+    import hashlib  # noqa: PLC0415 -- OpenSSL, 10 ms, needed only without a container id
 
     return f"cnitool-{hashlib.sha512(os.fsencode(netns)).digest()[:10].hex()}"
 

@@ -56,7 +56,7 @@ T = TypeVar("T", "NetworkConfigList", "PluginConfig")
 
 @dataclass(frozen=True)
 class ConfDir:
-    """What a configuration directory holds.
+    """The networks of a configuration directory, and the files that cannot be used.
 
     ``networks`` are in the order in which a kubelet or CRI runtime reads them: all files in one lexical order.
     ``problems`` has one error for each file that cannot be used. ``default`` is the first network, or ``None``.
@@ -277,7 +277,7 @@ def _find(paths: Sequence[str], name: str, *, load: Callable[[str], T], problems
 
 
 def _cannot_be_named(path: str, name: bytes) -> bool:
-    """Say whether a file cannot have the name: it is not in it, nor an escape that could stand for a part of it.
+    """Return whether a file cannot have the name: neither it nor an escape that could stand for a part of it is there.
 
     Most files of a large directory need not be decoded to know that.
     """

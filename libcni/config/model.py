@@ -95,7 +95,7 @@ class PluginConfig:
 
     @property
     def fields_in_common(self) -> tuple[str, str, str]:
-        """What two equal configurations have in common beside their documents."""
+        """The fields that two equal configurations share, beside their documents: type, name and version."""
         return self.type, self.name, self.cni_version
 
     @property

@@ -22,7 +22,7 @@ RESERVED_PREFIX = "cni.dev/"
 """Keys that begin so are the runtime's (SPEC 1.1.0, section 1, "Reserved keys")."""
 
 _VALID_ATTACHMENTS = ("cni.dev/valid-attachments", "cni.dev/attachments")
-"""Where GC finds what to keep; the second is what an earlier text of the specification said, and plugins read."""
+"""Keys of the attachments that GC must keep; the second is of an earlier specification; plugins still read it."""
 
 RUNTIME_CONFIG = "runtimeConfig"
 

@@ -28,13 +28,13 @@ _LONG_RUN = re.compile(rb"(.)\1{999,}", re.DOTALL)
 
 
 def is_object(value: object) -> TypeGuard[JSONObject]:
-    """Say whether a value is a JSON object."""
+    """Return whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a plugin is called with."""
+    """A plugin call: the binary, its environment and the text for its standard input."""
 
     path: str
     environment: Mapping[str, str]
@@ -78,7 +78,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a plugin answered."""
+    """The answer to a call: exit status, output and duration."""
 
     request: Request
     output: PluginOutput
@@ -95,7 +95,7 @@ class Answer:
 
     @property
     def stdout(self) -> str:
-        """What it printed."""
+        """Standard output as text."""
         return self.output.stdout.decode("utf-8", "replace")
 
     @property
@@ -115,7 +115,7 @@ class Answer:
 
     @property
     def summary(self) -> str:
-        """How it ended, in one line."""
+        """The end of the process, in one line."""
         if self.output.timed_out:
             return f"not finished after {self.output.duration:.1f} s, and was ended"
         how = f"signal {self.output.signal}" if self.output.signal else f"status {self.output.exit_status}"

@@ -1,4 +1,4 @@
-"""What is checked: the tables of checks, and choosing from them.
+"""The tables of checks, and choosing from them.
 
 Owns :class:`Check` and the reading of the tables. A table names for each check the sentence of the specification that
 it comes from (in our words), how binding that is, and the function that does it. Source: SPEC 1.1.0; RFC 2119 for the
@@ -40,7 +40,7 @@ PLUGIN_TABLES = (
 
 
 class Level(StrEnum):
-    """How binding a check is."""
+    """The level of a requirement, after RFC 2119."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"

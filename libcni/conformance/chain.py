@@ -1,7 +1,7 @@
-"""What stands before a chained plugin: an interface with an address and a route, and the result that describes it.
+"""The state before a chained plugin: an interface with an address and a route, and the result that describes it.
 
-The checks make it themselves, so that a chained plugin is tested with nobody else's faults. Source: SPEC 1.1.0,
-section 3 ("prevResult") and section 5.
+The checks make it themselves, so that a chained plugin is tested without the faults of another plugin. Source: SPEC
+1.1.0, section 3 ("prevResult") and section 5.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def prepare_interface(number: int, netns: Path, ifname: str) -> tuple[str, str, 
 
 
 def address_result(version: str) -> JSONObject:
-    """Return what an IPAM plugin answers, in a version.
+    """Return the result of an IPAM plugin, in a version.
 
     >>> address_result("1.0.0")["ips"]
     [{'address': '10.98.0.5/24', 'gateway': '10.98.0.1'}]

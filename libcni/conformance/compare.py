@@ -1,4 +1,4 @@
-"""What changed between two runs: for CI, which wants to know of new failures and not of old ones."""
+"""The differences between two runs: CI asks for new failures, not for old ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Change:
 
 
 def compare(old: Report, new: Report, *, is_strict: bool = False) -> list[Change]:
-    """Return what changed, the worse first; with ``is_strict`` a warning counts as a failure."""
+    """Return the checks whose outcome changed, the worse first; with ``is_strict`` a warning counts as a failure."""
     before, after = _statuses(old.outcomes), _statuses(new.outcomes)
     places = dict.fromkeys([*before, *after])
     changes = [Change(*place, before.get(place), after.get(place), is_strict) for place in places]

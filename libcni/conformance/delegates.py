@@ -57,7 +57,7 @@ class RecordedCall:
 
     @property
     def document(self) -> object:
-        """What stands on standard input, ``None`` if it is no JSON."""
+        """The decoded standard input, ``None`` if it is no JSON."""
         try:
             return json.loads(self.stdin)
         except ValueError:

@@ -34,10 +34,10 @@ _FOR_EVER = 600.0
 
 @dataclass(frozen=True)
 class Manner:
-    """How to treat a plugin.
+    """The conduct of a caller towards its plugin.
 
     :param pause: seconds after the first small piece of standard input; 0 writes all of it at once.
-    :param stalled: seconds during which nobody reads a standard output that is already full.
+    :param stalled: seconds during which a full pipe of standard output is not read.
     :param terminate_after: seconds after which SIGTERM is sent.
     """
 

@@ -1,4 +1,4 @@
-"""What a check says when something is not as it should be, and the questions that many checks ask.
+"""The failure of a check, and the expectations that many checks share.
 
 Owns :class:`MismatchError`, which is how a check fails: what was expected, what was seen, and which answer it is about.
 """

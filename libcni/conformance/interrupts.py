@@ -1,6 +1,6 @@
 """Ctrl-C and what else asks a program to end, as a call in place of an exception.
 
-An exception may hit anywhere, also where a thread was started and nobody knows of it yet.
+An exception may hit anywhere, also between the start of a thread and the note of it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "Machine", "existing_folders", "is_possible", "open_machine"]
 
 ROOT = Path("/run/conformance")
-"""Where each check has its files; ``/run`` is private, so that all checks use the same path and none sees another's."""
+"""The folder of the files of a check; ``/run`` is private: all checks use the same path, and none sees another's."""
 
 NETNS_FOLDER = Path("/run/netns")
 
@@ -72,7 +72,7 @@ def _mount(source: str, target: str | Path, *, kind: str = "", flags: int = 0, d
 
 
 def is_possible() -> bool:
-    """Say whether this process may make namespaces."""
+    """Return whether this process may make namespaces."""
     return os.geteuid() == 0
 
 
@@ -116,7 +116,7 @@ def _hold(folder: Path) -> int | None:
 
 def _let_go(folder: Path, descriptor: int) -> None:
     try:
-        with suppress(OSError):  # another run needs it, or somebody has put something into it
+        with suppress(OSError):  # another run needs it, or it is not empty
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder.rmdir()
     finally:
@@ -125,7 +125,7 @@ def _let_go(folder: Path, descriptor: int) -> None:
 
 @dataclass
 class Machine:
-    """What a check has for itself.
+    """The namespaces and folders of one check.
 
     ``data`` is the plugin's data directory, ``work`` its current directory, ``scratch`` its ``TMPDIR`` and ``tools`` a
     folder for programs that the check writes.
@@ -231,7 +231,7 @@ class Machine:
         return self._held[number]
 
     def make_read_only(self, folder: Path) -> None:
-        """Let nobody write to a folder, root included."""
+        """Make a folder read-only, for root too."""
         _mount(str(folder), folder, flags=_MS_BIND)
         _mount("none", folder, flags=_MS_REMOUNT | _MS_BIND | _MS_RDONLY)
 

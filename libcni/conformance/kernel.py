@@ -1,4 +1,4 @@
-"""What the kernel has in a network namespace: links, addresses, routes and rules, read with ``ip -json``.
+"""The state of a network namespace: links, addresses, routes and rules, read with ``ip -json``.
 
 Owns :class:`Snapshot` and the reading. The program ``ip`` (package iproute2) is on every machine that runs CNI plugins,
 and costs 2 ms; firewall rules come from ``nft`` and ``iptables-save`` where they are installed.
@@ -64,7 +64,7 @@ class Snapshot:
     rules: tuple[str, ...] = ()
 
     def differences(self, later: Snapshot) -> list[str]:
-        """Say in words what changed up to ``later``; nothing when it is the same."""
+        """Return the changes up to ``later``, in words; none when the two are equal."""
         said = [f"link {name} is gone" for name in self.links if name not in later.links]
         said += [f"link {name} is new" for name in later.links if name not in self.links]
         said += [
@@ -178,7 +178,7 @@ _ON_A_LINK = frozenset({"ipvlan", "macvlan", "vlan"})
 
 
 def has_link_kind(kind: str, run: Callable[[str], str] = run_ip) -> bool:
-    """Say whether the kernel can make links of a kind; the calling thread has a namespace to try it in."""
+    """Return whether the kernel can make links of a kind; the calling thread has a namespace to try it in."""
     try:
         run("link add name cnfmaster type veth peer name cnfpeer\n")
         on = "link cnfmaster " if kind in _ON_A_LINK else ""

@@ -48,7 +48,7 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Probe:
-    """What is known about a plugin before the first check: its file, and the versions that it lists."""
+    """The facts about a plugin before the first check: its file, and the versions that it lists."""
 
     path: str
     versions: tuple[str, ...]
@@ -74,7 +74,7 @@ class Container:
 
 @dataclass
 class Lab:
-    """What a check works with.
+    """The plugin, namespaces and time of one check, and the calls that it made.
 
     :param deadline: of :func:`time.monotonic`: when the time of the check is over.
     :param running: holds the process of each execution while it lasts.
@@ -163,7 +163,7 @@ class Lab:
     # -------------------------------------------------------------------------------------------------------- requests
 
     def supports(self, version: str) -> bool:
-        """Say whether the plugin lists a version at least that new."""
+        """Return whether the plugin lists a version at least that new."""
         return is_at_least(self.probe.newest, version)
 
     def config(self, number: int = 1, version: str = "") -> JSONObject:
@@ -236,7 +236,7 @@ class Lab:
         def note(pid: int) -> None:
             started.append(own_child(pid))
             self.running.update(started)
-            if self.is_cancelled():  # in the moment of the start: nobody has looked for this one
+            if self.is_cancelled():  # between start and note: the cancelling thread did not see this process
                 raise CancelledError
 
         try:
@@ -284,7 +284,7 @@ class Lab:
         return found
 
     def files(self) -> dict[str, bytes]:
-        """Return what stands in the data directory, by path."""
+        """Return the contents of the files in the data directory, by path."""
         folders: Sequence[Path] = (self.machine.data, *map(type(self.machine.data), self.subject.private))
         found = (path for folder in folders for path in folder.rglob("*"))
         return {str(path): path.read_bytes() for path in found if path.is_file() and not path.is_symlink()}

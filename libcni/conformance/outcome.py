@@ -1,4 +1,4 @@
-"""How a check went, with the evidence: what reports are made of.
+"""The outcomes of checks with their evidence, of which reports are made.
 
 Owns :class:`Outcome` and :class:`Report` and their JSON form, which is also what two runs are compared by.
 """
@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 class Status(StrEnum):
-    """How a check went.
+    """The verdict of a check.
 
     A failure that does not count is a warning (the rule is no MUST) or known (the description of the plugin says why).
     """
@@ -42,13 +42,13 @@ _BAD = frozenset({Status.FAILED, Status.BLOCKED, Status.BROKEN})
 
 
 def bad_statuses(*, is_strict: bool = False) -> frozenset[Status]:
-    """Return what counts as a failure; with ``is_strict`` also a warning."""
+    """Return the verdicts that count as a failure; with ``is_strict`` also a warning."""
     return _BAD | {Status.WARNED} if is_strict else _BAD
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one plugin went.
+    """The outcome of one check of one plugin.
 
     :param reason: why it was skipped, blocked, or known to fail.
     :param call: the execution that the failure is about, with environment, stdin, stdout and stderr.

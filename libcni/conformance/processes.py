@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LOOKS", "Process", "State", "find_children", "find_processes", "kill_groups", "own_child"]
 
 LOOKS = 10
-"""How often is looked for more: what is killed may have forked meanwhile."""
+"""Passes over the processes: one that is killed may have forked meanwhile."""
 
 _PIDFD_SEND_SIGNAL = 424
 """On every architecture. Python has a function for it only where it was built on a system that knew it."""
@@ -32,7 +32,7 @@ _NOT_OURS = (*_ENDED, PermissionError)
 
 
 class State(NamedTuple):
-    """What the kernel says of a process in ``/proc/PID/stat``."""
+    """The state of a process in ``/proc/PID/stat``."""
 
     letter: str
     parent: int
@@ -64,7 +64,7 @@ class Process:
             os.close(self._folder)
 
     def read(self, name: str) -> bytes:
-        """Return what stands in a file of its directory.
+        """Return the contents of a file of its directory.
 
         :raises OSError: if the process was reaped, or the file is not for this program.
         """
@@ -110,7 +110,7 @@ class Process:
 
 
 def own_child(number: int) -> Process:
-    """Return a child of this program that nobody has waited for.
+    """Return a child of this program that was not waited for.
 
     :raises CNIError: if ``/proc`` does not show it, or shows another process by that number.
     """

@@ -61,7 +61,7 @@ def _jobs(runner: Session, files: Sequence[str], bin_dirs: Sequence[str]) -> lis
 
 
 def _located(subject: Subject, bin_dirs: Sequence[str]) -> Subject:
-    """Say where the plugin and its delegates are."""
+    """Return the subject with the directories of the plugin and its delegates."""
     folders = tuple(os.fspath(Path(folder).absolute()) for folder in bin_dirs)
     if "/" not in subject.plugin:
         return replace(subject, bin_dirs=(*folders, *DEFAULT_BIN_DIRS))
@@ -111,5 +111,5 @@ class ConformanceItem(pytest.Item):
         return str(excinfo.getrepr())
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Say where the test is from: the description of the plugin."""
+        """Return the origin of the test: the description of the plugin."""
         return Path(self._job.subject.source), None, self.name

@@ -42,11 +42,11 @@ DEFAULT_LIMIT = 60.0
 """Seconds for one check."""
 
 _FALLBACK = ("0.3.1", "0.4.0", "1.0.0")
-"""Versions to try when VERSION does not say: what nearly every plugin knows."""
+"""Versions to try when VERSION lists none: nearly every plugin knows one of them."""
 
 
 _PUZZLED = (AttributeError, LookupError, TypeError, ValueError)
-"""What a check meets in an answer whose shape is another check's business."""
+"""Errors of a check that reads an answer of the wrong shape, which another check reports."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Session:
 
 
 def private_folders(subjects: Iterable[Subject]) -> list[str]:
-    """Return what is made private, and has to exist for that."""
+    """Return the folders that are made private, which have to exist for that."""
     if not isolation.is_possible():
         return []
     return sorted({folder for subject in subjects for folder in (*isolation.PRIVATE_FOLDERS, *subject.private)})
@@ -218,7 +218,7 @@ def _machine(subject: Subject) -> Any:
 
 
 class _plain_machine:  # noqa: N801 -- used like a function
-    """A folder, for those who may not make namespaces."""
+    """A folder, for a process that may not make namespaces."""
 
     def __enter__(self) -> isolation.Machine:
         self._folder = tempfile.mkdtemp(prefix="cni-conformance-")

@@ -1,4 +1,4 @@
-"""What is put to the test: a plugin, its configuration, and what a check may expect of it.
+"""The subject of a test: a plugin, its configuration, and what a check may expect of it.
 
 Owns the file format in which authors describe their plugin (TOML or JSON), and the ready files for the reference
 plugins in ``profiles/``. Source: SPEC 1.1.0, sections 2 (what a verb gets), 3 (chains) and 4 (delegation).
@@ -34,7 +34,7 @@ NUMBER_PLACEHOLDER = "{number}"
 
 
 class Kind(StrEnum):
-    """What sort of plugin it is; decides which checks apply."""
+    """The kind of a plugin, which decides the checks that apply."""
 
     INTERFACE = "interface"
     CHAINED = "chained"
@@ -172,7 +172,7 @@ _KINDS: Mapping[str, type] = {
 }
 _OWN_KEYS = {"kind": "profile"}
 _PROPERTIES: Mapping[str, tuple[str, ...]] = {"ignore": ("addresses",), "known": ()}
-"""What may stand beside the ids of checks: what several of them look at."""
+"""Words that may stand beside the ids of checks: properties that several of them look at."""
 _NOT_IN_FILES = frozenset({"source", "bin_dirs"})
 
 

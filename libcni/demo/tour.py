@@ -39,7 +39,7 @@ _SHOWN = 800
 
 @dataclass(frozen=True)
 class _Stage:
-    """Where a tour takes place."""
+    """The network and the containers of a tour."""
 
     say: Callable[[str], None]
     config: CNIConfig
@@ -171,7 +171,7 @@ def _tour(stage: _Stage) -> None:
     say(f"\nDEL container {red.container_id}")
     config.del_network_list(network, red)
     stage.look(red)
-    say(f"\nGC with nothing to keep: container {blue.container_id} is gone, and nobody deleted it")
+    say(f"\nGC with nothing to keep: container {blue.container_id} is gone without a DEL")
     for item in config.gc_network_list(network, list[GCAttachment]()):
         say(f"  deleted {item.container_id}/{item.ifname}")
     stage.look(blue)

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from libcni.invoke.find import find_in_path
-from libcni.invoke.process.deadlines import BUSY, GRACE, LINGER, Limits, Step
+from libcni.invoke.process.deadlines import BUSY, GRACE, LINGER, ExecutionLimits, Step
 from libcni.invoke.process.execution import Execution
 from libcni.invoke.runner import STDOUT_LIMIT
 from libcni.invoke.steps import Walk, finish
@@ -61,7 +61,7 @@ class AnyioRunner:
         stdout_limit: int = STDOUT_LIMIT,
         offload: bool = False,
     ) -> None:
-        self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
+        self._limits = ExecutionLimits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._offload = offload
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
@@ -111,13 +111,13 @@ class AnyioRunner:
         if seconds is not None:
             with anyio.move_on_after(seconds):
                 await anyio.wait_readable(execution.pidfd)
-                execution.finish(0)
+                execution.wait_for_exit(0)
 
     async def _drive(self, execution: Execution[select.epoll]) -> None:
         """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
         while True:
             step, seconds = execution.step()
-            if step is Step.FINISH:
+            if step is Step.DONE:
                 return
             if step is Step.WAIT:
                 with anyio.move_on_after(seconds):
@@ -276,7 +276,7 @@ class _Work(Generic[T]):
             self._over = True
 
     def is_over(self) -> bool:
-        """Tell whether the work is done. Work that has not begun is called off."""
+        """Return whether the work is done. Work that has not begun is cancelled."""
         if self._claim.acquire(blocking=False):
             self._over = True
         return self._over

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libcni.invoke.find import find_in_path
 from libcni.invoke.process.backend_python import CLOSED
-from libcni.invoke.process.deadlines import BUSY, GRACE, LINGER, Limits, Step
+from libcni.invoke.process.deadlines import BUSY, GRACE, LINGER, ExecutionLimits, Step
 from libcni.invoke.process.execution import Execution
 from libcni.invoke.runner import STDOUT_LIMIT
 from libcni.invoke.steps import finish
@@ -69,7 +69,7 @@ class BlockingRunner:
     def __init__(
         self, *, grace: float = GRACE, linger: float = LINGER, busy: float = BUSY, stdout_limit: int = STDOUT_LIMIT
     ) -> None:
-        self._limits = Limits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
+        self._limits = ExecutionLimits(grace=grace, linger=linger, busy=busy, stdout=stdout_limit)
         self._here = _ThreadState()
 
     def find(self, plugin: str, paths: Sequence[str]) -> str:
@@ -112,7 +112,7 @@ class BlockingRunner:
         seconds = execution.quiet()
         if seconds is not None:
             interrupt = self._here.interrupt
-            execution.finish(seconds, CLOSED if interrupt is None else interrupt.fd)
+            execution.wait_for_exit(seconds, CLOSED if interrupt is None else interrupt.fd)
 
     def _wait_for_interrupt(self, execution: Execution[select.poll]) -> None:
         interrupt = self._here.interrupt
@@ -191,7 +191,7 @@ def _drive(execution: Execution[select.poll]) -> None:
     """Wait for a started plugin, and end it in time; an execution that did not start is done at once."""
     while True:
         step, seconds = execution.step()
-        if step is Step.FINISH:
+        if step is Step.DONE:
             return
         if step is Step.WAIT:
             execution.handle(execution.poller.poll(None if seconds is None else math.ceil(seconds * 1000)))
@@ -200,7 +200,7 @@ def _drive(execution: Execution[select.poll]) -> None:
 
 
 class _Interrupt:
-    """A flag that can be polled. Threads may outlive who made it: it is closed when the last one drops it."""
+    """A flag that can be polled. Threads may outlive its maker: it is closed with its last reference."""
 
     fd = CLOSED
 
@@ -221,7 +221,7 @@ class _Interrupt:
 
 
 class _ThreadState(threading.local):
-    """What a thread of a runner knows: how the caller of its ``gather`` interrupts it."""
+    """Thread-local state of a runner: the flag with which the caller of ``gather`` interrupts a thread."""
 
     interrupt: _Interrupt | None = None
 

@@ -1,7 +1,7 @@
-"""Reading what a plugin answered: a result, version information, or why it failed.
+"""Reading the output of a plugin: a result, version information, or an error.
 
-Pure: from a :class:`PluginOutput` to data or an error that names the plugin, the verb and the attachment. Answers are
-read as strictly as configurations. Go counterpart: ``invoke/raw_exec.go`` (``pluginErr``) and ``version/plugin.go``.
+Pure: from a :class:`PluginOutput` to data or an error that names the plugin, the verb and the attachment. Output is
+read as strictly as a configuration. Go counterpart: ``invoke/raw_exec.go`` (``pluginErr``) and ``version/plugin.go``.
 Source: SPEC 1.1.0, section 2, "Execution protocol", and section 5.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from libcni.protocol.documents.error_and_version import ErrorDocument, VersionDocument
     from libcni.results.check import CheckedResult
 
-__all__ = ["Answer", "Invocation", "check_success", "read_result", "read_version", "start_error"]
+__all__ = ["Invocation", "PrevResult", "check_success", "read_result", "read_version", "start_error"]
 
 _RESULT_MEMBERS = frozenset({"ips", "interfaces", "routes", "ip4", "ip6"})
 
@@ -57,7 +57,7 @@ _VERSION_IS_UNKNOWN = "unknown CNI_COMMAND: VERSION"
 
 
 class Invocation(NamedTuple):
-    """What an error says about where it happened."""
+    """A plugin invocation as errors name it: the plugin, the verb and the attachment."""
 
     plugin: str
     path: str
@@ -84,14 +84,14 @@ class Invocation(NamedTuple):
         return kind(msg, **place, **fields)
 
 
-class Answer(NamedTuple):
-    """A result as the next plugin gets it: its encoded document, and what it says, both in one version."""
+class PrevResult(NamedTuple):
+    """The result of one plugin as ``prevResult`` of the next one: the encoded document, and the checked one."""
 
     text: str
     checked: CheckedResult | None = None
     converted: Result | None = None
     stdout: bytes = b""
-    """What the plugin printed."""
+    """Standard output of the plugin."""
 
     @property
     def result(self) -> Result:
@@ -175,7 +175,9 @@ def _quoted(data: bytes) -> str:
     return data[-QUOTE:].decode("utf-8", "replace").strip()
 
 
-def read_result(invocation: Invocation, output: PluginOutput, version: str, *, before: Answer | None = None) -> Answer:
+def read_result(
+    invocation: Invocation, output: PluginOutput, version: str, *, before: PrevResult | None = None
+) -> PrevResult:
     """Read the result of an ADD, and bring it to the version of the list.
 
     A result in that version goes on as it was printed; one without a version is taken to have it.
@@ -197,10 +199,10 @@ def read_result(invocation: Invocation, output: PluginOutput, version: str, *, b
         raise invocation.error(PluginResultError, error.msg, output, field=error.field, details=said) from None
     if checked.version != version:
         result = result_of(checked).as_version(version)
-        return Answer(result.to_json(), converted=result, stdout=output.stdout)
+        return PrevResult(result.to_json(), converted=result, stdout=output.stdout)
     if not document.get("cniVersion"):
         text = join_object({**split_object(text), "cniVersion": dump(version)}.items())
-    return Answer(text.strip(), checked, stdout=output.stdout)
+    return PrevResult(text.strip(), checked, stdout=output.stdout)
 
 
 def _read_object(invocation: Invocation, output: PluginOutput, expected: str) -> tuple[str, JSONObject]:

@@ -1,4 +1,4 @@
-"""One execution of a plugin as data: what goes in, what comes out, and who runs it.
+"""One execution of a plugin as data: the call, its output, and the runner between them.
 
 Owns :class:`PluginCall`, :class:`PluginOutput` and the :class:`Runner` protocol, the only seam between the library and
 the world: every process, file, lock and wait of an operation passes through a runner. Nothing here does any I/O. Go
@@ -61,7 +61,7 @@ class HookedCall(PluginCall):
 
 @dataclass(frozen=True, slots=True)
 class PluginOutput:
-    """How one execution ended and what it printed.
+    """The end of one execution and its output.
 
     One of ``exit_status`` and ``signal`` is set, and neither when it is not known how the process ended: it could not
     be killed and lives on, as process ``pid``, or a process that traces it keeps its exit status. ``stderr`` is the
@@ -134,7 +134,7 @@ class Runner(Protocol):
 
 
 class FileRunner(Protocol):
-    """What a runner may be able to do besides: asked of its type, so that one that wraps it does not inherit it."""
+    """Optional abilities of a runner, looked up on its type, so that a wrapper does not inherit them."""
 
     run_with_hooks: ClassVar[Callable[[Any, PluginCall], Coroutine[Any, Any, PluginOutput]]]
     """The function ``run`` that does what a :class:`HookedCall` asks for; one in its place does not claim to."""

@@ -1,6 +1,6 @@
 """File work in steps: between two of them something is brought to the disk, which may take long.
 
-The work is a generator that yields each sync; a runner does that where it holds nobody up, and lets the work go on.
+The work is a generator that yields each sync; a runner does it where no event loop waits, and lets the work go on.
 What a sync raises is raised in the work. Go counterpart: none.
 """
 
@@ -45,12 +45,12 @@ class Walk(Generic[T]):
     __slots__ = ("_steps", "sync", "value")
 
     value: T
-    """What the work returned, at its end."""
+    """The return value of the work, at its end."""
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
         self.sync: Sync | None = None
-        """What is to be done now; ``None`` at the end of the work."""
+        """The sync to do now; ``None`` at the end of the work."""
         self.go_on()
 
     def go_on(self, error: BaseException | None = None) -> None:

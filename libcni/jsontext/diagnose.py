@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 def diagnose(text: str, error: Exception) -> DocumentError:
-    """Say where and why the C scanner gave up on ``text``."""
+    """Return the error for ``text``, on which the C scanner gave up: the position and the reason."""
     if isinstance(error, json.JSONDecodeError):
         return _syntax_error(text, error)
     if isinstance(error, StopIteration):

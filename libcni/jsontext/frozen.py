@@ -1,4 +1,4 @@
-"""Decoded JSON that nobody can change: dicts and lists that refuse, and compare and pickle as the plain ones do."""
+"""Immutable decoded JSON: dicts and lists that refuse every change, and compare and pickle as the builtin ones do."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class FrozenList(list[Any]):
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Say whether a decoded value is a JSON object, whose keys are always text."""
+    """Return whether a decoded value is a JSON object, whose keys are always text."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Say whether a decoded value is a JSON array."""
+    """Return whether a decoded value is a JSON array."""
     return isinstance(value, list)
 
 

@@ -1,4 +1,4 @@
-"""Where in a text the parts of its document are, for messages.
+"""The positions of the parts of a document in its text, for messages.
 
 A text is looked at once for each object or array on the way to what is asked for, however often that is: a file with
 thousands of findings has them all found in the time of one. Source: RFC 8259.

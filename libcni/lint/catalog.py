@@ -1,4 +1,4 @@
-"""What is known of plugins: their schemas, the keys and capabilities in them, and those that a user adds."""
+"""The catalog of plugins: their schemas, the keys and capabilities in them, and those that a user adds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PluginSchema:
 
     @functools.cached_property
     def checker(self) -> schema.Checker:
-        """What applies the schema."""
+        """The checker of the schema."""
         return schema.Checker(self.document)
 
 
@@ -68,7 +68,7 @@ def _own_schemas() -> dict[str, PluginSchema]:
 
 
 def catalog_of(schema_dirs: Iterable[str | PathLike[str]]) -> Catalog:
-    """Return what is known, with the schemas ``<plugin type>.json`` of the directories added; the first directory wins.
+    """Return the catalog with the schemas ``<plugin type>.json`` of the directories added; the first directory wins.
 
     :raises InvalidParameterError: if a directory cannot be read, or a file in it is not a JSON Schema.
     """

@@ -15,7 +15,7 @@ __all__ = ["CODES", "Code", "Example", "Severity"]
 
 
 class Severity(StrEnum):
-    """How bad a finding is; the words are those of SARIF."""
+    """The severity of a finding, in the words of SARIF."""
 
     ERROR = "error"
     """The network does not work, or not as its file says."""

@@ -1,4 +1,4 @@
-"""What files of one directory say against each other: names, subnets and bridges.
+"""Conflicts between the files of one directory: names, subnets and bridges.
 
 Of each file only small facts are kept until all have been read, so that memory does not grow with the files.
 """
@@ -62,7 +62,7 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """What is kept of a network until all files have been read."""
+    """The facts about a network that are kept until all files have been read."""
 
     name: str
     place: Place
@@ -72,7 +72,7 @@ class NetworkFacts:
 
 
 def facts_of(name: str, place: Place, plugins: Iterable[PlacedPlugin], *, is_list: bool) -> NetworkFacts:
-    """Return what is kept of a network."""
+    """Return the facts about a network."""
     pools: list[Pool] = []
     bridges: list[Bridge] = []
     for plugin in plugins:

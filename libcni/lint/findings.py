@@ -1,4 +1,4 @@
-"""What lint finds, and where: findings, places in a file, and the collecting of findings."""
+"""Findings, their places in a file, and the collecting of findings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Finding", "Findings", "Place", "Source"]
 _LINE_LIMIT = 200
 """Characters of a source line that are kept; a minified file is one line."""
 _BEFORE = 80
-"""How many of them stand before the place."""
+"""Characters of those that stand before the place."""
 
 
 @dataclass(frozen=True, slots=True)

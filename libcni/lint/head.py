@@ -51,7 +51,7 @@ def add_problems(source: Source, path: Path, value: object, *, problems: Sequenc
 
 
 def _hint(problem: SchemaProblem, value: object) -> str:
-    """Say which key may be meant for one that is missing."""
+    """Return a hint at the key that may be meant for one that is missing."""
     if problem.rule != "required" or not problem.path:
         return ""
     return _meant(str(problem.path[-1]), object_of(value_at(value, problem.path[:-1])))

@@ -1,6 +1,6 @@
 """Keys that a schema does not know: misspelt, in the wrong case, reserved, or unknown.
 
-Plugins ignore a key that they do not know, so a typing error changes nothing that anyone sees.
+Plugins ignore a key that they do not know, so a typing error shows in no result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RUNTIME_KEYS = {"prevResult": "CNI206", "runtimeConfig": "CNI207"}
 _OWN_CHECKS = frozenset({"args", "capabilities", "ipam", "prevResult", "runtimeConfig"})
 """Members whose content is no plugin's own, or is checked elsewhere."""
 _COMMENTS = ("_", "#", "/", "$", "x-")
-"""How keys begin that people use for comments and editors for their own."""
+"""Prefixes of the keys of comments, and of editors."""
 
 _SURE = 0.8
 """Similarity from which on a key is taken for a misspelt one."""
@@ -54,30 +54,30 @@ def _form(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What describes an object: a schema, the part of it that does, and what to call the owner of the keys."""
+    """The description of an object: a schema, its part for the object, and a name for the owner of the keys."""
 
     root: Mapping[str, Any]
     part: Mapping[str, Any]
     owner: str
 
     def members(self) -> dict[str, Described]:
-        """Return what describes each documented member."""
+        """Return the description of each documented member."""
         found = member_schemas(self.root, self.part)
         return {key: Described(self.root, part, self.owner) for key, part in found.items()}
 
     def items(self) -> Described:
-        """Return what describes the items of an array."""
+        """Return the description of the items of an array."""
         return Described(self.root, object_of(resolved(self.root, self.part).get("items")), self.owner)
 
     def takes_any_key(self) -> bool:
-        """Say whether the object is a map, of which a schema cannot know the keys."""
+        """Return whether the object is a map, of which a schema cannot know the keys."""
         part = resolved(self.root, self.part)
         return "patternProperties" in part or bool(object_of(part.get("additionalProperties")))
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known where an unknown key stands: the keys, those that are still free, and the code for a wrong case."""
+    """The surroundings of an unknown key: the known keys, those not yet used, and the code for a wrong case."""
 
     keys: Sequence[str]
     free: Sequence[str]
@@ -143,7 +143,7 @@ def _check_object(
 
 
 def _is_of_own_type(path: Path, known: Iterable[str]) -> bool:
-    """Say whether an object inside a plugin has a type of its own, so that a schema knows a part of its keys only."""
+    """Return whether an object inside a plugin has a type of its own, so that a schema knows only some of its keys."""
     inside = bool(path) and path[-2:-1] != ("plugins",) and path[-1] != "ipam"
     return inside and any(key.lower() == "type" for key in known)
 

@@ -126,7 +126,7 @@ def _check_capabilities(plugin: PlacedPlugin, catalog: Catalog) -> None:
 
 def _report_unknown_capability(plugin: PlacedPlugin, name: str, catalog: Catalog) -> None:
     meant = similar(name, catalog.capabilities)
-    # A plugin that nobody described may have capabilities of its own.
+    # A plugin without a schema may have capabilities of its own.
     if meant or catalog.any(plugin.type) is not None:
         hint = f"did you mean {meant!r}?" if meant else f"known are {', '.join(sorted(catalog.capabilities))}"
         message = f"{name!r} is no known capability: no runtime passes it"

@@ -85,7 +85,7 @@ _RULES: dict[str, Callable[[str], str | None]] = {
 
 
 def sentence_of(problem: SchemaProblem, code: str, value: object) -> str:
-    """Return what is wrong, in the words of the rule that the library itself has for it, or else in the schema's."""
+    """Return the problem in the words of the library's own rule, or else in the schema's."""
     if _last_key(problem.path) in _SWITCHES:
         return f"expected true or false, found {kind_of(value) if not isinstance(value, str) else repr(value)}"
     rule = _RULES.get(code)

@@ -29,7 +29,7 @@ _SMALLEST = {4: 30, 6: 126}
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """How an IPAM plugin calls the parts of a block."""
+    """The keys that an IPAM plugin has for the parts of a block."""
 
     subnet: str
     start: str = ""
@@ -97,7 +97,7 @@ _PLACES: dict[str, tuple[_Keys, str]] = {
     "static": (_STATIC, "addresses"),
     "weave-ipam": (_WEAVE, ""),
 }
-"""How the parts of a block are called, and which key holds more blocks, or sets of them."""
+"""The keys for the parts of a block, and the key that holds more blocks, or sets of them."""
 
 
 class _Placed:

@@ -146,4 +146,4 @@ FORMATS: dict[str, Callable[[Sequence[Finding]], str]] = {
     "sarif": _sarif,
     "github": _github,
 }
-"""How findings can be written."""
+"""The formats of findings."""

@@ -37,7 +37,7 @@ VERSION_TIMEOUT = 10.0
 
 _CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"}
 _EXPECTED_EXTENSIONS = frozenset({*ALL_EXTENSIONS, ".kubeconfig", ".lock", ""})
-"""What runtimes read, and what other programs keep beside it."""
+"""Extensions of the files that runtimes read, and of those that other programs keep beside them."""
 
 
 def lint_paths(
@@ -90,7 +90,7 @@ def _existing(paths: Iterable[str | PathLike[str]]) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was read of one directory: networks, files without a usable name, and networks without drop-ins."""
+    """The contents of one directory: networks, files without a usable name, and networks without drop-ins."""
 
     networks: list[NetworkFacts] = field(default_factory=list["NetworkFacts"])
     nameless: list[Path] = field(default_factory=list[Path])
@@ -199,7 +199,7 @@ class _Linter:
             seen.networks.append(facts_of(name, place, chain, is_list=_extension(path) in LIST_EXTENSIONS))
 
     def _check_shape(self, source: Source, document: JSONObject) -> bool:
-        """Say whether a document is a list, and report one that its extension does not fit."""
+        """Return whether a document is a list, and report one whose extension does not fit."""
         extension = _extension(source.file)
         if extension in LIST_EXTENSIONS and "type" in document and "plugins" not in document:
             message = "is the configuration of a single plugin, and runtimes expect a list here"
@@ -270,7 +270,7 @@ def _extension(path: Path) -> str:
 
 
 def _is_drop_in(path: Path) -> bool:
-    """Say whether a file stands in the drop-in folder of a network beside that folder."""
+    """Return whether a file is in the drop-in folder of a network beside that folder."""
     if _extension(path) not in DROP_IN_EXTENSIONS:
         return False
     folder = path.absolute().parent

@@ -1,1 +1,1 @@
-"""What the specification says, as data: versions, names, arguments, addresses, capabilities, and the documents."""
+"""The specification as data: versions, names, arguments, addresses, capabilities, and the documents."""

@@ -1,4 +1,4 @@
-"""What one attachment of a container to a network is called with, and what is known about it.
+"""One attachment of a container to a network: its key, and the parameters of its plugin calls.
 
 Go counterpart: ``libcni.RuntimeConf``, ``types.GCAttachment`` and ``libcni.NetworkAttachment``. Source: SPEC 1.1.0,
 section 2, "Parameters", and section 3.
@@ -38,7 +38,7 @@ _PATH_LIMIT = 4096
 
 
 class AttachmentKey(NamedTuple):
-    """What identifies an attachment (SPEC 1.1.0, section 2): plugins keep their state under these three."""
+    """The key of an attachment (SPEC 1.1.0, section 2): plugins keep their state under these three names."""
 
     network: str
     container_id: str
@@ -63,7 +63,7 @@ class GCAttachment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConf:
-    """What the runtime passes to the plugins of one attachment.
+    """The parameters that the runtime passes to the plugins of one attachment.
 
     ``netns`` is the path of the network namespace. ``args`` are the pairs of ``CNI_ARGS``, in order.
     ``capability_args`` maps a capability to its JSON value; a plugin gets those it declares. Arguments may be secret
@@ -117,7 +117,7 @@ class RuntimeConf:
 
 
 class Recovery(NamedTuple):
-    """What recovery did about one unfinished attachment; ``error`` says why when it is not ``done``."""
+    """The outcome of recovery for one unfinished attachment; ``error`` says why when it is not ``done``."""
 
     network: str
     container_id: str

@@ -105,7 +105,7 @@ TransportProtocol = Annotated[
     WithJsonSchema({"type": "string", "pattern": PROTOCOL_PATTERN}),
 ]
 NonEmpty = Annotated[str, Field(min_length=1)]
-# What Go writes for an address that nobody gave is an empty text.
+# Go writes an address that was not given as an empty text.
 HostAddress = Annotated[
     str,
     AfterValidator(_checked(lambda text: text and addresses.parse_address(text))),
@@ -114,7 +114,7 @@ HostAddress = Annotated[
 
 
 class Argument(RootModel[T]):
-    """What all capability arguments share: exact types, and no change after decoding."""
+    """Base of all capability arguments: exact types, and no change after decoding."""
 
     model_config = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
@@ -216,7 +216,7 @@ class ArgsDocument(Document):
     labels: list[Label] | None = None
     """Labels of the container."""
     ips: list[AddressOrCIDR] | None = None
-    """Addresses that are wished for."""
+    """Addresses that the runtime asks for."""
 
 
 CAPABILITIES: dict[str, type[BaseModel]] = {

@@ -40,7 +40,7 @@ _NOT_ENCODABLE = "must not contain half of a surrogate pair, which has no bytes"
 
 
 def is_encodable(text: str) -> bool:
-    """Say whether a text can be part of a path or an environment, whose bytes it must have.
+    """Return whether a text can be part of a path or an environment variable, and so has bytes without NUL.
 
     >>> is_encodable("eth0"), is_encodable(chr(0xD800)), is_encodable("eth" + chr(0))
     (True, False, False)
@@ -131,5 +131,5 @@ def _check(parameter: str, value: str, problem: str | None) -> None:
 
 
 def is_text(value: object) -> bool:
-    """Say whether a value is what its type promises, which nobody has checked."""
+    """Return whether a value is a text at run time, where callers without a type checker may pass anything."""
     return isinstance(value, str)

@@ -35,7 +35,7 @@ SUPPORTED_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1
 
 CURRENT_VERSION = "1.1.0"
 FIRST_VERSION = "0.1.0"
-"""What a configuration that names no version has."""
+"""The version of a configuration that names none."""
 
 CHECK_SINCE = "0.4.0"
 PREV_RESULT_ON_DEL_SINCE = "0.4.0"
@@ -51,7 +51,7 @@ _VERSION = re.compile(VERSION)
 
 
 class PluginInfo(NamedTuple):
-    """What a plugin answered to VERSION: the version of its answer, and all versions it supports."""
+    """The answer of a plugin to VERSION: the version of the answer, and all versions that the plugin supports."""
 
     cni_version: str
     supported_versions: tuple[str, ...]
@@ -86,7 +86,7 @@ def check_supported(version: str) -> None:
 
 
 def is_at_least(version: str, other: str) -> bool:
-    """Say whether ``version`` is ``other`` or newer.
+    """Return whether ``version`` is ``other`` or newer.
 
     :raises VersionError: if one of them is malformed.
 

@@ -76,7 +76,7 @@ class Checker:
         self._validator: Validator = kind(schema, format_checker=format_checker(), registry=_registry())
 
     def is_valid(self, document: Any) -> bool:
-        """Say whether the schema accepts a decoded document."""
+        """Return whether the schema accepts a decoded document."""
         return next(self._errors(document), None) is None
 
     def problems(self, document: Any) -> list[SchemaProblem]:

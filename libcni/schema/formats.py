@@ -40,7 +40,7 @@ def _for_text(check: Callable[[str], object]) -> Callable[[object], bool]:
 
 @functools.cache
 def format_checker() -> FormatChecker:
-    """Return what checks the formats of our schemas for jsonschema; other formats are left unchecked."""
+    """Return the format checker for jsonschema, with the formats of the library's schemas and no others."""
     from jsonschema import FormatChecker
 
     checker = FormatChecker(formats=("ipv4", "ipv6"))

@@ -1,4 +1,4 @@
-"""What ``libcni.protocol.documents.validation`` reads, made from the models.
+"""The validators that ``libcni.protocol.documents.core_schemas`` reads, generated from the models.
 
 ``python -m libcni.schema.validators FILE`` writes it.
 """

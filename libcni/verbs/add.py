@@ -9,7 +9,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentExistsError, DamagedFileError, PluginStartError
-from libcni.invoke.output import Answer
+from libcni.invoke.output import PrevResult
 from libcni.invoke.runner import do_steps
 from libcni.storage.journal_record import State, record_of
 from libcni.storage.namespace import NamespaceView, look_into
@@ -79,7 +79,7 @@ class _Add:
         if await do_steps(runner, self._begin()):
             await runner.call(functools.partial(store.cache.set_aside_of, self._job.key))
         environment = caller.environment("ADD", self._job)
-        answer = Answer("")
+        answer = PrevResult("")
         before: Steps[None] | None = self._settle()
         for invocation, plugin in zip(invocations, network.plugins, strict=True):
             call = self._job, invocation, plugin
@@ -123,7 +123,7 @@ class _Add:
         yield from self._opened.settling()
         self.has_begun = True
 
-    def _finish(self, answer: Answer, view: NamespaceView) -> Steps[None]:
+    def _finish(self, answer: PrevResult, view: NamespaceView) -> Steps[None]:
         job = self._job
         yield from self._context.store.cache.storing(job.key, job.rt, config=job.network.raw, result=answer.text)
         self._opened.note_added(view.ifindex)

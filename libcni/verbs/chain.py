@@ -18,7 +18,7 @@ from libcni.invoke.environment import (
     network_environment,
     probe_environment,
 )
-from libcni.invoke.output import Answer, Invocation, check_success, read_result, read_version, start_error
+from libcni.invoke.output import Invocation, PrevResult, check_success, read_result, read_version, start_error
 from libcni.invoke.runner import HookedCall, PluginCall, do_steps, runs_hooks
 from libcni.protocol.attachment import AttachmentKey
 
@@ -139,10 +139,10 @@ class Caller(NamedTuple):
         invocation: Invocation,
         plugin: PluginConfig,
         *,
-        previous: Answer,
+        previous: PrevResult,
         environment: Mapping[str, str],
         before: Steps[None] | None = None,
-    ) -> Answer:
+    ) -> PrevResult:
         """Run ADD of one plugin with the result of the one before, and return its answer.
 
         :param before: file work that must succeed before the plugin gets its request.

@@ -16,7 +16,7 @@ import pytest
 from libcni.invoke.blocking_runner import BlockingRunner, _drive, _Interrupt, complete
 from libcni.invoke.process.backend import IN_PYTHON
 from libcni.invoke.process.backend_python import _DRAIN_READS
-from libcni.invoke.process.deadlines import Limits, Step
+from libcni.invoke.process.deadlines import ExecutionLimits, Step
 from libcni.invoke.process.execution import Execution
 from libcni.invoke.runner import STDERR_LIMIT
 from tests.process.conftest import LONG, PATIENCE, SOON, Flavour, Plugins, eventually, is_gone, wait_for
@@ -156,7 +156,7 @@ def executions() -> Iterator[list[Execution[select.poll]]]:
 @pytest.fixture
 def begin(executions: list[Execution[select.poll]]) -> Any:
     def begin(call: PluginCall) -> Execution[select.poll]:
-        executions.append(Execution(call, Limits(), select.poll()))
+        executions.append(Execution(call, ExecutionLimits(), select.poll()))
         assert executions[-1].start() == 0
         return executions[-1]
 
@@ -178,7 +178,7 @@ def test_exit_that_is_noted_twice_is_one_exit(begin: Any, plugins: Plugins) -> N
     first = execution._schedule._exited_at
     execution.exited()
     assert execution._schedule._exited_at == first
-    assert execution.step()[0] is Step.FINISH
+    assert execution.step()[0] is Step.DONE
     assert execution.output().stdout == b"answer\n"
 
 

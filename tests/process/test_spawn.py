@@ -42,7 +42,7 @@ class Started:
 
     def __init__(self, chosen: Processes, cells: Cells) -> None:
         self.pid = cells[PID]
-        taken = chosen.finish(cells, MILLISECONDS, -1)
+        taken = chosen.wait_for_exit(cells, MILLISECONDS, -1)
         assert taken is not None
         self.out, self.err = taken
         status = cells[STATUS]
@@ -173,7 +173,7 @@ def test_spawn_works_where_standard_streams_are_closed(
             cells = new_cells()
             environment = encoded_environment({"PATH": os.environ["PATH"]})
             chosen.start(cells, encoded_path(path), environment, b"asked")
-            os.write(report_write, repr(chosen.finish(cells, MILLISECONDS, -1)).encode())
+            os.write(report_write, repr(chosen.wait_for_exit(cells, MILLISECONDS, -1)).encode())
         finally:
             os._exit(0)
     os.close(report_write)
@@ -311,7 +311,7 @@ def test_text_that_c_would_read_as_another_one_is_refused(
 
 def test_finish_waits_no_longer_than_it_is_told(start: Callable[..., Cells], chosen: Processes) -> None:
     cells = start("/bin/sh", {}, b"exec sleep 300")
-    assert chosen.finish(cells, 10, -1) is None
+    assert chosen.wait_for_exit(cells, 10, -1) is None
     assert cells[STATUS] == CLOSED
     os.kill(cells[PID], signal.SIGKILL)
     assert Started(chosen, cells).status == -signal.SIGKILL
@@ -320,7 +320,7 @@ def test_finish_waits_no_longer_than_it_is_told(start: Callable[..., Cells], cho
 def test_finish_is_ended_by_a_descriptor(start: Callable[..., Cells], chosen: Processes) -> None:
     cells = start("/bin/sh", {}, b"exec sleep 300")
     event = os.eventfd(1, os.EFD_CLOEXEC)
-    assert chosen.finish(cells, MILLISECONDS, event) is None
+    assert chosen.wait_for_exit(cells, MILLISECONDS, event) is None
     os.close(event)
     os.kill(cells[PID], signal.SIGKILL)
     assert Started(chosen, cells).status == -signal.SIGKILL
@@ -345,7 +345,7 @@ def test_finish_raises_what_the_handler_of_a_signal_does(start: Callable[..., Ce
     try:
         cells = start("/bin/sh", {}, f"sleep 0.1; kill -USR1 {os.getpid()}; exec sleep 300".encode())
         with pytest.raises(LookupError):
-            chosen.finish(cells, MILLISECONDS, -1)
+            chosen.wait_for_exit(cells, MILLISECONDS, -1)
     finally:
         signal.signal(signal.SIGUSR1, previous)
     os.kill(cells[PID], signal.SIGKILL)
@@ -354,11 +354,11 @@ def test_finish_raises_what_the_handler_of_a_signal_does(start: Callable[..., Ce
 
 def test_finish_does_not_reap_while_somebody_has_the_pipes(start: Callable[..., Cells], chosen: Processes) -> None:
     cells = start("/bin/sh", {}, b"sleep 300 & echo $!")
-    taken = chosen.finish(cells, MILLISECONDS, -1)
+    taken = chosen.wait_for_exit(cells, MILLISECONDS, -1)
     assert taken is not None
     assert cells[STATUS] == CLOSED
     os.kill(int(taken[0]), signal.SIGKILL)
-    assert eventually(lambda: chosen.finish(cells, MILLISECONDS, -1) == (b"", b"") and cells[3] == CLOSED)
+    assert eventually(lambda: chosen.wait_for_exit(cells, MILLISECONDS, -1) == (b"", b"") and cells[3] == CLOSED)
     if cells[STATUS] == CLOSED:
         os.waitpid(cells[PID], 0)
 
@@ -377,7 +377,7 @@ def test_long_request_is_written_as_far_as_the_pipe_takes_it(start: Callable[...
 def test_c_is_used_where_it_was_built() -> None:
     from libcni.invoke.process import _spawn  # noqa: PLC0415  # it may not have been built
 
-    assert module._chosen() == processes == (_spawn.start, _spawn.finish, _spawn.drain)
+    assert module._chosen() == processes == (_spawn.start, _spawn.wait_for_exit, _spawn.drain)
 
 
 def test_python_is_used_where_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +394,7 @@ def test_python_is_used_where_c_was_not_built(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.needs_c
 def test_array_of_another_size_is_refused() -> None:
-    for function in (processes.drain, lambda cells: processes.finish(cells, 0, -1)):
+    for function in (processes.drain, lambda cells: processes.wait_for_exit(cells, 0, -1)):
         with pytest.raises(ValueError, match="right size"):
             function(new_cells()[:3])
 

@@ -24,7 +24,7 @@ from libcni.errors import PluginError, PluginTimeoutError
 from libcni.invoke.output import Invocation, check_success
 from libcni.invoke.process.backend import IN_PYTHON, new_cells
 from libcni.invoke.process.backend_python import PID, UNREAPED
-from libcni.invoke.process.deadlines import Limits, Schedule, Step
+from libcni.invoke.process.deadlines import ExecutionLimits, Schedule, Step
 from libcni.invoke.process.ending import Ending
 from libcni.invoke.process.process_tree import ProcessTree, read_process, read_processes
 from libcni.invoke.process.unreaped import Unreaped, unreaped
@@ -514,7 +514,7 @@ def test_tree_takes_what_it_cannot_look_at_for_alive(monkeypatch: pytest.MonkeyP
 
 
 def test_schedule_hurries_only_what_was_told_to_end() -> None:
-    schedule = Schedule(Limits(grace=10), 0.0, None)
+    schedule = Schedule(ExecutionLimits(grace=10), 0.0, None)
     schedule.hurry()
     assert schedule.step(1.0, drained=False, alone=True)[0] is Step.WAIT
     schedule.end()
@@ -528,7 +528,7 @@ def test_ending_of_the_parent_is_left_alone_in_a_forked_child(monkeypatch: pytes
     with subprocess.Popen(["sleep", str(LONG)], process_group=0) as child:
         cells = new_cells()
         cells[PID] = child.pid
-        ending = Ending(cells, Limits())
+        ending = Ending(cells, ExecutionLimits())
         with monkeypatch.context() as patched:
             patched.setattr(os, "getpid", lambda: 1)
             ending.act(Step.KILL)
@@ -542,7 +542,7 @@ def test_process_that_cannot_be_reaped_is_left_when_nothing_can_be_waited_for() 
     with subprocess.Popen(["sleep", str(LONG)], process_group=0) as child:
         cells = new_cells()
         cells[PID] = child.pid
-        ending = Ending(cells, Limits(reaping=0.05))
+        ending = Ending(cells, ExecutionLimits(reaping=0.05))
         ending.act = lambda step: None  # type: ignore[method-assign]  # noqa: ARG005  # as if no signal reached it
         ending.kill()
         assert (ending.is_done, ending.is_left, ending.exit_code()) == (True, True, None)

@@ -290,7 +290,7 @@ def same_interface_harmless(lab: Lab) -> None:
 
 
 def foreign_interface_refused(lab: Lab) -> None:
-    """ADD to a container that has an interface of that name from somebody else, and look whether it survives."""
+    """ADD to a container with an interface of that name, which another program made, and look whether it survives."""
     container = lab.container()
     lab.ip(f"link add {container.ifname} type veth peer name foreign0\n", container)
     before = lab.look(container)

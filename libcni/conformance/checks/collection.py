@@ -60,7 +60,7 @@ def status_not_ready(lab: Lab) -> None:
 
 
 def _records(lab: Lab, container: Container) -> list[str]:
-    """Return what there is of a container: files that mention it, and its interface."""
+    """Return the traces of a container: files that mention it, and its interface."""
     found = lab.traces(container)
     if lab.subject.kind is not Kind.IPAM and container.ifname in lab.look(container).links:
         found.append(f"interface {container.ifname} of {container.id}")

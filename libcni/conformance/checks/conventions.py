@@ -33,7 +33,7 @@ def capability_accepted(lab: Lab) -> None:
 
 
 def capability_unknown(lab: Lab) -> None:
-    """ADD with a capability that nobody knows."""
+    """ADD with an unknown capability."""
     container = lab.container()
     answer = lab.send(lab.request("ADD", container).with_config(runtimeConfig={"example.org/none": [1]}))
     expect_success(answer, "with a capability that the plugin does not know")
@@ -70,7 +70,7 @@ def args_ips(lab: Lab) -> None:
 
 
 def args_other_ignored(lab: Lab) -> None:
-    """ADD with an entry in ``args`` that is for somebody else."""
+    """ADD with an entry in ``args`` that is for another program."""
     container = lab.container()
     answer = lab.send(
         lab.request("ADD", container).with_config(args={"example.org": {"labels": [{"key": "app", "value": "x"}]}})
@@ -79,7 +79,7 @@ def args_other_ignored(lab: Lab) -> None:
 
 
 def arguments_unknown_ignored(lab: Lab) -> None:
-    """ADD with ``CNI_ARGS`` that nobody knows, and the word that allows it."""
+    """ADD with unknown ``CNI_ARGS``, and the word that allows them."""
     container = lab.container()
     text = "IgnoreUnknown=1;EXAMPLE_POD_NAME=web"
     answer = lab.send(lab.request("ADD", container).with_environment(CNI_ARGS=text))

@@ -100,7 +100,7 @@ def stdin_wrong(lab: Lab, what: str, codes: list[int]) -> None:
 
 
 def stdin_huge(lab: Lab) -> None:
-    """ADD with a configuration of two million bytes, nearly all of it in ``args`` for somebody else."""
+    """ADD with a configuration of two million bytes, nearly all of it in ``args`` for another program."""
     container = lab.container()
     answer = lab.send(lab.request("ADD", container).with_config(args={"example.org": "x" * _PADDING}))
     expect_success(answer, "with a configuration of 2 MiB")

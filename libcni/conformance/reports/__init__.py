@@ -27,4 +27,4 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
     "tap": tap_text,
     "html": page_text,
 }
-"""How to write a report in each format."""
+"""The writer of each format."""

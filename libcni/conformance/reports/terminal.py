@@ -1,4 +1,4 @@
-"""What a person sees: a progress bar while checks run, and afterwards what went wrong, with the evidence."""
+"""The report on a terminal: a progress bar while checks run, and then the failures with their evidence."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["call_lines", "evidence_text", "headline"]
 
 
 def headline(outcome: Outcome) -> str:
-    """Return what went wrong, in one line."""
+    """Return the failure in one line."""
     if outcome.expected:
         return f"expected {outcome.expected}; seen: {outcome.seen}"
     return outcome.reason

@@ -67,7 +67,7 @@ class RuntimeSession(Session):
         return super().run(subjects, checks)
 
     def probe(self, subject: Subject) -> Probe:
-        """Return what is known beforehand: where the program is."""
+        """Return the facts before the first check: the file of the program."""
         return Probe(subject.plugin, SUPPORTED_VERSIONS)
 
     def _lab(self, subject: Subject, probe: Probe, machine: Machine) -> Lab:
@@ -115,7 +115,7 @@ class RuntimeLab(Lab):
             self.recorder.answers("VERSION", listed, name=name)
 
     def result_of(self, number: int) -> JSONObject:
-        """Return what the plugin of that place in the chain answers: each adds a route."""
+        """Return the result of the plugin at that position in the chain: each adds a route."""
         routes = [{"dst": f"198.51.{place}.0/24", "gw": "10.96.0.1"} for place in range(number + 1)]
         interfaces = [{"name": "eth0", "mac": "02:cf:00:00:04:01", "sandbox": "/run/netns/ns-1"}]
         result: JSONObject = {

@@ -37,14 +37,14 @@ SMALLEST_SUBNET = 4
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One address and who has it."""
+    """One address, and the interface that has it."""
 
     address: str
     container_id: str
     ifname: str
 
     def belongs_to(self, request: Request) -> bool:
-        """Tell whether the lease was given to the container and interface of the request."""
+        """Return whether the lease was given to the container and interface of the request."""
         return (self.container_id, self.ifname) == (request.container_id, request.ifname)
 
 
@@ -75,7 +75,7 @@ class Range:
         return cls(subnet, first, last, gateway, Path(data_dir), request.network)
 
     def free_address(self, taken: set[str]) -> str | None:
-        """Return the lowest address that nobody has, ``None`` if there is none."""
+        """Return the lowest free address, ``None`` if there is none."""
         for offset in range(int(self.last) - int(self.first) + 1):
             address = self.first + offset
             if address != self.gateway and str(address) not in taken:
@@ -84,7 +84,7 @@ class Range:
 
     @contextmanager
     def leases(self) -> Generator[list[Lease]]:
-        """Hand out the leases as a list to change, and write what it has become; nobody else reads or writes meanwhile.
+        """Hand out the leases as a list to change, and write the list back, all under the lock of the file.
 
         :raises ProtocolError: if the folder or the file cannot be used.
         """
@@ -142,7 +142,7 @@ def collect_garbage(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD could succeed now."""
+    """Return whether an ADD could succeed now."""
     pool = Range.from_request(request)
     try:
         with pool.leases() as leases:

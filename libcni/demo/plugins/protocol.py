@@ -1,4 +1,4 @@
-"""What every plugin does alike: read the request, look for the verb, print the answer or the error.
+"""The part that all plugins share: read the request, look for the verb, print the answer or the error.
 
 Owns the plugin side of the execution protocol, as far as the demo plugins need it. Go counterpart: ``skel.PluginMain``.
 Source: SPEC 1.1.0, sections 2 (execution protocol) and 5 (result types).

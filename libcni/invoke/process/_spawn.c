@@ -346,7 +346,7 @@ static PyObject *start(PyObject *Py_UNUSED(module), PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-static PyObject *finish(PyObject *Py_UNUSED(module), PyObject *arguments) {
+static PyObject *wait_and_drain(PyObject *Py_UNUSED(module), PyObject *arguments) {
     PyObject *array;
     Py_buffer cells;
     int patience, interrupt;
@@ -394,7 +394,7 @@ static int check_system(PyObject *Py_UNUSED(module)) {
 
 static PyMethodDef functions[] = {
     {"start", start, METH_VARARGS, NULL},
-    {"finish", finish, METH_VARARGS, NULL},
+    {"wait_for_exit", wait_and_drain, METH_VARARGS, NULL},
     {"drain", drain, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

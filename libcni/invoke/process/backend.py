@@ -34,9 +34,9 @@ class Processes(NamedTuple):
     starts the program, which gets no arguments. With ``None`` the caller writes the request. It may be called again
     after an error.
 
-    ``finish(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor ``interrupt`` is
-    readable (-1: there is none). ``None`` if the process runs, else what is in the pipes of stdout and stderr by now;
-    it may be reaped, when nobody can write to them any more.
+    ``wait_for_exit(cells, milliseconds, interrupt)`` waits that long for the exit, or until the descriptor
+    ``interrupt`` is readable (-1: there is none). ``None`` if the process runs, else what is in both pipes by now;
+    it may be reaped, when every writer has closed them.
 
     ``drain(cells)`` takes what is in the pipes, and waits for nothing.
 
@@ -46,11 +46,11 @@ class Processes(NamedTuple):
     """
 
     start: Callable[[Cells, bytes, bytes, bytes | None], None]
-    finish: Callable[[Cells, int, int], Taken | None]
+    wait_for_exit: Callable[[Cells, int, int], Taken | None]
     drain: Callable[[Cells], Taken]
 
 
-IN_PYTHON = Processes(portable.start, portable.finish, portable.drain)
+IN_PYTHON = Processes(portable.start, portable.wait_for_exit, portable.drain)
 
 _NEW = array("q", portable.NEW)
 
@@ -120,7 +120,7 @@ def _chosen() -> Processes:
         from libcni.invoke.process import _spawn  # noqa: PLC0415 -- it may not have been built, or not fit this system
     except ImportError:
         return IN_PYTHON
-    return Processes(_spawn.start, _spawn.finish, _spawn.drain)
+    return Processes(_spawn.start, _spawn.wait_for_exit, _spawn.drain)
 
 
 processes = _chosen()

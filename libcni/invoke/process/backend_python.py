@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable
 
-__all__ = ["CLOSED", "close_end", "drain", "feed", "finish", "give", "start"]
+__all__ = ["CLOSED", "close_end", "drain", "feed", "give", "start", "wait_for_exit"]
 
 Cells: TypeAlias = "array[int]"
 Taken: TypeAlias = tuple[bytes, bytes]
@@ -126,7 +126,7 @@ def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
     any(map(partial(setitem, cells), places, values))
 
 
-def finish(cells: Cells, milliseconds: int, interrupt: int) -> Taken | None:
+def wait_for_exit(cells: Cells, milliseconds: int, interrupt: int) -> Taken | None:
     """Wait for the exit, as :class:`libcni.invoke.process.backend.Processes` says; nothing is reaped here."""
     poller = select.poll()
     for fd in (cells[PIDFD], interrupt):

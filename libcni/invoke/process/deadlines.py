@@ -1,7 +1,7 @@
-"""When a plugin is ended, and how long anything is waited for.
+"""The deadlines of one execution: when a plugin is ended, and how long each wait may take.
 
-Owns :class:`Limits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go counterpart:
-none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
+Owns :class:`ExecutionLimits`, the numbers, and :class:`Schedule`, the decisions. Pure: no clock, no process. Go
+counterpart: none, Go libcni leaves time to the caller's context. Source: SPEC 1.1.0, section 2, "Execution protocol".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from libcni.invoke.runner import STDERR_LIMIT, STDOUT_LIMIT
 
-__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "Limits", "Schedule", "Step"]
+__all__ = ["BUSY", "GRACE", "LINGER", "REAPING", "UNKILLABLE", "ExecutionLimits", "Schedule", "Step"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -33,8 +33,8 @@ _TICK = 0.02
 """Seconds between two looks at what was signalled."""
 
 
-class Limits(NamedTuple):
-    """What one execution may use. Times are in seconds, sizes in bytes."""
+class ExecutionLimits(NamedTuple):
+    """The limits of one execution. Times are in seconds, sizes in bytes."""
 
     grace: float = GRACE
     linger: float = LINGER
@@ -46,26 +46,26 @@ class Limits(NamedTuple):
 
 
 class Step(Enum):
-    """What a runner does next."""
+    """The next action of a runner."""
 
     WAIT = "wait"
     TERMINATE = "terminate"
     KILL = "kill"
     LOOK = "look"
-    FINISH = "finish"
+    DONE = "done"
 
 
 class Schedule:
-    """When a plugin is ended, and how long its pipes are waited for. Times are those of a monotonic clock.
+    """The schedule of one execution: deadline, escalation, and the wait for the pipes, on a monotonic clock.
 
-    >>> schedule = Schedule(Limits(grace=2, linger=1), 100.0, timeout=10)
+    >>> schedule = Schedule(ExecutionLimits(grace=2, linger=1), 100.0, timeout=10)
     >>> schedule.step(101.0, drained=False, alone=True)
     (<Step.WAIT: 'wait'>, 110.0)
     >>> schedule.step(110.0, drained=False, alone=True)[0], schedule.timed_out
     (<Step.TERMINATE: 'terminate'>, True)
     """
 
-    def __init__(self, limits: Limits, started: float, timeout: float | None) -> None:
+    def __init__(self, limits: ExecutionLimits, started: float, timeout: float | None) -> None:
         self._limits = limits
         self._started = started
         self._deadline = math.inf if timeout is None else started + timeout
@@ -81,11 +81,11 @@ class Schedule:
         return self._exited_at is not None
 
     def may_retry(self, at: float) -> bool:
-        """Tell whether a start may be tried again at that time."""
+        """Return whether a start may be tried again at that time."""
         return at < min(self._deadline, self._started + self._limits.busy)
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether a plugin that still runs is to be ended for its deadline with the next step."""
+        """Return whether the next step ends a plugin that still runs, for its deadline."""
         return now >= self._deadline and not self._ending and self._exited_at is self._kill_at is None
 
     def exited(self, now: float) -> None:
@@ -102,7 +102,7 @@ class Schedule:
             self._kill_at = -math.inf
 
     def step(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
-        """Say what comes next, and until when to wait if it is a wait. TERMINATE and KILL are taken as done.
+        """Return the next step, and the time until which a wait lasts. TERMINATE and KILL are taken as done.
 
         :param drained: nothing holds the output pipes open any more.
         :param alone: nothing else that was signalled is alive; ``None`` to have LOOK find that out.
@@ -118,7 +118,7 @@ class Schedule:
     def _running(self, now: float) -> tuple[Step, float]:
         if self._killed_at is not None:
             last = self._killed_at + self._limits.unkillable
-            return (Step.WAIT if now < last else Step.FINISH), last
+            return (Step.WAIT if now < last else Step.DONE), last
         if self._kill_at is not None:
             return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
         return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
@@ -127,13 +127,13 @@ class Schedule:
         # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
         exited_at = now if self._exited_at is None else self._exited_at
         if self._killed_at is not None or (self._ending and self._kill_at is None):
-            return Step.FINISH, now
+            return Step.DONE, now
         if self._kill_at is None:
             last = min(exited_at + self._limits.linger, self._deadline)
-            return (Step.FINISH, now) if drained or now >= last else (Step.WAIT, last)
+            return (Step.DONE, now) if drained or now >= last else (Step.WAIT, last)
         if now >= self._kill_at:
             return Step.KILL, now
         if alone is None:
             return Step.LOOK, now
         # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
-        return (Step.FINISH, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))
+        return (Step.DONE, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))

@@ -23,7 +23,7 @@ from libcni.invoke.process.unreaped import unreaped
 
 if TYPE_CHECKING:
     from libcni.invoke.process.backend_python import Cells
-    from libcni.invoke.process.deadlines import Limits
+    from libcni.invoke.process.deadlines import ExecutionLimits
 
 __all__ = ["Ending"]
 
@@ -38,7 +38,7 @@ class Ending:
     :param cells: of the process, as :mod:`libcni.invoke.process.backend` has them.
     """
 
-    def __init__(self, cells: Cells, limits: Limits) -> None:
+    def __init__(self, cells: Cells, limits: ExecutionLimits) -> None:
         self._cells = cells
         self._limits = limits
         self._owner = os.getpid()

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libcni.invoke.process.backend_python import Taken
-    from libcni.invoke.process.deadlines import Limits
+    from libcni.invoke.process.deadlines import ExecutionLimits
     from libcni.invoke.runner import PluginCall
 
 __all__ = ["Execution", "Poller"]
@@ -62,13 +62,13 @@ _REAPED = "ran, and how it ended is not known: something else in this process re
 
 
 class Poller(Protocol):
-    """What :func:`select.poll` and :class:`select.epoll` have in common; their event masks are the same numbers."""
+    """The interface of both :func:`select.poll` and :class:`select.epoll`, whose event masks are the same numbers."""
 
     def register(self, fd: int, eventmask: int = ..., /) -> object:
         """Watch a descriptor."""
 
     def unregister(self, fd: int, /) -> object:
-        """Watch it no more."""
+        """Stop watching a descriptor."""
 
 
 P = TypeVar("P", bound=Poller)
@@ -78,13 +78,13 @@ class Execution(Generic[P]):
     """One plugin process: started, fed, read, ended, reaped. Its user calls :meth:`release` in a ``finally``.
 
     Nothing blocks but :meth:`act`, which looks at the processes of the machine, and :meth:`release` when there is still
-    something to kill. Once the plugin is started, a runner does what :meth:`step` says until that is to finish. In a
+    something to kill. Once the plugin is started, a runner does what :meth:`step` says until that is DONE. In a
     forked child there is nothing to do: the plugin is its parent's.
 
     :param poller: gets the descriptors to wait for when there is more than an exit to wait for.
     """
 
-    def __init__(self, call: PluginCall, limits: Limits, poller: P) -> None:
+    def __init__(self, call: PluginCall, limits: ExecutionLimits, poller: P) -> None:
         self._call = call
         self.hooks = call if isinstance(call, HookedCall) else None
         self._limits = limits
@@ -145,7 +145,7 @@ class Execution(Generic[P]):
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to do: the plugin and whoever had its pipes are gone."""
+        """Whether there is nothing more to do: the plugin is reaped, and its pipes are closed."""
         return self._cells[STATUS] != CLOSED
 
     @property
@@ -154,7 +154,7 @@ class Execution(Generic[P]):
         return self._ending.is_ours
 
     def announce(self) -> None:
-        """Tell the call's ``on_start`` which process was started. What it raises passes through."""
+        """Call ``on_start`` with the process id. What it raises passes through."""
         if self.hooks is not None and self.hooks.on_start is not None:
             self.hooks.on_start(self._cells[PID])
 
@@ -164,7 +164,7 @@ class Execution(Generic[P]):
             give(self._cells, self._call.stdin)
 
     def announce_slow(self) -> None:
-        """Tell the call's ``on_slow`` which process runs on. What it raises passes through."""
+        """Call ``on_slow`` with the process id, unless the plugin has exited. What it raises passes through."""
         if self.hooks is not None and self.hooks.on_slow is not None and not self.has_exited:
             self.hooks.on_slow(self._cells[PID])
 
@@ -174,25 +174,25 @@ class Execution(Generic[P]):
         return self._cells[PIDFD]
 
     def quiet(self) -> float | None:
-        """Say how many seconds to wait for nothing but the exit; ``None`` if there is more to wait for."""
+        """Return how many seconds to wait for the exit alone; ``None`` if there is more to wait for."""
         if self._cells[STDIN_WRITE] != CLOSED or self.pidfd == CLOSED:
             return None
         return self.patience
 
     @property
     def patience(self) -> float:
-        """How many seconds are waited for nothing but the exit."""
+        """Seconds of the wait for the exit alone."""
         timeout = self._call.timeout
         if timeout is None or timeout > _QUIET:
             return _QUIET
         return max(0.0, timeout)  # a poll takes less than nothing for as long as it takes
 
-    def finish(self, seconds: float, interrupt: int = CLOSED) -> None:
-        """Wait for nothing but the exit, at most so long and until the descriptor ``interrupt`` is readable.
+    def wait_for_exit(self, seconds: float, interrupt: int = CLOSED) -> None:
+        """Wait for the exit alone, at most so long and until the descriptor ``interrupt`` is readable.
 
         What the call's ``on_stderr`` raises passes through.
         """
-        self.take(child.processes.finish(self._cells, math.ceil(seconds * 1000), interrupt))
+        self.take(child.processes.wait_for_exit(self._cells, math.ceil(seconds * 1000), interrupt))
 
     def take(self, taken: Taken | None) -> None:
         """Take what the plugin had written when it exited, if it has; what ``on_stderr`` raises passes through."""
@@ -250,20 +250,20 @@ class Execution(Generic[P]):
         self._schedule.hurry()
 
     def step(self) -> tuple[Step, float | None]:
-        """Say what to do next, and for a wait how many seconds it may last.
+        """Return the next step, and for a wait how many seconds it may last.
 
         What the call's ``on_slow`` raises passes through.
         """
         cells = self._cells
         # One that was reaped is not signalled any more: the number may belong to another process by now.
         if not self.is_started or self._ending.is_done or not self.is_ours:
-            return Step.FINISH, None
+            return Step.DONE, None
         now = time.monotonic()
         if self._schedule.is_overdue(now):
-            self._look_for_exit()  # it may have ended in time, and nobody was there to see it
+            self._look_for_exit()  # it may have exited in time, while this thread did something else
         drained = cells[STDOUT_READ] == cells[STDERR_READ] == CLOSED
         step, until = self._schedule.step(now, drained=drained, alone=self._ending.take_alone())
-        if step is Step.FINISH:
+        if step is Step.DONE:
             return self._last_step(now)
         if step is Step.WAIT and not self._watches_pipes:
             self._watch_everything()
@@ -278,7 +278,7 @@ class Execution(Generic[P]):
         if not self._ending.is_done:
             self._ending.leave()
             self.announce_slow()
-        return Step.FINISH, None
+        return Step.DONE, None
 
     def act(self, step: Step) -> None:
         """Do the step TERMINATE, KILL or LOOK: look at all processes, and signal the plugin and its descendants.
@@ -297,12 +297,12 @@ class Execution(Generic[P]):
             self._look_for_exit()
 
     def output(self) -> PluginOutput:
-        """Say how it went, after the last step.
+        """Return the output, after the last step.
 
         :raises ChildProcessError: if something else reaped the process, so that it is not known how it ended.
         """
         if self._made_log is not None:
-            self._made_log.finish()
+            self._made_log.flush()
         if self._ending.is_lost:
             raise ChildProcessError(errno.ECHILD, _REAPED, self._call.path)
         code = self._ending.exit_code()
@@ -364,7 +364,7 @@ class Execution(Generic[P]):
         self._read(STDERR_READ, self._log.feed)
 
     def _read(self, end: int, take: Callable[[bytes], None]) -> None:
-        """Take the next part; close the end when nobody can write any more."""
+        """Take the next part; close the descriptor when every writer has closed its own."""
         try:
             data = os.read(self._cells[end], CHUNK)
         except BlockingIOError:

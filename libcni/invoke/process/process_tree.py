@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 def read_process(pid: int) -> Process | None:
-    """Return what the kernel says of a process, ``None`` if there is none.
+    """Return the state of a process, ``None`` if there is none.
 
     :raises OSError: if that cannot be read.
     """
@@ -76,7 +76,7 @@ def read_processes() -> dict[int, Process]:
 class ProcessTree:
     """The process group that ``leader`` leads, and all that descends from it, in the group or not.
 
-    The leader must not be reaped while the object is in use: a dead leader that nobody waited for keeps its process id
+    The leader must not be reaped while the object is in use: a dead leader that was not waited for keeps its process id
     and its group id from being given to others. The other processes are known by id and start time together. A look
     goes through all processes of the machine, some 20 ms for a thousand: not in an event loop. Threads may share one.
     """

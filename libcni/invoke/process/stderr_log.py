@@ -1,4 +1,4 @@
-"""What a plugin logs: the tail that errors quote, and the lines that are passed on as they come.
+"""The log of a plugin: the tail that errors quote, and the lines that are passed on as they come.
 
 Owns :class:`StderrLog`, which holds a bounded part of a stream of any length. No I/O. Go counterpart: the ``Stderr``
 writer of ``invoke.RawExec``, which passes bytes on. Source: SPEC 1.1.0, section 2: stderr is for logging.
@@ -48,7 +48,7 @@ class StderrLog:
     >>> log = StderrLog(8, lines.append)
     >>> log.feed(b"one\ntw")
     >>> log.feed(b"o\nthree")
-    >>> log.finish()
+    >>> log.flush()
     >>> lines, log.tail
     (['one', 'two', 'three'], b'wo\nthree')
     """
@@ -74,7 +74,7 @@ class StderrLog:
         if self._on_line is not None:
             self._pass_on(data)
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """Pass on the last line although nothing ended it. What ``on_line`` raises passes through."""
         if self._unfinished:
             line = bytes(self._unfinished)

@@ -1,4 +1,4 @@
-"""What the models of all documents share.
+"""The base of the models of all documents.
 
 Importing it builds on pydantic and costs tens of milliseconds, so ``import libcni`` does not. Source: SPEC 1.1.0.
 """
@@ -11,7 +11,7 @@ __all__ = ["DNSDocument", "Document"]
 
 
 class Document(BaseModel):
-    """What all documents share: exact types, no change after decoding, unknown members kept in ``model_extra``."""
+    """Base of all documents: exact types, no change after decoding, unknown members kept in ``model_extra``."""
 
     model_config = ConfigDict(
         strict=True,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG", "Validated", "models", "validated"]
 
 CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
-"""What pydantic's core makes of the configuration that all models have."""
+"""The configuration of all models, in the form of pydantic's core."""
 
 
 class Validated:
@@ -60,7 +60,7 @@ def _validator(model: str) -> SchemaValidator:
 
 @functools.cache
 def models() -> dict[str, Any]:
-    """Return what ``validators.json`` says, by the name of the model; not to be changed."""
+    """Return the validators by the name of the model, as in ``validators.json``; not to be changed."""
     described: dict[str, Any] = json.loads(pkgutil.get_data("libcni.protocol.documents", "validators.json") or b"")
     return described
 

@@ -1,4 +1,4 @@
-"""What a plugin answers beside results, as models: errors and version information.
+"""The answers of a plugin beside results, as models: errors and version information.
 
 Go counterpart: ``pkg/types`` (``Error``) and ``pkg/version``. Source: SPEC 1.1.0, section 5, "Error" and "Version".
 """
@@ -12,7 +12,7 @@ __all__ = ["ErrorDocument", "VersionDocument"]
 
 
 class ErrorDocument(Document):
-    """What a plugin prints when it fails (SPEC 1.1.0, section 5, "Error")."""
+    """Error of a plugin that failed (SPEC 1.1.0, section 5, "Error")."""
 
     cniVersion: Version | None = None  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the document follows."""

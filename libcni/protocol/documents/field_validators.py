@@ -98,7 +98,7 @@ def _without(problem: str | None, value: str) -> str:
 
 def version(value: str) -> str:
     """Return a version of the specification, if it is one or empty."""
-    # An empty text is what Go writes for a version that nobody gave.
+    # Go writes a version that was not given as an empty text.
     try:
         _ = value and parse_version(value)
     except VersionError as error:

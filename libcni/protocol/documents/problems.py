@@ -1,4 +1,4 @@
-"""What is said about a document that its model rejects.
+"""The problems of a document that its model rejects.
 
 Go counterpart: none. Source: SPEC 1.1.0.
 """
@@ -28,7 +28,7 @@ _EXPECTED = {
 
 
 class Problem(NamedTuple):
-    """What a model rejected: the path of the member, what is wrong with it, and the kind of mistake."""
+    """A problem that a model found: the path of the member, the message, and the kind of mistake."""
 
     path: Path
     message: str
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """Return the first thing that a model rejected."""
+    """Return the first problem that a model found."""
     found = error.errors(include_url=False, include_context=False)[0]
     kind, path = found["type"], tuple(found["loc"])
     if kind in _EXPECTED:

@@ -18,7 +18,7 @@ def test_stderr_callback_that_raises_is_not_called_again() -> None:
     with pytest.raises(ValueError, match="one"):
         log.feed(b"one\ntwo\n")
     log.feed(b"three\n")
-    log.finish()
+    log.flush()
     assert seen == ["one"]
     assert log.tail == b"one\ntwo\nthree\n"
 
