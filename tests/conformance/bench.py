@@ -162,16 +162,20 @@ def run_mutants(folder: Path, traced: Sequence[Traced], mutants: Sequence[str]) 
 
 
 def _checks_with(mutant: str, subject: str, traced: Sequence[Traced]) -> list[Check]:
-    """Return what to run with a mutant: its own check, those that may fail as well, and of the others a few or all."""
+    """Return what to run with a mutant, of the checks that come to the place of its fault."""
     seen = [item.check for item in traced if item.subject == subject and mutant in item.places]
-    if RUN_ALL:
-        return seen
+    if not RUN_ALL and not is_costly(_check(mutant)):
+        seen = [check for check in seen if not is_costly(check) or check.id in declared_collateral().get(mutant, {})]
+    return some_of(seen, mutant)
+
+
+def some_of(seen: Sequence[Check], mutant: str) -> list[Check]:
+    """Return a mutant's own check, those that may fail as well, and a few of the others, or all of them."""
     declared = {mutant, *declared_collateral().get(mutant, {})}
-    others = [
-        check for check in seen if check.id not in declared and (is_costly(_check(mutant)) or not is_costly(check))
-    ]
-    step = max(len(others) // OTHERS, 1)
-    return [check for check in seen if check.id in declared] + others[::step][:OTHERS]
+    others = [check for check in seen if check.id not in declared]
+    if not RUN_ALL:
+        others = others[:: max(len(others) // OTHERS, 1)][:OTHERS]
+    return [check for check in seen if check.id in declared] + others
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Debian's 16 reference plugins: the outcome of every check is the recorded one, and nothing is left on the machine.
 
-To record anew: copy ``withoutLinks`` and ``outcomes`` of what ``tests.conformance.whole_run`` writes.
+To record anew: copy ``withoutLinks`` and ``outcomes`` of what ``tests.conformance.whole_run`` writes with
+``LIBCNI_ALL_MUTANTS=1``, in which every check is run with every plugin.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.conformance.subject import profile_names
-from tests.conformance import bench
+from tests.conformance import bench, whole_run
 from tests.support import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECORDED = bench.TESTDATA / "debian.json"
+RECORDED = whole_run.RECORDED
 ROOT = bench.TESTDATA.parents[1]
 
 pytestmark = pytest.mark.timeout(900)

@@ -86,7 +86,7 @@ def test_conformance_kills_no_process_of_others(tmp_path: Path, trials_of: Calla
     checks = Checks(plugin)
     checks.start()
     try:
-        for number in range(size(500, 5_000)):
+        for number in range(size(200, 5_000)):
             process, namespace = start_bystander()
             namespaces.add(namespace)
             alive.append(process)

@@ -73,7 +73,7 @@ def test_cancelled_add_is_rolled_back(
     if fails:
         world.script("three", add="exit 1", delete="sleep 0.02")
     config = AsyncCNIConfig([str(world.bin)], cache_dir=world.cache, environ=environ(), durable=False)
-    for _ in range(size(10, 125)):
+    for _ in range(size(5, 125)):
         after = random.uniform(0, LONGEST)
         try:
             anyio.run(how, config, after, backend=flavour)
@@ -92,7 +92,7 @@ def test_interrupted_add_is_rolled_back(
         world.script("three", add="exit 1", delete="sleep 0.02")
     interrupted = 0
     task = {"verb": "add", "bin": world.bin, "cache": world.cache, "plugins": CHAIN, "container": "c"}
-    for _ in range(size(20, 250)):
+    for _ in range(size(10, 250)):
         after = random.uniform(0, LONGEST)
         world.clear()
         answer = zygote.run(**task, signal=signal.SIGINT, after=after, durable=False)
@@ -109,7 +109,7 @@ def test_interrupted_again_during_the_rollback_is_finished_by_it(
     world.chain(delete="sleep 0.03")
     world.script("three", add="sleep 5")
     task = {"verb": "add", "bin": world.bin, "cache": world.cache, "plugins": CHAIN, "container": "c"}
-    for _ in range(size(5, 100)):
+    for _ in range(size(3, 100)):
         again = random.uniform(0.03, 0.1)
         answer = zygote.run(**task, signal=signal.SIGINT, after=0.15, again=again, durable=False)
         assert "KeyboardInterrupt" in answer.get("error", ""), answer

@@ -73,7 +73,7 @@ def known(world: World) -> bool:
 
 def test_kill_during_add(go: Go, world: World) -> None:
     lost = 0
-    trials = size(4, 100)
+    trials = size(2, 100)
     for _ in range(trials):
         world.clear()
         process = go.start("add")
@@ -88,7 +88,7 @@ def test_kill_during_add(go: Go, world: World) -> None:
 def test_failed_add(go: Go, world: World) -> None:
     world.script("three", add="exit 1")
     lost = 0
-    trials = size(2, 50)
+    trials = size(1, 50)
     for _ in range(trials):
         world.clear()
         assert go.run("add") != 0
@@ -98,7 +98,7 @@ def test_failed_add(go: Go, world: World) -> None:
 
 def test_two_adds_at_once(go: Go, world: World) -> None:
     lost = 0
-    trials = size(2, 50)
+    trials = size(1, 50)
     for _ in range(trials):
         world.clear()
         both = [go.start("add"), go.start("add")]
@@ -112,7 +112,7 @@ def test_two_adds_at_once(go: Go, world: World) -> None:
 
 def test_second_add(go: Go, world: World) -> None:
     lost = 0
-    trials = size(2, 50)
+    trials = size(1, 50)
     for _ in range(trials):
         world.clear()
         lost += [go.run("add"), go.run("add")] == [0, 0]
@@ -122,7 +122,7 @@ def test_second_add(go: Go, world: World) -> None:
 @pytest.mark.parametrize("content", ["", "{"], ids=["empty", "half"])
 def test_damaged_cache_file(go: Go, world: World, content: str) -> None:
     lost = 0
-    trials = size(2, 20)
+    trials = size(1, 20)
     for _ in range(trials):
         world.clear()
         assert go.run("add") == 0

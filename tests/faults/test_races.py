@@ -114,8 +114,8 @@ def test_processes_that_share_containers_never_overlap(
     kills = trials_of("races: kill -9 of one process")
     for name in ("one", "two"):
         world.script(name, pause=0.001)
-    crowd = Crowd(world, flavour, size(416 if flavour == "sync" else 128, 5024))
-    crowd.run(size(3, 20))
+    crowd = Crowd(world, flavour, size(256 if flavour == "sync" else 96, 5024))
+    crowd.run(size(2, 20))
     unexpected = crowd.said.keys() - ALLOWED
     trials.lost += [f"raised {name}: {crowd.said[name]} times" for name in unexpected]
     kills.done(crowd.kills)

@@ -78,7 +78,7 @@ def test_soak_leaves_everything_flat(world: World, trials_of: Callable[[str], Tr
     for name in ("one", "two"):
         world.script(name, pause=0)
     world.script("refuses", add="exit 1")
-    number = size(510, 20_100) if flavour == "sync" else size(240, 5_100)
+    number = size(300, 20_100) if flavour == "sync" else size(150, 5_100)
     options: dict[str, Any] = {"cache_dir": world.cache, "environ": environ(), "durable": False}
     uses: list[Use] = []
 
