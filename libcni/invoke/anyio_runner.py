@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 _PAUSE = 0.001
 
+_WORKERS = 4
+"""Threads that do file work beside an event loop."""
+
 _HOLD = 0.004
 """Seconds that starts of processes may hold up the other tasks of an event loop."""
 
@@ -169,7 +172,7 @@ class AnyioRunner:
         while not outcomes:
             try:
                 with anyio.CancelScope(shield=bool(interruptions)):
-                    await self.call(partial(_try, sync, outcomes))
+                    await _in_thread(partial(_try, sync, outcomes))  # any number: they wait for the disk, and share
             except (Exception, GeneratorExit):  # no thread for it, or the coroutine is thrown away and may not wait
                 raise
             except BaseException as error:  # noqa: BLE001  # raised at the end of the work
@@ -179,9 +182,10 @@ class AnyioRunner:
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work that may take long, in a worker thread.
 
-        A cancellation waits for work that has begun: once this raises, the work is over or never begins.
+        A cancellation waits for work that has begun: once this raises, the work is over or never begins. Without
+        ``offload``, a few threads do it: more of them would take the interpreter lock from the event loop.
         """
-        return await _in_thread(work)
+        return await _in_thread(work, None if self._offload else _turns().workers)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -227,27 +231,36 @@ class AnyioRunner:
 
 
 class _Turns:
-    """The starts of processes in one event loop, which goes round again after each few milliseconds of them.
+    """What leaves the other tasks of an event loop their turn.
+
+    For one, it goes round again after each few milliseconds of starting processes.
 
     A start lasts until the kernel has executed the program: 0.3 ms, and ten times that where the processors are busy.
     Otherwise all tasks that are ready would start theirs in one round of the loop: 32 ADDs held it up for 0.1 s.
+    For another, not more than a few threads beside it run Python.
     """
 
     def __init__(self) -> None:
         self.lock = anyio.Lock(fast_acquire=True)
         self.spent = 0.0
         """Seconds of starts since a round of the loop was waited for."""
+        self.workers = anyio.CapacityLimiter(_WORKERS)
 
 
 _turns_of_loop = anyio.lowlevel.RunVar[_Turns]("libcni_turns")
 
 
-async def _in_turn(start: Callable[[], T]) -> T:
-    """Start a process at its turn, and let the event loop go round first when it was held up for long."""
+def _turns() -> _Turns:
     turns = _turns_of_loop.get(None)
     if turns is None:
         turns = _Turns()
         _turns_of_loop.set(turns)
+    return turns
+
+
+async def _in_turn(start: Callable[[], T]) -> T:
+    """Start a process at its turn, and let the event loop go round first when it was held up for long."""
+    turns = _turns()
     async with turns.lock:
         if turns.spent > _HOLD:
             turns.spent = 0.0

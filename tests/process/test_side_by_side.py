@@ -24,7 +24,7 @@ from libcni.invoke.runner import do_steps
 from libcni.invoke.steps import one_step
 from libcni.storage.operations import FileOperations
 from libcni.storage.sync import SharedSync, Sync
-from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, eventually, is_gone
+from tests.process.conftest import LONG, SOON, Flavour, Interrupted, Plugins, as_sync, eventually, is_gone
 from tests.support.descriptors import no_new_descriptor
 
 if TYPE_CHECKING:
@@ -432,7 +432,7 @@ def test_call_cancelled_asyncio_task_calls_off_work_that_has_not_begun(times: in
 
     async def main() -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = 1
-        runner = AnyioRunner()
+        runner = AnyioRunner(offload=True)  # with the limit above
         held = asyncio.ensure_future(runner.call(first))
         while not begun.is_set():
             await asyncio.sleep(0.01)
@@ -522,3 +522,44 @@ def test_import_of_the_blocking_runner_is_light() -> None:
     code = "import sys, libcni.invoke.blocking_runner; print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"anyio", "asyncio", "concurrent.futures", "logging", "psutil", "subprocess", "trio"} & set(output)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("offload", [False, True])
+def test_call_leaves_the_interpreter_to_the_loop_unless_files_are_slow(backend: str, offload: bool) -> None:
+    lock, enough = threading.Lock(), threading.Event()
+    running = most = 0
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            if most > 4:
+                enough.set()
+        enough.wait(SOON if offload else 0.1)
+        with lock:
+            running -= 1
+
+    async def run() -> None:
+        runner = AnyioRunner(offload=offload)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(12):
+                tasks.start_soon(runner.call, work)
+
+    anyio.run(run, backend=backend)
+    assert (most > 4) == offload
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_syncs_of_many_tasks_are_waited_for_at_once(backend: str) -> None:
+    together = threading.Barrier(8, timeout=SOON)
+
+    async def run() -> None:
+        runner = AnyioRunner()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(runner.do, as_sync(together.wait))
+
+    anyio.run(run, backend=backend)
+    assert not together.broken
