@@ -8,6 +8,7 @@ succeeded in deleting. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -28,6 +29,7 @@ from libcni.storage.journal_record import (
     settled_part,
     state_field,
 )
+from libcni.storage.namespace import start_of_process
 from libcni.storage.open_file import read_error, write_error
 from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
@@ -188,7 +190,9 @@ class OpenRecord:
 
         Recovery finds the process without the note too, so that a disk that fails stops no plugin, least of all a DEL.
         """
-        started = time.clock_gettime(time.CLOCK_BOOTTIME)
+        # Its own start time, whenever it is noted: with its id, that is what tells it from a later process.
+        ticks = start_of_process(pid)
+        started = ticks / os.sysconf("SC_CLK_TCK") if ticks else time.clock_gettime(time.CLOCK_BOOTTIME)
         self._note(plugin_field(pid, started), PLUGIN_OFFSET, f"process {pid}")
 
     def _note(self, data: bytes, offset: int, what: str) -> None:

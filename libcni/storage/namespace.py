@@ -28,6 +28,7 @@ __all__ = [
     "is_same_namespace",
     "look_into",
     "namespace_to_delete_in",
+    "start_of_process",
     "was_there_before",
 ]
 
@@ -113,10 +114,13 @@ def identify(path: str) -> NetnsIdentity | None:
 def _process_in(path: str) -> int:
     """Return the start time, in clock ticks since boot, of the process whose id is in a path; 0 if there is none."""
     match = _PROCESS_PATH.match(path)
-    if match is None:
-        return _UNKNOWN
+    return _UNKNOWN if match is None else start_of_process(int(match[1]))
+
+
+def start_of_process(pid: int) -> int:
+    """Return when a process was started, in clock ticks since boot; 0 if there is none."""
     try:
-        status = Path(f"/proc/{match[1]}/stat").read_text(encoding="utf-8", errors="replace")
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return _UNKNOWN
     # Behind the name of the program, which may hold anything: state is the third field, the start the 22nd.

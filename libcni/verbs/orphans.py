@@ -34,7 +34,8 @@ GRACE = 2.0
 PATIENCE = 5.0
 """Seconds after SIGKILL until recovery gives up on a process that does not end."""
 
-_START_TOLERANCE = 2.0
+_START_TOLERANCE = 0.05
+"""Seconds: the start of a process is known to a tick of the kernel's clock."""
 _POLL = 0.01
 
 
