@@ -164,7 +164,7 @@ class AnyioRunner:
         return walk.finish()
 
     async def _outcome(self, sync: Sync, interruptions: list[BaseException]) -> BaseException | None:
-        """Do a sync, and return why it failed, if it did; what interrupts the wait for it is kept for later."""
+        """Do a sync, and return its error, if it failed; an interruption of the wait is kept for later."""
         outcomes: list[BaseException | None] = []
         while not outcomes:
             try:
@@ -227,7 +227,7 @@ class AnyioRunner:
 
 
 class _Turns:
-    """The starts of processes in one event loop, which goes round again after each few milliseconds of them.
+    """The queue of process starts in one event loop, which gets control back after each few milliseconds of starts.
 
     A start lasts until the kernel has executed the program: 0.3 ms, and ten times that where the processors are busy.
     Otherwise all tasks that are ready would start theirs in one round of the loop: 32 ADDs held it up for 0.1 s.
@@ -243,7 +243,7 @@ _turns_of_loop = anyio.lowlevel.RunVar[_Turns]("libcni_turns")
 
 
 async def _in_turn(start: Callable[[], T]) -> T:
-    """Start a process at its turn, and let the event loop go round first when it was held up for long."""
+    """Start a process at its turn, after the event loop got control back, if it was blocked for long."""
     turns = _turns_of_loop.get(None)
     if turns is None:
         turns = _Turns()
@@ -260,7 +260,7 @@ async def _in_turn(start: Callable[[], T]) -> T:
 
 
 class _Work(Generic[T]):
-    """A piece of work that one thread may begin, or another one call off before that."""
+    """A piece of work that a worker thread may begin, or its caller cancel before that."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
