@@ -1,4 +1,4 @@
-"""The runtime side of the Container Network Interface (CNI): load networks, run their plugins, keep what they answered.
+"""The runtime side of the Container Network Interface (CNI): load networks, run their plugins, keep their results.
 
 This module is the one door to the library. Names load when they are first used, so that ``import libcni`` is cheap.
 """

@@ -216,7 +216,7 @@ class NetworkNotFoundError(ConfigError, LookupError):
 
 
 class InvalidParameterError(CNIError, ValueError):
-    """A value that the caller passed is not allowed; ``name`` says which one, ``value`` what it was."""
+    """A value that the caller passed is not allowed; ``name`` is the parameter, ``value`` its value."""
 
     default_code = ErrorCode.INVALID_ENVIRONMENT_VARIABLES
 
@@ -257,7 +257,7 @@ class CheckNotSupportedError(VersionError):
 
 
 class ResultError(CNIError, ValueError):
-    """A result document is not what the specification says; ``field`` is the path such as ``ips[0].address``."""
+    """A result document does not follow the specification; ``field`` is the path such as ``ips[0].address``."""
 
     default_code = ErrorCode.DECODING_FAILURE
 
@@ -361,7 +361,7 @@ class PluginNotFoundError(PluginError, LookupError):
 
 
 class PluginOutputError(PluginError):
-    """A plugin printed something that is not what its verb must print; ``details`` quotes it."""
+    """A plugin printed something else than its verb must print; ``details`` quotes it."""
 
     default_code = ErrorCode.DECODING_FAILURE
 
@@ -471,7 +471,7 @@ class CacheError(CNIError):
 
 
 class NoRoomError(CacheError):
-    """The file system is full, or was mounted read-only: what is stored stays as it is."""
+    """The file system is full, or was mounted read-only: nothing is written, and stored files are unchanged."""
 
 
 class DamagedFileError(CacheError):

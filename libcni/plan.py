@@ -136,7 +136,7 @@ class Planner:
         return Plan(command, network.name, calls, problems, notes)
 
     def _conflicts(self, command: Command, key: AttachmentKey, rt: RuntimeConf) -> list[CNIError]:
-        """Return why the namespace as it is now refuses a verb."""
+        """Return the errors with which the namespace, as it is now, refuses a verb."""
         try:
             if self._store is not None and command == "ADD":
                 look_first(self._store, key, rt)
@@ -190,7 +190,7 @@ class Planner:
 def _refusals(
     command: Command, network: NetworkConfigList, known: Known, *, key: AttachmentKey
 ) -> tuple[list[CNIError], list[str]]:
-    """Return why a verb would be refused for what is stored, and what it would only note."""
+    """Return the errors with which the stored state refuses a verb, and the notes on it."""
     damage = [str(problem) for problem in known.problems]
     if command == "DEL":
         return [], damage
@@ -205,7 +205,7 @@ def _refusals(
 
 
 def _in_the_way(known: Known, key: AttachmentKey) -> tuple[list[CNIError], list[str]]:
-    """Return why an ADD is refused for what is stored, and what it does first."""
+    """Return the errors with which the stored state refuses an ADD, and the notes on what it does first."""
     record = known.record
     if record is not None and record.is_unfinished(has_result=known.has_file):
         return [], [

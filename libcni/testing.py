@@ -39,7 +39,7 @@ Answer: TypeAlias = "PluginOutput | BaseException | Callable[[ScriptedCall], Plu
 
 @dataclass(frozen=True, slots=True)
 class ScriptedCall:
-    """One execution that a runner was asked for: what the plugin would have seen."""
+    """One call of a scripted runner, as the plugin would have seen it."""
 
     plugin: str
     command: str
@@ -102,7 +102,7 @@ def _seen(call: PluginCall) -> ScriptedCall:
 
 
 class _InPlace:
-    """Does at once, in the caller's thread or task, everything that is not a plugin."""
+    """Base of runners that do file work and waits at once, in the caller's thread or task."""
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do a piece of file work."""

@@ -32,7 +32,7 @@ _HOST_LOCAL_DIR = "/var/lib/cni/networks"
 
 
 class _Leftover(NamedTuple):
-    """A thing that may be left behind, and the command that shows it."""
+    """A possible trace of a container, and the command that shows it."""
 
     what: str
     command: str

@@ -1,4 +1,4 @@
-"""Documents that say what the fields of a configuration say: what is stored is what a later DEL works from.
+"""Effective documents, which agree with the fields of a configuration: a later DEL works from the stored document.
 
 Owns the way from changed fields, as after :func:`dataclasses.replace`, to a document. Source: SPEC 1.1.0, section 1.
 """
@@ -22,12 +22,12 @@ __all__ = ["effective_network", "effective_plugin", "encode_plugins"]
 
 
 def effective_network(fields: NetworkFields) -> bytes:
-    """Return the document of a network, written anew when it says something else than the other fields."""
+    """Return the document of a network, rebuilt if it disagrees with the other fields."""
     return fields.raw if _says_network(fields) else _document_of(fields)
 
 
 def effective_plugin(fields: PluginFields) -> bytes:
-    """Return the document of a plugin, written anew when it says something else than the other fields."""
+    """Return the document of a plugin, rebuilt if it disagrees with the other fields."""
     return fields.raw if _says_plugin(fields) else _document_of_plugin(fields)
 
 
@@ -56,7 +56,7 @@ def _says_plugin(fields: PluginFields) -> bool:
 
 
 def _other_members(raw: bytes) -> dict[str, str]:
-    """Return the members of a document that is written anew: those that only others know stay."""
+    """Return the members for a rebuilt document, which keeps those that the library does not know."""
     try:
         _ = parse_object(raw)
         return {key: text for key, text in split_object(decode_text(raw)).items() if key != "cniVersions"}
@@ -72,7 +72,7 @@ def _document_of_plugin(fields: PluginFields) -> bytes:
 
 
 def _document_of(fields: NetworkFields) -> bytes:
-    """Write the document of a network anew."""
+    """Rebuild the document of a network."""
     members = _other_members(fields.raw)
     members = {} if "type" in members else members
     members |= {

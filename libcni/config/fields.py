@@ -1,4 +1,4 @@
-"""A configuration document as plain values, each checked: what the classes of a configuration are made of.
+"""The checked fields of a configuration document, from which the classes of a configuration are built.
 
 Go counterpart: the structs that ``NetworkConfFromBytes`` decodes into. Source: SPEC 1.1.0, section 1.
 """
@@ -91,7 +91,7 @@ def read_network(data: bytes | str, source: FilePath | None = None) -> NetworkFi
 
 
 def _without_type(text: str) -> str:
-    """Leave out a member that says nothing in a list: a stored document that has it is taken for that of one plugin."""
+    """Drop ``type``, which means nothing in a list: a stored document with it is read as a single plugin's."""
     members = split_object(text)
     del members["type"]
     return join_object(members.items())

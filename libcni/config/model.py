@@ -80,7 +80,7 @@ class PluginConfig:
 
     @cached_property
     def _starts(self) -> dict[tuple[str, str, bool], str]:
-        """Requests up to what is inserted; a plugin is called with the same name and version again and again."""
+        """Cache of the starts of requests: a plugin is called with the same name and version again and again."""
         return {}
 
     def __eq__(self, other: object) -> bool:

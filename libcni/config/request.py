@@ -35,7 +35,7 @@ def is_passed_on(key: str) -> bool:
 
 
 def request_start(members: Iterable[tuple[str, str]], name: str, version: str) -> str:
-    """Return a request up to what is inserted.
+    """Return the start of a request, up to the inserted members.
 
     :param members: of the configuration, each value as it was written.
     """

@@ -125,7 +125,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a check did: a shell command, and for a call of the plugin its answer."""
+    """One step of a check: a shell command, and for a call of the plugin its answer."""
 
     shell: str
     answer: Answer | None = None

@@ -63,7 +63,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Container:
-    """A container: an id, a namespace, the interface to make, and what a chain made before the plugin runs."""
+    """A container: an id, a namespace, the interface to make, and the result of the plugins before."""
 
     id: str
     number: int

@@ -167,7 +167,7 @@ class AnyioRunner:
         return walk.finish()
 
     async def _outcome(self, sync: Sync, interruptions: list[BaseException]) -> BaseException | None:
-        """Do a sync, and return why it failed, if it did; what interrupts the wait for it is kept for later."""
+        """Do a sync, and return its error, if it failed; an interruption of the wait is kept for later."""
         outcomes: list[BaseException | None] = []
         while not outcomes:
             try:
@@ -231,13 +231,12 @@ class AnyioRunner:
 
 
 class _Turns:
-    """What leaves the other tasks of an event loop their turn.
+    """The queue of process starts in one event loop, which gets control back after each few milliseconds of starts.
 
-    For one, it goes round again after each few milliseconds of starting processes.
+    And the limiter of the threads that run Python beside it.
 
     A start lasts until the kernel has executed the program: 0.3 ms, and ten times that where the processors are busy.
     Otherwise all tasks that are ready would start theirs in one round of the loop: 32 ADDs held it up for 0.1 s.
-    For another, not more than a few threads beside it run Python.
     """
 
     def __init__(self) -> None:
@@ -251,6 +250,7 @@ _turns_of_loop = anyio.lowlevel.RunVar[_Turns]("libcni_turns")
 
 
 def _turns() -> _Turns:
+    """Return the queue of the running event loop."""
     turns = _turns_of_loop.get(None)
     if turns is None:
         turns = _Turns()
@@ -259,7 +259,7 @@ def _turns() -> _Turns:
 
 
 async def _in_turn(start: Callable[[], T]) -> T:
-    """Start a process at its turn, and let the event loop go round first when it was held up for long."""
+    """Start a process at its turn, after the event loop got control back, if it was blocked for long."""
     turns = _turns()
     async with turns.lock:
         if turns.spent > _HOLD:
@@ -273,7 +273,7 @@ async def _in_turn(start: Callable[[], T]) -> T:
 
 
 class _Work(Generic[T]):
-    """A piece of work that one thread may begin, or another one call off before that."""
+    """A piece of work that a worker thread may begin, or its caller cancel before that."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work

@@ -46,7 +46,7 @@ _HARMLESS = "dummy"
 
 
 class PluginEnvironment(FrozenDict):
-    """The environment of a plugin: what this process passes on, then the variables of the protocol.
+    """The environment of a plugin: the other variables of this process, then those of the protocol.
 
     Both are at hand, too: what is passed on is the same for all plugins, and is encoded once.
     """

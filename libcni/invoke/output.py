@@ -95,7 +95,7 @@ class PrevResult(NamedTuple):
 
     @property
     def result(self) -> Result:
-        """The form in memory."""
+        """The result in memory."""
         return self.converted or (result_of(self.checked) if self.checked is not None else Result())
 
 

@@ -46,7 +46,7 @@ class PluginCall:
 
 @dataclass(frozen=True, slots=True)
 class HookedCall(PluginCall):
-    """A call with what the library's own runners do beside the execution; any other one takes it as a plain call.
+    """A call with hooks, which the library's own runners run; any other runner takes it for a :class:`PluginCall`.
 
     ``on_start`` gets the process id as soon as there is one; when it has returned the plugin gets its request, when it
     raises the plugin is ended without. ``before`` is file work that is done while the plugin starts, and must succeed
@@ -137,7 +137,7 @@ class FileRunner(Protocol):
     """Optional abilities of a runner, looked up on its type, so that a wrapper does not inherit them."""
 
     run_with_hooks: ClassVar[Callable[[Any, PluginCall], Coroutine[Any, Any, PluginOutput]]]
-    """The function ``run`` that does what a :class:`HookedCall` asks for; one in its place does not claim to."""
+    """The function ``run`` that runs the hooks of a :class:`HookedCall`; a function in its place may not."""
 
     async def do(self, steps: Steps[T]) -> T:
         """Do small pieces of file work, and the syncs between them where they hold up no event loop."""
@@ -145,7 +145,7 @@ class FileRunner(Protocol):
 
 
 def runs_hooks(runner: Runner) -> bool:
-    """Return whether the runner does what a :class:`HookedCall` asks for."""
+    """Return whether the runner runs the hooks of a :class:`HookedCall`."""
     run: object = getattr(type(runner), "run", None)
     is_own = run is not None and run is getattr(type(runner), "run_with_hooks", None)
     return is_own and "run" not in getattr(runner, "__dict__", ())

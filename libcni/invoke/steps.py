@@ -1,4 +1,4 @@
-"""File work in steps: between two of them something is brought to the disk, which may take long.
+"""File work in steps, with a sync between two of them, which may take long.
 
 The work is a generator that yields each sync; a runner does it where no event loop waits, and lets the work go on.
 What a sync raises is raised in the work. Go counterpart: none.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Sync(Protocol):
-    """One sync that is to be done."""
+    """One sync to do."""
 
     def now(self) -> None:
         """Do it.
@@ -37,7 +37,7 @@ def _now(sync: Sync) -> None:
 
 
 class Walk(Generic[T]):
-    """Work on its way: up to the first sync when it is made, then from one to the next. To be closed.
+    """File work in progress: it runs to its first sync when constructed, then from sync to sync. Its owner closes it.
 
     What the work raises passes through.
     """
@@ -65,7 +65,7 @@ class Walk(Generic[T]):
             self.value = stop.value
 
     def finish(self, do: Callable[[Sync], object] = _now) -> T:
-        """Go on to the end, each sync at once, and return what the work does.
+        """Go on to the end, with each sync at once, and return the value of the work.
 
         :param do: does a sync; what it raises is raised in the work.
         """
@@ -79,12 +79,12 @@ class Walk(Generic[T]):
         return self.value
 
     def close(self) -> None:
-        """Leave the work where it is; whatever it holds is released."""
+        """Close the work where it is, which releases its locks and descriptors."""
         self._steps.close()
 
 
 def finish(steps: Steps[T], do: Callable[[Sync], object] = _now) -> T:
-    """Do work to its end, each sync at once, and return what it does, as :meth:`Walk.finish`.
+    """Run file work to its end, with each sync at once, and return its value, as :meth:`Walk.finish`.
 
     >>> def work():
     ...     yield from ()

@@ -1,4 +1,4 @@
-"""Saying what is wrong with a text that is not a strict JSON document, and where.
+"""Diagnosis of a text that is not a strict JSON document: the mistake and its position.
 
 Owns the slow walk through a text that :func:`libcni.jsontext.decode.parse` did not take. Source: RFC 8259.
 """

@@ -1,4 +1,4 @@
-"""Lint: everything that can be known about network configurations before a plugin runs, and each mistake explained.
+"""Lint: the mistakes in network configurations that can be found before a plugin runs, each explained.
 
 ``lint_paths`` looks at files and directories and returns findings. Each has a stable code, a place, a sentence and a
 hint; ``docs/lint.md`` lists the codes. Go libcni has no counterpart. Source: SPEC 1.1.0, section 1, and what the

@@ -1,4 +1,4 @@
-"""The codes of findings: read from the table beside this module, which is also what ``docs/lint.md`` is made from."""
+"""The codes of findings: read from the table beside this module, from which ``docs/lint.md`` is generated too."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Finding:
 
 
 class Source:
-    """A file that was read: its text, its decoded document when it is strict JSON, and where its findings go."""
+    """A file that was read: its text, its decoded document if it is strict JSON, and the collector of its findings."""
 
     def __init__(self, file: FilePath, text: str, document: object, *, findings: Findings) -> None:
         self.file = file
@@ -114,7 +114,7 @@ class Findings:
         self._found.setdefault((code, place.file, place.field, place.line), found)
 
     def sorted(self) -> list[Finding]:
-        """Return them by file, line, column and code."""
+        """Return the findings sorted by file, line, column and code."""
         return sorted(
             self._found.values(),
             key=lambda found: (str(found.file), found.line or 0, found.column or 0, found.code, found.field),

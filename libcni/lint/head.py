@@ -95,7 +95,7 @@ def _is_version(text: str) -> bool:
 
 
 def check_single(source: Source, document: Mapping[str, Any], version: str) -> None:
-    """Check what a file with a single plugin must have beside what a plugin of a list has."""
+    """Check the members that a file with a single plugin must have, and a plugin of a list need not."""
     if "name" not in document:
         source.report("CNI302", ("name",), "is required", hint=_meant("name", document))
     elif isinstance(document["name"], str) and (problem := network_name_problem(document["name"])):

@@ -95,7 +95,7 @@ def check_list_keys(source: Source, document: Mapping[str, Any]) -> None:
 
 
 def check_reserved(source: Source, path: Path, plugin: Mapping[str, Any]) -> None:
-    """Check a plugin object for what only the runtime may insert."""
+    """Check a plugin object for keys that only the runtime may insert."""
     for key in plugin:
         if key.startswith(RESERVED_PREFIX):
             message = f"keys that begin with {RESERVED_PREFIX!r} belong to the runtime"
@@ -106,7 +106,7 @@ def check_reserved(source: Source, path: Path, plugin: Mapping[str, Any]) -> Non
 
 
 def check_type_key(source: Source, path: Path, members: Mapping[str, Any]) -> None:
-    """Check an object that names no type, and is left out for that, for a key that may be meant to."""
+    """Check an object without ``type``, to which no schema applies, for a key that may be a misspelt ``type``."""
     meant = similar("type", members, MISSPELT) if "type" not in members else ""
     if meant:
         code = "CNI203" if meant.lower() == "type" else "CNI201"

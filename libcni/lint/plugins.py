@@ -27,7 +27,7 @@ _SURE_TYPE = 0.85
 
 @dataclass(frozen=True, slots=True)
 class PlacedPlugin:
-    """A plugin object, and where it stands."""
+    """A plugin object, and its path in the document."""
 
     source: Source
     path: Path

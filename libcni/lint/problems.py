@@ -1,4 +1,4 @@
-"""From what a schema rejects to findings: which code a problem has, and the sentence where a better one is known."""
+"""The code of each problem that a schema found, and its sentence, where the library has a better one."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _paragraph(finding: Finding) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a text that changes nothing on a terminal: file names and broken files may hold control characters."""
+    """Return a text without control characters, which file names and broken files may hold."""
     return "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in text)
 
 
@@ -133,7 +133,7 @@ def _annotation(finding: Finding) -> str:
 
 
 def _escaped(text: str, separators: str = "") -> str:
-    """Return a text as a workflow command may hold it; what is no character, as in a file name, is replaced."""
+    """Return a text escaped for a workflow command; bytes that are no characters, as in a file name, are replaced."""
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     for character in f"%\r\n{separators}":
         text = text.replace(character, f"%{ord(character):02X}")

@@ -47,7 +47,7 @@ def lint_paths(
     schema_dirs: Sequence[str | PathLike[str]] = (),
     timeout: float = VERSION_TIMEOUT,
 ) -> list[Finding]:
-    """Look at network configurations, and return what is wrong with them, sorted by file and line.
+    """Return the findings about network configurations, sorted by file and line.
 
     Files of one directory are also held against each other. Nothing is changed; plugins are only asked their version.
 
@@ -71,7 +71,7 @@ def lint_paths(
 
 
 def _existing(paths: Iterable[str | PathLike[str]]) -> list[Path]:
-    """Return each path once; what exists and cannot be read is left to be found."""
+    """Return each path once; one that exists and cannot be read becomes a finding later."""
     found: dict[Path, None] = {}
     for path in paths:
         if not os.fspath(path):  # the folder where we are, to pathlib; a variable that is not set, to a shell
@@ -128,7 +128,7 @@ class _Linter:
         check_together(self.findings, seen.networks)
 
     def _check_entries(self, directory: Path, seen: _Seen) -> None:
-        """Check what stands beside the configuration files."""
+        """Check the other entries beside the configuration files."""
         names = {network.name for network in seen.networks}
         for entry in sorted(directory.iterdir()):
             if entry.is_dir():

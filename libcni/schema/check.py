@@ -36,7 +36,7 @@ _SHOWN_VALUES = 12
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """One thing that a schema rejects: the path of the field, such as ``plugins[1].type``, and why.
+    """A problem that a schema found: the path of the field, such as ``plugins[1].type``, and why.
 
     A missing key is named under its own name. ``rule`` is the keyword of JSON Schema that was broken, ``subject`` the
     format or the definition that the value should have followed; ``is_conditional``: another member brings the rule in.

@@ -25,7 +25,7 @@ from libcni.invoke.output import Invocation, check_success
 from libcni.invoke.process.backend import IN_PYTHON, new_cells
 from libcni.invoke.process.backend_python import PID, UNREAPED
 from libcni.invoke.process.deadlines import ExecutionLimits, Schedule, Step
-from libcni.invoke.process.ending import Ending
+from libcni.invoke.process.ending import Ending, Fate
 from libcni.invoke.process.process_tree import ProcessTree, read_process, read_processes
 from libcni.invoke.process.unreaped import Unreaped, unreaped
 from libcni.invoke.runner import PluginOutput
@@ -545,7 +545,7 @@ def test_process_that_cannot_be_reaped_is_left_when_nothing_can_be_waited_for() 
         ending = Ending(cells, ExecutionLimits(reaping=0.05))
         ending.act = lambda step: None  # type: ignore[method-assign]  # noqa: ARG005  # as if no signal reached it
         ending.kill()
-        assert (ending.is_done, ending.is_left, ending.exit_code()) == (True, True, None)
+        assert (ending.fate, ending.exit_code()) == (Fate.LEFT, None)
         child.kill()
         child.wait()
     assert eventually(_all_are_reaped)

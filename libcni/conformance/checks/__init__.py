@@ -1,1 +1,1 @@
-"""The checks of plugins: for each group a table (``.toml``) of what is checked and why, and a module that does it."""
+"""The checks of plugins: for each group a table (``.toml``) of requirements, and a module that checks them."""

@@ -1,1 +1,1 @@
-"""The checks of runtimes: a table of what is checked and why, and what it is checked with."""
+"""The checks of runtimes: a table of requirements, and the modules that check them."""

@@ -68,7 +68,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a plugin: the configuration from stdin and what the environment says about the container."""
+    """One call of a plugin: the configuration from stdin, and the parameters from the environment."""
 
     config: Mapping[str, Any]
     container_id: str

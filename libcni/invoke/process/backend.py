@@ -1,4 +1,4 @@
-"""One child process as an array of numbers, and the functions that start it, see it end, and read what it wrote.
+"""One child process as an array of numbers, and the functions that start it, wait for its exit, and read its output.
 
 In C (``_spawn.c``) where that was built, else in Python (:mod:`libcni.invoke.process.backend_python`), which does the
 same more slowly; with ``LIBCNI_PURE=1`` in the environment of this process, in Python even so. A process is started by
@@ -28,7 +28,7 @@ PURE = "LIBCNI_PURE"
 
 
 class Processes(NamedTuple):
-    """The functions, in one of their two forms. All of them keep the arrays true whatever is raised.
+    """The functions, in C or in Python. They keep the arrays correct whatever is raised.
 
     ``start(cells, program, environment, request)`` opens the pipes, writes as much of the request as they take, and
     starts the program, which gets no arguments. With ``None`` the caller writes the request. It may be called again
@@ -73,7 +73,7 @@ def encoded_path(text: str) -> bytes:
 
 
 class _Environments:
-    """Encodes environments, and keeps the last one and what it has of this process: a chain's plugins have the same."""
+    """A cache of the last encoded environment and its base: the plugins of a chain have the same."""
 
     def __init__(self) -> None:
         # One attribute each: threads see both of its parts or neither.

@@ -75,7 +75,7 @@ def give(cells: Cells, request: bytes) -> None:
 
 
 def feed(cells: Cells, request: bytes) -> bool:
-    """Write what the pipe takes at once, and say whether that was all."""
+    """Write what the pipe takes at once, and return whether that was all."""
     # Our own read end stays open until the exit: a plugin that does not read gives neither EPIPE nor SIGPIPE.
     try:
         while cells[WRITTEN] < len(request):
@@ -94,7 +94,7 @@ def close_end(cells: Cells, end: int) -> None:
 
 
 def _spawn(cells: Cells, program: bytes, environment: bytes) -> None:
-    """Start a process where what it would inherit has to be listed and closed one by one.
+    """Start a process on a system where inherited descriptors have to be listed and closed one by one.
 
     Python's own descriptors are not inheritable, but what the program inherited itself and those of C libraries may be.
     """
@@ -118,7 +118,7 @@ def _is_inheritable(descriptor: int) -> bool:
 
 
 def _store(cells: Cells, places: Iterable[int], values: Iterable[int]) -> None:
-    """Put what is made into the array, as one step.
+    """Store new process ids and descriptors in the array, as one step.
 
     The handler of a signal may raise between a call and an assignment, but not within one built-in call: a process or a
     descriptor is known before a KeyboardInterrupt can hit.

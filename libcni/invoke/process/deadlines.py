@@ -55,6 +55,18 @@ class Step(Enum):
     DONE = "done"
 
 
+class _Phase(Enum):
+    """The phase of an escalation: the last signal that was sent."""
+
+    RUNNING = "running"
+    TERMINATED = "terminated"
+    KILLED = "killed"
+
+
+_ESCALATION = {_Phase.RUNNING: Step.TERMINATE, _Phase.TERMINATED: Step.KILL, _Phase.KILLED: Step.DONE}
+"""The step at the end of each phase, while the plugin has not exited."""
+
+
 class Schedule:
     """The schedule of one execution: deadline, escalation, and the wait for the pipes, on a monotonic clock.
 
@@ -69,10 +81,10 @@ class Schedule:
         self._limits = limits
         self._started = started
         self._deadline = math.inf if timeout is None else started + timeout
-        self._ending = False
+        self._phase = _Phase.RUNNING
+        self._next_phase_at = self._deadline
+        self._is_asked_to_end = False
         self._exited_at: float | None = None
-        self._kill_at: float | None = None
-        self._killed_at: float | None = None
         self.timed_out = False
 
     @property
@@ -86,7 +98,12 @@ class Schedule:
 
     def is_overdue(self, now: float) -> bool:
         """Return whether the next step ends a plugin that still runs, for its deadline."""
-        return now >= self._deadline and not self._ending and self._exited_at is self._kill_at is None
+        return (
+            self._phase is _Phase.RUNNING
+            and now >= self._deadline
+            and not self._is_asked_to_end
+            and self._exited_at is None
+        )
 
     def exited(self, now: float) -> None:
         """Note that the plugin process is dead."""
@@ -94,12 +111,12 @@ class Schedule:
 
     def end(self) -> None:
         """End the plugin with the next step, whatever its deadline."""
-        self._ending = True
+        self._is_asked_to_end = True
 
     def hurry(self) -> None:
         """End the plugin without the rest of its grace."""
-        if self._kill_at is not None:
-            self._kill_at = -math.inf
+        if self._phase is _Phase.TERMINATED:
+            self._next_phase_at = -math.inf
 
     def step(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
         """Return the next step, and the time until which a wait lasts. TERMINATE and KILL are taken as done.
@@ -109,31 +126,29 @@ class Schedule:
         """
         step, until = self._running(now) if self._exited_at is None else self._gone(now, drained=drained, alone=alone)
         if step is Step.TERMINATE:
-            self.timed_out = not self._ending
-            self._kill_at = now + self._limits.grace
+            self.timed_out = not self._is_asked_to_end
+            self._phase, self._next_phase_at = _Phase.TERMINATED, now + self._limits.grace
         elif step is Step.KILL:
-            self._killed_at = now
+            self._phase, self._next_phase_at = _Phase.KILLED, now + self._limits.unkillable
         return step, until
 
     def _running(self, now: float) -> tuple[Step, float]:
-        if self._killed_at is not None:
-            last = self._killed_at + self._limits.unkillable
-            return (Step.WAIT if now < last else Step.DONE), last
-        if self._kill_at is not None:
-            return (Step.WAIT if now < self._kill_at else Step.KILL), self._kill_at
-        return (Step.TERMINATE if self._ending or now >= self._deadline else Step.WAIT), self._deadline
+        is_ended_now = self._is_asked_to_end and self._phase is _Phase.RUNNING
+        is_wait = now < self._next_phase_at and not is_ended_now
+        return (Step.WAIT if is_wait else _ESCALATION[self._phase]), self._next_phase_at
 
     def _gone(self, now: float, *, drained: bool, alone: bool | None) -> tuple[Step, float]:
         # A plugin that exits in time may leave a daemon behind; what it leaves behind at its deadline is ended with it.
-        exited_at = now if self._exited_at is None else self._exited_at
-        if self._killed_at is not None or (self._ending and self._kill_at is None):
-            return Step.DONE, now
-        if self._kill_at is None:
+        if self._phase is _Phase.RUNNING:
+            exited_at = now if self._exited_at is None else self._exited_at
             last = min(exited_at + self._limits.linger, self._deadline)
-            return (Step.DONE, now) if drained or now >= last else (Step.WAIT, last)
-        if now >= self._kill_at:
+            is_over = drained or self._is_asked_to_end or now >= last
+            return (Step.DONE, now) if is_over else (Step.WAIT, last)
+        if self._phase is _Phase.KILLED:
+            return Step.DONE, now
+        if now >= self._next_phase_at:
             return Step.KILL, now
         if alone is None:
             return Step.LOOK, now
         # What holds the pipes now, and is not known to descend from the plugin, is waited for no more.
-        return (Step.DONE, now) if alone else (Step.WAIT, min(now + _TICK, self._kill_at))
+        return (Step.DONE, now) if alone else (Step.WAIT, min(now + _TICK, self._next_phase_at))

@@ -1,8 +1,8 @@
 """The end of one plugin process: the signals to it and its descendants, and how it ended.
 
-Owns :class:`Ending`. Nothing here waits for a process without an end: one in an uninterruptible sleep, or of another
-user, outlives SIGKILL, and a process that traces a plugin (``gdb``, ``strace``) may keep its exit status for as long as
-it likes. Go counterpart: ``os.Process``, which waits.
+Owns :class:`Ending` and :class:`Fate`. Nothing here waits for a process without an end: one in an uninterruptible
+sleep, or of another user, outlives SIGKILL, and a process that traces a plugin (``gdb``, ``strace``) may keep its exit
+status for as long as it likes. Go counterpart: ``os.Process``, which waits.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import os
 import signal
 import time
 from contextlib import suppress
+from enum import Enum
 from itertools import starmap
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from libcni.invoke.process.backend_python import CLOSED, CPU, MAX_RSS, PID, STATUS
 from libcni.invoke.process.deadlines import Step
@@ -25,11 +26,23 @@ if TYPE_CHECKING:
     from libcni.invoke.process.backend_python import Cells
     from libcni.invoke.process.deadlines import ExecutionLimits
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "Fate"]
 
 _PAUSE = 0.001
 _PID_OF = itemgetter(0)
-"""Of what ``wait4`` returns: 0 for a process that cannot be reaped now."""
+"""The process id in the result of ``wait4``: 0 for a process that cannot be reaped now."""
+
+
+class Fate(Enum):
+    """The fate of a process: the last three are final."""
+
+    OPEN = "open"
+    """It runs, or is dead and not reaped."""
+    REAPED = "reaped"
+    LOST = "lost"
+    """Something else in this program reaped it: its exit status is not known."""
+    LEFT = "left"
+    """It was left to a later reaper: it lives on, or a process that traces it keeps its exit status."""
 
 
 class Ending:
@@ -46,10 +59,7 @@ class Ending:
         self._tree: ProcessTree | None = None
         self._is_alone: bool | None = None
         self._until = math.inf
-        self.is_lost = False
-        """Whether something else in this program reaped the process."""
-        self.is_left = False
-        """Whether the process was left: it lives on, or its exit status is kept by a process that traces it."""
+        self._given_up: Literal[Fate.LOST, Fate.LEFT] | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -57,9 +67,11 @@ class Ending:
         return self._owner == os.getpid()
 
     @property
-    def is_done(self) -> bool:
-        """Whether the process is reaped, by this or by something else, or left."""
-        return self._cells[STATUS] != CLOSED or bool(self._ended) or self.is_lost or self.is_left
+    def fate(self) -> Fate:
+        """The fate of the process so far."""
+        if self._given_up is not None:
+            return self._given_up
+        return Fate.REAPED if self._ended or self._cells[STATUS] != CLOSED else Fate.OPEN
 
     def act(self, step: Step) -> None:
         """Do the step TERMINATE, KILL or LOOK, with the plugin and all that descends from it."""
@@ -88,16 +100,16 @@ class Ending:
         The handler of a signal may raise between a call and an assignment, but not within one built-in call: that the
         process is gone is known before a KeyboardInterrupt can hit.
         """
-        if not self.is_done:
+        if self.fate is Fate.OPEN:
             try:
                 self._ended.extend(filter(_PID_OF, starmap(os.wait4, ((self._cells[PID], os.WNOHANG),))))
             except ChildProcessError:  # the number may be another process's by now
-                self.is_lost = True
-        return self.is_done
+                self._given_up = Fate.LOST
+        return self.fate is not Fate.OPEN
 
     def leave(self) -> None:
         """Leave the process to a later reaper."""
-        self.is_left = True
+        self._given_up = Fate.LEFT
         unreaped.add(self._cells[PID])
 
     def kill(self) -> None:
@@ -108,7 +120,7 @@ class Ending:
             until = time.monotonic() + self._limits.reaping
             while not self.reap() and time.monotonic() < until:
                 time.sleep(_PAUSE)
-            if not self.is_done:
+            if self.fate is Fate.OPEN:
                 self.leave()
 
     def is_dead(self) -> bool:
@@ -121,7 +133,7 @@ class Ending:
 
     def exit_code(self) -> int | None:
         """Return the exit status, or a signal as a negative number; ``None`` if the process was left."""
-        if self.is_left:
+        if self.fate is Fate.LEFT:
             return None
         return os.waitstatus_to_exitcode(self._ended[0][1] if self._ended else self._cells[STATUS])
 

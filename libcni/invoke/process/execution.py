@@ -37,7 +37,7 @@ from libcni.invoke.process.backend_python import (
     give,
 )
 from libcni.invoke.process.deadlines import Schedule, Step
-from libcni.invoke.process.ending import Ending
+from libcni.invoke.process.ending import Ending, Fate
 from libcni.invoke.process.stderr_log import StderrLog
 from libcni.invoke.process.unreaped import unreaped
 from libcni.invoke.runner import HookedCall, PluginOutput
@@ -256,7 +256,7 @@ class Execution(Generic[P]):
         """
         cells = self._cells
         # One that was reaped is not signalled any more: the number may belong to another process by now.
-        if not self.is_started or self._ending.is_done or not self.is_ours:
+        if not self.is_started or self._ending.fate is not Fate.OPEN or not self.is_ours:
             return Step.DONE, None
         now = time.monotonic()
         if self._schedule.is_overdue(now):
@@ -275,7 +275,7 @@ class Execution(Generic[P]):
         """Reap the process, as long as that may take; leave it when it took too long."""
         if self.has_exited and self._ending.may_reap(now):
             return Step.WAIT, _EXIT_PAUSE
-        if not self._ending.is_done:
+        if self._ending.fate is Fate.OPEN:
             self._ending.leave()
             self.announce_slow()
         return Step.DONE, None
@@ -303,7 +303,7 @@ class Execution(Generic[P]):
         """
         if self._made_log is not None:
             self._made_log.flush()
-        if self._ending.is_lost:
+        if self._ending.fate is Fate.LOST:
             raise ChildProcessError(errno.ECHILD, _REAPED, self._call.path)
         code = self._ending.exit_code()
         max_rss, cpu_seconds = self._ending.usage()
@@ -323,7 +323,7 @@ class Execution(Generic[P]):
     @property
     def left_running(self) -> int | None:
         """The process id of a plugin that could not be killed and lives on; else ``None``."""
-        return self._cells[PID] if self._ending.is_left and not self.has_exited else None
+        return self._cells[PID] if self._ending.fate is Fate.LEFT and not self.has_exited else None
 
     def release(self) -> None:
         """Kill and reap what still runs, and close every descriptor."""
@@ -331,7 +331,7 @@ class Execution(Generic[P]):
             self._handlers.clear()
             return
         try:
-            if self.is_started and self.is_ours and not self._ending.is_done:
+            if self.is_started and self.is_ours and self._ending.fate is Fate.OPEN:
                 self._ending.kill()
         finally:
             for end in DESCRIPTORS:

@@ -1,4 +1,4 @@
-"""A plugin and everything it started, as something that can be signalled.
+"""The process tree of a plugin, which can be signalled as one.
 
 Owns :class:`ProcessTree`, and :func:`read_process` and :func:`read_processes`, what ``/proc`` says of processes. Go
 counterpart: none, Go libcni kills the plugin alone.

@@ -56,7 +56,7 @@ class Unreaped:
 
 
 def _is_left(child: _Child) -> bool:
-    """Reap a child, if that is possible now, and return whether it is left."""
+    """Reap a child, if that is possible now, and return whether it is still unreaped."""
     if child.parent != os.getpid():
         return False
     try:
