@@ -131,26 +131,28 @@ def _loading(bench: Bench, pairs: int) -> Row:
 
 def _listing(bench: Bench, pairs: int) -> Iterator[Row]:
     load = Load(bench.chain(1), bench.bin, containers=10_000, cache=bench.new_cache())
-    bench.ours("fill", load)
+    bench.ours("fill", load, "--prefix", "s")
     work = {"ours": partial(bench.ours, "attachments", load), "go": partial(bench.go, "attachments", load)}
     measured = in_turn(pairs, work)
     first = ratio(measured, "ours", "list_first", of="list")
     yield Row("list 10,000 cached attachments, the first time", [cell(first, 1.0)])
     yield Row("list 10,000 cached attachments, again", [cell(ratio(measured, "ours", "list"), 0.3)])
+    many, few = replace(load, containers=100), replace(load, containers=100, cache=bench.new_cache())
+    measured = in_turn(pairs, {"ours": partial(bench.ours, "verbs", many), "few": partial(bench.ours, "verbs", few)})
+    growth = ratio(measured, "ours", "add", peer="few")
+    yield Row("ADD beside 10,000 attachments, against ADD beside none", [cell(growth, 1.1)])
 
 
 def _collecting(bench: Bench, pairs: int) -> Row:
     quick, slow = bench.chain(1), bench.chain(1, "slow")
 
     def filled() -> Load:
-        load = Load(quick, bench.bin, containers=200, cache=bench.new_cache())
+        cache = bench.new_cache()
+        load = Load(quick, bench.bin, containers=200, cache=cache)
         bench.ours("fill", load)
         # What is deleted is what was stored, which names the slow plugin only when that was added.
-        for path in (
-            load.words(bench.root)[i + 1] for i, word in enumerate(load.words(bench.root)) if word == "--cache-dir"
-        ):
-            for file in (Path(path) / "results").iterdir():
-                file.write_text(file.read_text().replace(_encoded(quick), _encoded(slow)))
+        for file in (cache / "results").iterdir():
+            file.write_text(file.read_text().replace(_encoded(quick), _encoded(slow)))
         return replace(load, conf=slow)
 
     sides = {"ours": lambda: bench.ours("collect", filled()), "go": lambda: bench.go("collect", filled())}

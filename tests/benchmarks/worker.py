@@ -39,7 +39,7 @@ class Work:
         self.parallel: int = options.parallel
         self.backend: str = options.backend
         paths = Path(options.netns).read_text().split() if options.netns else ["/proc/self/ns/net"]
-        self.containers = [_container(f"c{i}", paths[i % len(paths)]) for i in range(options.containers)]
+        self.containers = [_container(f"{options.prefix}{i}", paths[i % len(paths)]) for i in range(options.containers)]
         self.warm = _container("w0", paths[0])
 
     @property
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--bin-dir", required=True)
     parser.add_argument("--cache-dir", required=True)
     parser.add_argument("--netns", default="")
+    parser.add_argument("--prefix", default="c", help="of the names of the containers")
     parser.add_argument("--containers", type=int, default=1)
     parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--durable", action="store_true")
