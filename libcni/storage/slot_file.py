@@ -67,7 +67,7 @@ class _Slot(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        """What it holds."""
+        """The content behind its name."""
         return _without_free(self.data.partition(_END_OF_NAME)[2])
 
 
