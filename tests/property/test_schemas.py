@@ -28,7 +28,7 @@ from libcni.schema.validators import validators
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DOCUMENTS = int(os.environ.get("LIBCNI_SCHEMA_DOCUMENTS", "80"))
+DOCUMENTS = int(os.environ.get("LIBCNI_SCHEMA_DOCUMENTS", "48"))
 MUTATIONS = 6
 PER_EXAMPLE = MUTATIONS + 2
 
