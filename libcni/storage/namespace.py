@@ -17,7 +17,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "NamespaceView",
@@ -252,11 +255,20 @@ def _enter(descriptor: int) -> None:
     """
     if sys.version_info >= (3, 12):
         os.setns(descriptor, _CLONE_NEWNET)
-    else:
-        import ctypes  # noqa: PLC0415 -- for Python 3.11 alone
+    elif _setns()(descriptor, _CLONE_NEWNET):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-        if ctypes.CDLL(None).setns(descriptor, _CLONE_NEWNET):
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+@functools.cache
+def _setns() -> Callable[[int, int], int]:
+    """Return the function of the C library, which Python has from 3.12 on.
+
+    :raises ImportError: if this Python was built without ctypes.
+    """
+    import ctypes  # noqa: PLC0415 -- for Python 3.11 alone
+
+    function: Callable[[int, int], int] = ctypes.CDLL(None).setns
+    return function
 
 
 def _view_from_inside(identity: NetnsIdentity, ifname: str) -> NamespaceView:
