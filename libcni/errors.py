@@ -411,18 +411,27 @@ class _AttachmentError(CNIError):
 
 
 class AttachmentExistsError(_AttachmentError):
-    """A second ADD of an attachment without a DEL between (SPEC 1.1.0, section 3).
+    """A second ADD of an attachment, or of its interface, without a DEL between (SPEC 1.1.0, section 3).
 
-    ``unfinished``: it may never have been added, as an ADD or DEL of it was begun and did not end.
+    ``network``, ``container_id`` and ``ifname`` are those of the stored attachment. ``unfinished``: it may never have
+    been added, as an ADD or DEL of it was begun and did not end. ``is_another``: it is not the attachment to be added,
+    but has its interface.
     """
 
     ADVICE: ClassVar[str] = "delete it, call recover(), or give it up with forget()"
     """Note on an unfinished one."""
 
-    def __init__(self, network: str, container_id: str, ifname: str, *, unfinished: bool = False) -> None:
+    def __init__(
+        self, network: str, container_id: str, ifname: str, *, unfinished: bool = False, is_another: bool = False
+    ) -> None:
         reason = "an earlier ADD or DEL of it is unfinished" if unfinished else "already added"
-        super().__init__(network, container_id, ifname, reason=f"{reason}; delete it before it is added again")
+        way_out = "delete it before it is added again"
+        if is_another:
+            reason = f"has the interface ({reason})"
+            way_out = "choose another interface name, or delete that attachment first"
+        super().__init__(network, container_id, ifname, reason=f"{reason}; {way_out}")
         self.unfinished = unfinished
+        self.is_another = is_another
         if unfinished:
             self.add_note(self.ADVICE)
 

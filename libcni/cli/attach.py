@@ -53,6 +53,9 @@ def _advise(settings: Settings, config: CNIConfig, error: CNIError, *, rt: Runti
         is_unfinished = error.unfinished
         # The library's advice is for programs.
         error.__notes__ = [note for note in getattr(error, "__notes__", ()) if note != error.ADVICE]
+        if error.is_another and not is_unfinished:
+            error.add_note("it may be in use: add this one under another interface name, with --ifname")
+            return
     elif _is_pending(config, key):
         is_unfinished = True
     else:

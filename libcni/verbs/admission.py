@@ -87,8 +87,8 @@ def look_first(store: Store, key: AttachmentKey, rt: RuntimeConf) -> NamespaceVi
         return NamespaceView(view.identity)
     for holder in holders_of_interface(store, key.container_id, key.ifname):
         if holder.key.network != key.network and not holder.is_gone(view):
-            raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished)
+            raise AttachmentExistsError(*holder.key, unfinished=holder.unfinished, is_another=True)
     other = holder_in(store, view.identity, key) if view.identity is not None and view.has_interface else None
     if other is not None:
-        raise AttachmentExistsError(*other.key, unfinished=other.unfinished)
+        raise AttachmentExistsError(*other.key, unfinished=other.unfinished, is_another=True)
     return view

@@ -109,6 +109,10 @@ class Namespace:
 HOST = Namespace("/proc/self/ns/net")
 
 
+_PATIENCE = 25
+"""Namespaces that are made in vain until a number is taken for lost."""
+
+
 @contextmanager
 def named_namespace() -> Iterator[Namespace]:
     """Make a namespace as people do by hand, with ``ip netns add``."""
@@ -125,9 +129,9 @@ def replace_namespace(path: str) -> bool:
     name, inode = Path(path).name, Path(path).stat().st_ino
     run("ip", "netns", "delete", name)
     lower: list[str] = []
-    deadline = time.monotonic() + 5
+    higher = 0
     try:
-        while time.monotonic() < deadline:
+        while higher < _PATIENCE:
             run("ip", "netns", "add", name)
             number = Path(path).stat().st_ino
             if number == inode:
@@ -136,7 +140,9 @@ def replace_namespace(path: str) -> bool:
                 lower.append(random_name("other"))
                 Path(f"/run/netns/{lower[-1]}").touch()
                 run("mount", "--bind", path, f"/run/netns/{lower[-1]}")
-            run("ip", "netns", "delete", name)  # a dead namespace gives its number back a little later
+            else:
+                higher += 1  # a dead namespace gives its number back a little later; or something else has it
+            run("ip", "netns", "delete", name)
         run("ip", "netns", "add", name)
         return False
     finally:
