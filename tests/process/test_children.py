@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _running(*command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that writes a line, and wait for that: before, the kernel may not show its command."""
+    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process
+
+
 def test_children_are_those_of_every_thread_that_were_not_waited_for() -> None:
     with subprocess.Popen(["sleep", "60"]) as sleeper, subprocess.Popen(["true"], stdout=subprocess.PIPE) as zombie:
         assert zombie.stdout is not None
@@ -27,12 +35,9 @@ def test_children_are_those_of_every_thread_that_were_not_waited_for() -> None:
 
 
 def test_child_that_is_left_fails_and_is_named() -> None:
-    with pytest.raises(AssertionError, match=r"left behind: \d+ \([\w-]+\) .*python.* -c print.* input\(\)"), no_new_child():
-        process = subprocess.Popen(
-            [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline()  # it runs; before that, the kernel may not yet show its command line
+    named = r"left behind: \d+ \([\w-]+\) .*python.* -c print.* input\(\)"
+    with pytest.raises(AssertionError, match=named), no_new_child():
+        process = _running(sys.executable, "-c", "print(flush=True); input()")
 
     process.kill()
     process.communicate()
@@ -47,11 +52,7 @@ def test_child_that_was_there_before_fails_nothing() -> None:
 
 @pytest.mark.parametrize(("mark", "is_killed"), [("HERE=/one", True), ("HERE=/other", False)], ids=["own", "another's"])
 def test_noted_number_is_that_of_a_process_with_the_mark(tmp_path: Path, mark: str, *, is_killed: bool) -> None:
-    command = ["sh", "-c", "echo; read line"]
-    environment = {"PATH": os.environ["PATH"], "HERE": "/one"}
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()  # it runs; before that, the kernel may not yet show its environment
+    with _running("sh", "-c", "echo; read line", env={"PATH": os.environ["PATH"], "HERE": "/one"}) as process:
         (tmp_path / "noted.pid").write_text(f"{process.pid}\n")
         end_noted_process(tmp_path / "noted.pid", mark)
         try:
