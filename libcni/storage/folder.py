@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
@@ -339,6 +340,20 @@ class Folder:
         self.operations.rename(name, new_name, folder=folder.descriptor, new_folder=target.descriptor)
         for place in (target, folder):
             finish(self.syncing_names(place))
+
+    def set_aside(self, name: str, damaged: Folder) -> bool:
+        """Move a damaged file into the folder of these, under a name that none there has.
+
+        :returns: ``False`` if it is gone already.
+        :raises CacheError: if that fails.
+        """
+        try:
+            self.move_to(damaged, name, f"{name[:200]}.{time.time_ns()}")
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise CacheError(self.path(name), f"cannot be set aside: {error.strerror or error}") from error
+        return True
 
     def remove_temporary(self) -> list[str]:
         """Remove the temporary files of writers that are gone, and return the names; what cannot be removed stays.

@@ -337,12 +337,4 @@ class Journal:
         try:
             self._load(name)
         except DamagedFileError:
-            pass
-        else:
-            return
-        try:
-            self.folder.move_to(self.damaged, name, f"{name[:200]}.{time.time_ns()}")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be set aside: {error.strerror or error}") from error
+            self.folder.set_aside(name, self.damaged)

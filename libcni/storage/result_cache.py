@@ -313,13 +313,8 @@ class ResultCache:
 
         :raises CacheError: if that fails.
         """
-        try:
-            self.folder.move_to(self.damaged, name, f"{name[:200]}.{time.time_ns()}")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise CacheError(self.folder.path(name), f"cannot be set aside: {error.strerror or error}") from error
-        _log.warning("damaged cache file %s moved to %s", self.folder.path(name), self.damaged.path(""))
+        if self.folder.set_aside(name, self.damaged):
+            _log.warning("damaged cache file %s moved to %s", self.folder.path(name), self.damaged.path(""))
 
     def _decode(self, name: str, data: bytes, legacy_key: AttachmentKey | None) -> CacheEntry:
         """Decode a file; a bare result counts as ``legacy_key``'s, whose file name it has."""
