@@ -141,7 +141,8 @@ def replace_namespace(path: str) -> bool:
                 Path(f"/run/netns/{lower[-1]}").touch()
                 run("mount", "--bind", path, f"/run/netns/{lower[-1]}")
             else:
-                higher += 1  # a dead namespace gives its number back a little later; or something else has it
+                higher += 1
+                time.sleep(0.01)  # a dead namespace gives its number back a little later; or something else has it
             run("ip", "netns", "delete", name)
         run("ip", "netns", "add", name)
         return False
