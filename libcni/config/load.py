@@ -11,7 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from libcni.config.parse import append_plugins, conf_list_from_conf, parse_network, parse_plugin
 from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundError, NoConfigsFoundError
@@ -27,18 +27,22 @@ if TYPE_CHECKING:
     from libcni.config.model import NetworkConfigList, PluginConfig
 
 __all__ = [
+    "ALL_EXTENSIONS",
     "ConfDir",
+    "LoadedFile",
     "conf_files",
     "conf_from_bytes",
     "conf_from_file",
     "load_conf",
     "load_conf_dir",
+    "load_conf_files",
     "load_network_conf",
     "network_conf_from_bytes",
     "network_conf_from_file",
     "network_plugin_conf_from_bytes",
     "network_plugin_confs_from_files",
     "read_conf",
+    "second_of_a_name",
 ]
 
 LIST_EXTENSIONS = (".conflist",)
@@ -316,18 +320,43 @@ def load_conf_dir(directory: str | PathLike[str]) -> ConfDir:
     """
     problems: list[ConfigError] = []
     networks: dict[str, NetworkConfigList] = {}
-    for path in _list(directory, ALL_EXTENSIONS):
-        is_list = _extension(path) in LIST_EXTENSIONS
-        network = _collect(network_conf_from_file if is_list else _list_from_conf_file, path, problems)
-        if network is None:
+    for item in load_conf_files(directory):
+        problems += item.problems
+        if item.network is None:
             continue
-        first = networks.setdefault(network.name, network)
-        if first is not network:
-            problems.append(_second_of_a_name(path, first))
+        first = networks.setdefault(item.network.name, item.network)
+        if first is not item.network:
+            problems.append(second_of_a_name(item.path, first))
     return ConfDir(networks=tuple(networks.values()), problems=tuple(problems))
 
 
-def _second_of_a_name(path: str, first: NetworkConfigList) -> ConfigError:
+class LoadedFile(NamedTuple):
+    """A file of a configuration directory: its network, or its problem."""
+
+    path: str
+    network: NetworkConfigList | None
+    problems: Sequence[ConfigError]
+
+
+def load_conf_files(directory: str | PathLike[str]) -> list[LoadedFile]:
+    """Load every file of a directory, in the order of :func:`load_conf_dir`; two may have one name.
+
+    A file that vanishes meanwhile is left out.
+
+    :raises OSError: if the directory cannot be read; one that does not exist is empty.
+    """
+    loaded: list[LoadedFile] = []
+    for path in _list(directory, ALL_EXTENSIONS):
+        is_list = _extension(path) in LIST_EXTENSIONS
+        problems: list[ConfigError] = []
+        network = _collect(network_conf_from_file if is_list else _list_from_conf_file, path, problems)
+        if network is not None or problems:
+            loaded.append(LoadedFile(path, network, tuple(problems)))
+    return loaded
+
+
+def second_of_a_name(path: str, first: NetworkConfigList) -> ConfigError:
+    """Return the problem of a file whose network has the name of one that comes first."""
     line = column = None
     with contextlib.suppress(OSError, ConfigError, DocumentError):  # it may have changed since
         text = decode_text(read_conf(path))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from libcni.config.fields import PluginFields
 
-__all__ = ["append_plugins", "conf_list_from_conf", "inject_conf", "parse_network", "parse_plugin"]
+__all__ = ["append_plugins", "conf_list_from_conf", "inject_conf", "parse_network", "parse_plugin", "with_plugins"]
 
 
 def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkConfigList:
@@ -50,9 +50,11 @@ def _plugin(fields: PluginFields) -> PluginConfig:
 
 def append_plugins(network: NetworkConfigList, dropped_in: Sequence[PluginConfig]) -> NetworkConfigList:
     """Return the network with more plugins at its end, in the list and in the document."""
-    if not dropped_in:
-        return network
-    plugins = [*network.plugins, *dropped_in]
+    return with_plugins(network, [*network.plugins, *dropped_in]) if dropped_in else network
+
+
+def with_plugins(network: NetworkConfigList, plugins: Sequence[PluginConfig]) -> NetworkConfigList:
+    """Return the network with other plugins, in the list and in the document."""
     members = split_object(decode_text(network.raw))
     members["plugins"] = encode_plugins([plugin.raw for plugin in plugins])
     return NetworkConfigList(

@@ -34,16 +34,17 @@ if TYPE_CHECKING:
     from libcni.storage.namespace import NetnsIdentity
     from libcni.storage.operations import OpenFolder
 
-__all__ = ["HeldLock", "Locks", "container_lock", "interface_lock", "network_lock"]
+__all__ = ["HeldLock", "Locks", "container_lock", "interface_lock", "network_lock", "setup_lock"]
 
 _FILE = "all"
 _NETWORK = "network@"
+_SETUP = "setup@"
 _WANTED = "wanted@"
 
 _RANGE_BITS = 60
 """Of the offsets of one kind of locks. With the kind in front they are below 2^63, the end of every file."""
 
-_KINDS = {"container": 1, "network": 2, "wanted": 3, "interface": 4}
+_KINDS = {"container": 1, "network": 2, "wanted": 3, "interface": 4, "setup": 5}
 """The ranges; the first, in which the table of holders stands, has no locks."""
 
 _ALL_KINDS = len(_KINDS) << _RANGE_BITS
@@ -71,6 +72,11 @@ def network_lock(network: str) -> str:
 def interface_lock(namespace: NetnsIdentity, ifname: str) -> str:
     """Return the name of the lock for the ADD of an interface in a namespace."""
     return f"interface@{namespace.device}:{namespace.inode}@{ifname}"
+
+
+def setup_lock(container_id: str) -> str:
+    """Return the name of the lock for what consists of several operations on one container."""
+    return f"{_SETUP}{container_id}"
 
 
 class HeldLock:
@@ -209,11 +215,13 @@ class Locks:
 
     def _lock_folder(self, name: str, *, shared: bool) -> HeldLock | None:
         # Two folders, as an operation has two locks. What does not exist cannot be made, so all choose the same two.
+        held = HeldLock(self, on_folder=True)
+        if name.startswith(_SETUP):  # its operations lock the folders themselves, one after the other
+            return held
         place = _nearest(self.folder.cache_dir)
         if name.startswith(_NETWORK):
             own = self.folder.path("")
             place = own if os.path.isdir(own) else os.path.dirname(place)  # noqa: PTH112, PTH120 -- text in, text out
-        held = HeldLock(self, on_folder=True)
         held.opened.append(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         try:
             fcntl.flock(held.opened[0], (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from libcni.storage.store import Known, Store
     from libcni.verbs.context import VerbContext
 
-__all__ = ["Deletion", "delete", "delete_stored", "forget_stored", "is_left_alone", "left_alone_error"]
+__all__ = ["Deletion", "delete", "delete_known", "delete_stored", "forget_stored", "is_left_alone", "left_alone_error"]
 
 _log = logging.getLogger("libcni")
 
@@ -50,9 +50,20 @@ async def delete(  # noqa: PLR0917 -- all verbs take these four
     """Detach a container from a network; deleting what is not there succeeds, after the plugins were asked."""
     key = rt.check(network.name)
     check_network(network)
+    await delete_known(context, key, rt, limits=Limits(timeout), given=network)
+
+
+async def delete_known(
+    context: VerbContext, key: AttachmentKey, rt: RuntimeConf, *, limits: Limits, given: NetworkConfigList | None
+) -> None:
+    """Delete an attachment from what is stored about it, under its locks.
+
+    :param given: the configuration for what is not stored, or damaged; ``None`` where there is none.
+    :raises AttachmentNotFoundError: if there is no configuration at all.
+    """
     async with context.waiter.locked(key.network, key.container_id):
         with context.store.journal.open(key) as opened:
-            deletion = await delete_stored(context, key, opened, given=network, rt=rt, limits=Limits(timeout))
+            deletion = await delete_stored(context, key, opened, given=given, rt=rt, limits=limits)
     if deletion.problem is not None:
         _log.warning("deleted %s with the given configuration: %s", "/".join(key), deletion.problem)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from libcni.storage.store import Store
     from libcni.verbs.context import VerbContext
 
-__all__ = ["forget"]
+__all__ = ["forget", "stored_keys"]
 
 _log = logging.getLogger("libcni")
 
@@ -51,7 +51,7 @@ async def forget(
         check_interface_name(ifname)
     if network is not None:
         check_network_name(network)
-    find = functools.partial(_keys, context.store, container_id, ifname=ifname, network=network)
+    find = functools.partial(stored_keys, context.store, container_id, ifname=ifname, network=network)
     forgotten: list[NetworkAttachment] = []
     for name, keys in _by_network(await context.runner.call(find)):
         async with context.waiter.locked(name, container_id):
@@ -65,7 +65,9 @@ async def forget(
     return forgotten
 
 
-def _keys(store: Store, container_id: str, *, ifname: str | None, network: str | None) -> set[AttachmentKey]:
+def stored_keys(
+    store: Store, container_id: str, *, ifname: str | None = None, network: str | None = None
+) -> set[AttachmentKey]:
     """Return the attachments of a container that may have something stored, as far as names or contents tell.
 
     :raises CacheError: if the cache directory cannot be read.

@@ -23,7 +23,8 @@ ORDER: list[str | set[str]] = [
     "verbs",
     {"api", "async_api"},
     {"plan", "testing", "schema", "netns", "capabilities", "observe"},
-    {"networks", "kubernetes", "lint", "demo", "conformance"},
+    {"networks", "lint", "demo", "conformance"},
+    "kubernetes",
     "cli",
 ]
 """The rooms, from the one that all may use to the one that uses all; the members of a set do not use each other."""
@@ -34,12 +35,13 @@ DOORS = {"libcni", "libcni.protocol.documents", "libcni.invoke"}
 """Packages whose names load when they are used: each imports modules for type checkers only."""
 
 ONLY_HERE = {
-    "anyio": ("libcni.invoke.anyio_runner",),
+    "anyio": ("libcni.invoke.anyio_runner", "libcni.networks"),
     "click": ("libcni.cli",),
     "jsonschema": ("libcni.schema",),
     "psutil": ("libcni.invoke.process", "libcni.verbs.orphans"),
     "rich": ("libcni.cli", "libcni.conformance.reports"),
-    "pydantic": ("libcni.protocol.documents", "libcni.protocol.capabilities", "libcni.schema"),
+    "pydantic": ("libcni.protocol.documents", "libcni.protocol.capabilities", "libcni.schema", "libcni.capabilities"),
+    "watchfiles": ("libcni.networks.watch",),
 }
 """The modules that may import a package, and those below them."""
 

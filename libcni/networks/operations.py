@@ -1,0 +1,252 @@
+"""The verbs of a container with several networks, written once for both flavours.
+
+Everything that runs or waits does so through the runner. Go counterpart: ``ocicni`` and ``go-cni``. Source: SPEC 1.1.0,
+section 3, "Lifecycle & Ordering".
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
+from libcni.networks.expected import read_expected, read_now
+from libcni.networks.join import Join, plan_attachments
+from libcni.networks.retry import Retrier
+from libcni.networks.setup import setup_of
+from libcni.networks.stored import added_after, all_keys, read_stored
+from libcni.protocol.attachment import GCAttachment
+from libcni.protocol.names import check_container_id
+from libcni.protocol.versions import CHECK_SINCE, is_at_least
+from libcni.storage.locks import setup_lock
+from libcni.verbs.add import add
+from libcni.verbs.chain import Limits
+from libcni.verbs.check import check
+from libcni.verbs.configured import Config
+from libcni.verbs.delete import delete_known
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from os import PathLike
+
+    from libcni.capabilities import ContainerOptions
+    from libcni.config.model import NetworkConfigList
+    from libcni.networks.expected import Expected
+    from libcni.networks.join import PlannedAttachment
+    from libcni.networks.setup import Setup
+    from libcni.networks.snapshot import Snapshot
+    from libcni.networks.stored import StoredAttachment
+    from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+    from libcni.results.result import Result
+    from libcni.storage.attachment import NetworkAttachment
+    from libcni.verbs.configured import Timeout
+    from libcni.verbs.context import VerbContext
+    from libcni.verbs.recover import Recoverer
+
+__all__ = ["ContainerOperations"]
+
+
+class ContainerOperations(Config):
+    """The verbs of containers over the verbs of one network.
+
+    A lock of each container is held for a whole operation, so that a removal never meets half a setup; it holds across
+    the processes that share the cache directory.
+    """
+
+    gate: AbstractAsyncContextManager[None]
+    """Lets a limited number of plugin chains in at once."""
+
+    @property
+    def context(self) -> VerbContext:
+        """The context of the verbs of one network."""
+        return self._context
+
+    @property
+    def recoverer(self) -> Recoverer:
+        """Recovery."""
+        return self._recoverer
+
+    def seconds(self, timeout: Timeout) -> float | None:
+        """Return the limit for one call: its own, or the configured one."""
+        return self._seconds(timeout)
+
+    async def setup(
+        self,
+        snapshot: Snapshot,
+        container_id: str,
+        netns: str | PathLike[str],
+        *,
+        networks: Sequence[str | Join] | None,
+        options: ContainerOptions | None,
+        timeout: float | None,
+    ) -> Setup:
+        """Attach a container to networks, or leave nothing of the attempt behind."""
+        check_container_id(container_id)
+        path = os.fspath(netns)
+        joins = [Join(snapshot.find_default())] if networks is None else list(map(_join, networks))
+        if not joins:
+            raise InvalidParameterError("networks", networks, "there is no network to join")
+        async with self.alone(container_id):
+            stored = await self.stored_of(container_id)
+            plan = plan_attachments(
+                joins,
+                snapshot.find,
+                container_id=container_id,
+                netns=path,
+                options=options,
+                taken={item.key.ifname: item.key.network for item in stored if not item.is_unfinished},
+            )
+            async with self.gate:
+                results = await self._add_all(plan, timeout)
+        triples = [(item.network.name, item.rt.ifname, result) for item, result in zip(plan, results, strict=True)]
+        return setup_of(container_id, path, triples)
+
+    @asynccontextmanager
+    async def alone(self, container_id: str) -> AsyncGenerator[None]:
+        """Hold off other operations of containers on this one.
+
+        :raises LockTimeoutError: if another one does not end in time.
+        """
+        subject = f"the setup or removal of container {container_id!r}"
+        held = await self._context.waiter.lock(setup_lock(container_id), container_id, subject=subject)
+        try:
+            yield
+        finally:
+            held.release()
+
+    async def stored_of(self, container_id: str) -> list[StoredAttachment]:
+        """Return what is stored about a container, in the order of the ADDs."""
+        return await self._context.runner.call(functools.partial(read_stored, self._context.store, container_id))
+
+    async def _add_all(self, plan: Sequence[PlannedAttachment], timeout: float | None) -> list[Result]:
+        results: list[Result] = []
+        try:
+            for item in plan:
+                result = await self.add_one(item.network, item.rt, timeout)
+                results.append(result)
+        except BaseException as error:
+            undo = functools.partial(self._undo, plan[: len(results)], error, timeout)
+            await self._context.runner.shielded(undo)
+            raise
+        return results
+
+    async def add_one(self, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None) -> Result:
+        """Run ADD, again while a plugin asks for that."""
+        once = functools.partial(add, self._context, network, rt, timeout, rollback=True)
+        return await Retrier(self._context.runner, timeout).run(once)
+
+    async def _undo(self, added: Sequence[PlannedAttachment], error: BaseException, timeout: float | None) -> None:
+        """Detach a container from the networks that a failed setup has attached it to; what that cannot is noted."""
+        problems: list[CNIError] = []
+        for item in reversed(added):
+            try:
+                await self.delete_one(item.rt.check(item.network.name), item.rt, given=item.network, timeout=timeout)
+            except CNIError as problem:
+                problems.append(problem)
+        note_errors(error, "clean-up of the other networks", problems)
+
+    async def delete_one(
+        self, key: AttachmentKey, rt: RuntimeConf, *, given: NetworkConfigList | None, timeout: float | None
+    ) -> None:
+        """Run DEL from what is stored, again while a plugin asks for that.
+
+        :param given: for what is not stored, or damaged.
+        """
+        once = functools.partial(delete_known, self._context, key, rt, limits=Limits(timeout), given=given)
+        await Retrier(self._context.runner, timeout).run(once)
+
+    async def remove(
+        self, snapshot: Snapshot, container_id: str, *, netns: str | PathLike[str] | None, timeout: float | None
+    ) -> None:
+        """Detach a container from everything that is stored for it."""
+        check_container_id(container_id)
+        errors: list[CNIError] = []
+        async with self.alone(container_id):
+            stored = await self.stored_of(container_id)
+            async with self.gate:
+                for item in reversed(stored):
+                    error = await self._remove_one(snapshot, item, netns=netns, timeout=timeout)
+                    errors += [] if error is None else [error]
+        if errors:
+            raise CNIErrorGroup(f"container {container_id!r} is not removed from every network", errors)
+
+    async def _remove_one(
+        self, snapshot: Snapshot, item: StoredAttachment, *, netns: str | PathLike[str] | None, timeout: float | None
+    ) -> CNIError | None:
+        rt = item.runtime_conf if netns is None else replace(item.runtime_conf, netns=os.fspath(netns))
+        given = next((network for network in snapshot.networks if network.name == item.key.network), None)
+        try:
+            await self.delete_one(item.key, rt, given=given, timeout=timeout)
+        except CNIError as error:
+            return error
+        return None
+
+    async def check(self, container_id: str, *, timeout: float | None) -> None:
+        """Run CHECK of everything that a container is attached to."""
+        check_container_id(container_id)
+        async with self.alone(container_id):
+            stored = await self.stored_of(container_id)
+            if not stored:
+                raise AttachmentNotFoundError("any", container_id, "any")
+            async with self.gate:
+                found = [await self.check_one(item, timeout) for item in stored]
+        errors = [error for error in found if error is not None]
+        if errors:
+            raise CNIErrorGroup(f"container {container_id!r} is not as it was set up", errors)
+
+    async def check_one(self, item: StoredAttachment, timeout: float | None) -> CNIError | None:
+        """Run CHECK with the configuration of the ADD, where its version has CHECK, and return the problem."""
+        network = item.network()
+        if item.is_unfinished or network is None:
+            return AttachmentNotFoundError(*item.key)
+        if not is_at_least(network.cni_version, CHECK_SINCE):
+            return None
+        try:
+            await check(self._context, network, item.runtime_conf, timeout)
+        except CNIError as error:
+            return error
+        return None
+
+    async def collect(
+        self, snapshot: Snapshot, keep: Expected, *, dry_run: bool, timeout: float | None
+    ) -> list[NetworkAttachment]:
+        """Delete what is not in use, in every network; what belongs to a setup that runs or has just ended stays."""
+        started = time.clock_gettime(time.CLOCK_BOOTTIME)
+        source = keep if callable(keep) else read_now(keep).again  # an iterator has its items once
+
+        async def read() -> list[tuple[str, str]]:
+            return await self._in_use(source, started)
+
+        return await self._collector.collect(
+            list(snapshot.networks), read, timeout, with_unlisted=True, dry_run=dry_run
+        )
+
+    async def _in_use(self, keep: Expected, started: float) -> list[tuple[str, str]]:
+        """Return the attachments that are in use.
+
+        :param started: when garbage collection began, in seconds since boot.
+        """
+        runner = self._context.runner
+        # Those that run are looked for first: one that ends meanwhile is in the list that is read after.
+        keys, kept = await runner.call(functools.partial(self._kept_by_setups, started))
+        expected = await read_expected(keep)
+        kept |= {GCAttachment(key.container_id, key.ifname) for key in keys if key.container_id in expected.containers}
+        return list(kept | expected.pairs)
+
+    def _kept_by_setups(self, started: float) -> tuple[set[AttachmentKey], set[GCAttachment]]:
+        """Return the keys of everything, and of that what a setup is at work on, or has added since ``started``."""
+        store = self._context.store
+        keys = all_keys(store)
+        busy = store.locks.holders({setup_lock(key.container_id) for key in keys})
+        new = added_after(store, started)
+        kept = {key for key in keys if key in new or setup_lock(key.container_id) in busy}
+        return keys, {GCAttachment(key.container_id, key.ifname) for key in kept}
+
+
+def _join(network: str | Join) -> Join:
+    return network if isinstance(network, Join) else Join(network)
