@@ -26,6 +26,7 @@ __all__ = [
     "NamespaceView",
     "NetnsIdentity",
     "current_boot_id",
+    "enter",
     "identify",
     "is_no_namespace",
     "is_same_namespace",
@@ -240,7 +241,7 @@ def _look_inside(descriptor: int, ifname: str, views: list[NamespaceView]) -> No
     try:
         # The path may have led elsewhere meanwhile: then nothing is known of it.
         if identity is not None and os.fstat(descriptor).st_ino == identity.inode:
-            _enter(descriptor)
+            enter(descriptor)
             views.append(_view_from_inside(identity, ifname))
     except (OSError, ImportError):
         pass  # without the right to enter it, with no descriptor left, or without ctypes: it cannot be told
@@ -248,27 +249,31 @@ def _look_inside(descriptor: int, ifname: str, views: list[NamespaceView]) -> No
         os.close(descriptor)
 
 
-def _enter(descriptor: int) -> None:
-    """Move the calling thread into a network namespace, for the rest of its life.
+def enter(descriptor: int) -> None:
+    """Move the calling thread into the network namespace of a descriptor, for the rest of its life.
 
     :raises OSError: if it may not.
+    :raises ImportError: if this Python, older than 3.12, was built without ctypes.
     """
     if sys.version_info >= (3, 12):
         os.setns(descriptor, _CLONE_NEWNET)
-    elif _setns()(descriptor, _CLONE_NEWNET):
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    else:
+        _setns()(descriptor, _CLONE_NEWNET)
 
 
 @functools.cache
-def _setns() -> Callable[[int, int], int]:
-    """Return the function of the C library, which Python has from 3.12 on.
-
-    :raises ImportError: if this Python was built without ctypes.
-    """
+def _setns() -> Callable[[int, int], None]:
+    """Return the function of the C library, which Python has from 3.12 on."""
     import ctypes  # noqa: PLC0415 -- for Python 3.11 alone
 
-    function: Callable[[int, int], int] = ctypes.CDLL(None).setns
-    return function
+    function = ctypes.CDLL(None, use_errno=True).setns
+
+    def setns(descriptor: int, kind: int) -> None:
+        if function(descriptor, kind):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    return setns
 
 
 def _view_from_inside(identity: NetnsIdentity, ifname: str) -> NamespaceView:

@@ -39,6 +39,7 @@ ONLY_HERE = {
     "click": ("libcni.cli",),
     "jsonschema": ("libcni.schema",),
     "psutil": ("libcni.invoke.process", "libcni.verbs.orphans"),
+    "pyroute2": ("libcni.netns.reading",),
     "rich": ("libcni.cli", "libcni.conformance.reports"),
     "pydantic": ("libcni.protocol.documents", "libcni.protocol.capabilities", "libcni.schema", "libcni.capabilities"),
     "watchfiles": ("libcni.networks.watch",),

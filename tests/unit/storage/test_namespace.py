@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -112,7 +111,7 @@ def test_look_without_the_right_to_enter_tells_the_identity_alone(monkeypatch: p
     def refuse(_descriptor: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(module, "_enter", refuse)
+    monkeypatch.setattr(module, "enter", refuse)
     view = look_into(OWN, "lo")
     assert view.identity is not None
     assert (view.identity.cookie, view.ifindex, view.has_interface) == (0, None, None)
@@ -142,11 +141,10 @@ def test_kernel_without_cookies_leaves_the_other_ways(monkeypatch: pytest.Monkey
     assert is_same_namespace(f"/proc/{os.getpid()}/ns/net", found)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="later versions of Python have setns themselves")
-def test_entering_that_the_system_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_setns", lambda: lambda _descriptor, _kind: -1)
-    with pytest.raises(PermissionError):
-        module._enter(0)
+def test_entering_that_the_system_refuses_is_its_error() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        module.enter(-1)
+    assert caught.value.errno == errno.EBADF
 
 
 def test_namespace_may_be_older_than_a_file_only_where_its_time_is_kept(
