@@ -23,10 +23,11 @@ from libcni.verbs.status import status, validate, validate_list, version
 from libcni.verbs.stored import attachments, cached_config, cached_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.invoke.events import PluginEvent
     from libcni.invoke.runner import Runner
     from libcni.protocol.attachment import Recovery, RuntimeConf
     from libcni.protocol.versions import PluginInfo
@@ -48,6 +49,8 @@ class AsyncCNIConfig(Config):
     :param environ: base environment of the plugins; the current one when left out.
     :param owner: tag of what is added here; garbage collection and recovery touch only what has the same tag.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
+    :param on_event: called with a :class:`libcni.observe.PluginEvent` at the end of each plugin call, in the thread of
+        the verb; what it raises is logged. An :class:`libcni.observe.Observer` gets more.
     :raises InvalidParameterError: if a directory contains the path separator, a variable cannot be in an environment,
         or another argument makes no sense.
     """
@@ -63,6 +66,7 @@ class AsyncCNIConfig(Config):
         environ: Mapping[str, str] | None = None,
         owner: str | None = None,
         durable: bool = True,
+        on_event: Callable[[PluginEvent], object] | None = None,
     ) -> None:
         if runner is None:
             # anyio loads with this flavour only.
@@ -78,6 +82,7 @@ class AsyncCNIConfig(Config):
             environ=environ,
             owner=owner,
             durable=durable,
+            on_event=on_event,
         )
 
     async def add_network_list(

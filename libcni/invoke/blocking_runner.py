@@ -6,6 +6,7 @@ section 2, "Execution protocol".
 
 from __future__ import annotations
 
+import contextvars
 import math
 import os
 import select
@@ -151,10 +152,10 @@ class BlockingRunner:
         interrupt = self._here.interrupt or _Interrupt()
         failures: list[BaseException] = []
 
-        def work(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        def work(context: contextvars.Context, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
             self._here.interrupt = interrupt
             try:
-                return complete(job())
+                return context.run(complete, job())
             except BaseException as error:
                 failures.append(error)
                 interrupt.set()
@@ -162,7 +163,9 @@ class BlockingRunner:
 
         with ThreadPoolExecutor(min(limit, len(jobs))) as pool:
             try:
-                return list(pool.map(work, jobs))
+                # Each thread has the context variables of the caller: the operation that its events belong to, for one.
+                contexts = [contextvars.copy_context() for _ in jobs]
+                return list(pool.map(work, contexts, jobs))
             except BaseException as error:
                 interrupt.set()
                 if any(error is failure for failure in failures):

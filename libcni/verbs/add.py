@@ -40,6 +40,13 @@ async def add(  # noqa: PLR0917 -- all verbs take these four
     context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None, *, rollback: bool
 ) -> Result:
     """Attach a container to a network: each plugin gets the result of the one before, the last result is stored."""
+    work = _add(context, network, rt, timeout, rollback=rollback)
+    return await context.observed(work, "ADD", network=network.name, container_id=rt.container_id, ifname=rt.ifname)
+
+
+async def _add(  # noqa: PLR0917 -- as above
+    context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None, *, rollback: bool
+) -> Result:
     key = rt.check(network.name)
     check_network(network)
     context.store.check_fits(key, rt, network.raw)

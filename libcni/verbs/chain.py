@@ -7,9 +7,10 @@ section 3, "Attachment Parameters", "Adding an attachment", "Deleting an attachm
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from libcni.errors import CNIError, PluginNotFoundError, PluginTimeoutError
 from libcni.invoke.environment import (
@@ -23,9 +24,11 @@ from libcni.invoke.runner import HookedCall, PluginCall, do_steps, runs_hooks
 from libcni.protocol.attachment import AttachmentKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcni.config.model import NetworkConfigList, PluginConfig
+    from libcni.invoke.environment import PluginEnvironment
+    from libcni.invoke.events import Watcher
     from libcni.invoke.runner import PluginOutput, Runner
     from libcni.invoke.steps import Steps
     from libcni.protocol.attachment import GCAttachment, RuntimeConf
@@ -42,6 +45,8 @@ __all__ = [
     "undeclared_capabilities",
     "warn_of_undeclared",
 ]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("libcni")
 _plugin_log = logging.getLogger("libcni.plugin")
@@ -89,7 +94,7 @@ class Request(NamedTuple):
 
     invocation: Invocation
     stdin: bytes
-    environment: Mapping[str, str]
+    environment: PluginEnvironment
 
     def call(self, timeout: float | None, record: OpenRecord | None, before: Steps[None] | None) -> PluginCall:
         """Return the execution of it.
@@ -108,11 +113,13 @@ class Request(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """The caller of plugins: a runner, the plugin directories and the base environment."""
+    """The caller of plugins: a runner, the plugin directories, the base environment, and who is told of the calls."""
 
     runner: Runner
     paths: Sequence[str]
     environ: Mapping[str, str] | None
+    watcher: Watcher | None = None
+    """Tells the observer of the calls, where there is one."""
 
     def _base(self) -> Mapping[str, str]:
         return _current_environment() if self.environ is None else self.environ
@@ -140,16 +147,20 @@ class Caller(NamedTuple):
         plugin: PluginConfig,
         *,
         previous: PrevResult,
-        environment: Mapping[str, str],
+        environment: PluginEnvironment,
         before: Steps[None] | None = None,
     ) -> PrevResult:
         """Run ADD of one plugin with the result of the one before, and return its answer.
 
         :param before: file work that must succeed before the plugin gets its request.
         """
+
+        def read(output: PluginOutput, timeout: float | None) -> PrevResult:
+            check_success(invocation, output, timeout)
+            return read_result(invocation, output, job.network.cni_version, before=previous)
+
         request = Request(invocation, attachment_request(plugin, job, previous.text), environment)
-        output = await self._call(request, job.limits, job.record, before=before)
-        return read_result(invocation, output, job.network.cni_version, before=previous)
+        return await self._answer(request, job.limits, job.record, before=before, read=read)
 
     async def check(self, job: Job) -> None:
         """Run CHECK along the chain, and stop at the first error."""
@@ -184,7 +195,7 @@ class Caller(NamedTuple):
         self,
         job: Job,
         plugin: PluginConfig,
-        environment: Mapping[str, str],
+        environment: PluginEnvironment,
         *,
         before: Steps[None] | None = None,
     ) -> None:
@@ -193,7 +204,7 @@ class Caller(NamedTuple):
         request = Request(invocation, attachment_request(plugin, job, job.prev_result), environment)
         await self._call(request, job.limits, job.record, before=before)
 
-    def environment(self, command: str, job: Job) -> Mapping[str, str]:
+    def environment(self, command: str, job: Job) -> PluginEnvironment:
         """Return the environment of a whole chain: it is the same for each of its plugins."""
         return attachment_environment(self._base(), command, paths=self.paths, rt=job.rt)
 
@@ -204,10 +215,9 @@ class Caller(NamedTuple):
         record: OpenRecord | None = None,
         *,
         before: Steps[None] | None = None,
-    ) -> PluginOutput:
-        output, timeout = await self._execute(request, limits, record, before=before)
-        check_success(request.invocation, output, timeout)
-        return output
+    ) -> None:
+        read = functools.partial(check_success, request.invocation)
+        await self._answer(request, limits, record, before=before, read=read)
 
     async def collect(self, network: NetworkConfigList, keep: Iterable[GCAttachment], limits: Limits) -> list[CNIError]:
         """Run GC on each plugin, go on after errors, and return them."""
@@ -247,8 +257,25 @@ class Caller(NamedTuple):
         """
         invocation = self._locate("VERSION", plugin)
         environment = probe_environment(self._base(), self.paths)
-        output, timeout = await self._execute(Request(invocation, VERSION_REQUEST, environment), limits)
-        return read_version(invocation, output, timeout)
+        request = Request(invocation, VERSION_REQUEST, environment)
+        return await self._answer(request, limits, read=functools.partial(read_version, invocation))
+
+    async def _answer(
+        self,
+        request: Request,
+        limits: Limits,
+        record: OpenRecord | None = None,
+        *,
+        read: Callable[[PluginOutput, float | None], T],
+        before: Steps[None] | None = None,
+    ) -> T:
+        """Execute one plugin, and return what is read from its output; an observer is told of it."""
+        if self.watcher is None:
+            return read(*await self._execute(request, limits, record, before=before))
+        with self.watcher.call(request.invocation, request.stdin) as call:
+            request = request._replace(environment=call.environment(request.environment))
+            call.output, timeout = await self._execute(request, limits, record, before=before)
+            return read(call.output, timeout)
 
     async def _execute(
         self,

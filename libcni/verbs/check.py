@@ -28,6 +28,13 @@ async def check(  # noqa: PLR0917 -- all verbs take these four
     context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None
 ) -> None:
     """Check an attachment; nothing is checked where the network has that disabled."""
+    work = _check(context, network, rt, timeout)
+    await context.observed(work, "CHECK", network=network.name, container_id=rt.container_id, ifname=rt.ifname)
+
+
+async def _check(  # noqa: PLR0917 -- as above
+    context: VerbContext, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None
+) -> None:
     key = rt.check(network.name)
     check_network(network)
     if network.disable_check:

@@ -17,9 +17,10 @@ from libcni.verbs.chain import Caller
 from libcni.verbs.context import VerbContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
+    from libcni.invoke.events import PluginEvent, Watcher
     from libcni.invoke.runner import Runner
     from libcni.verbs.gc import Collector
     from libcni.verbs.recover import Recoverer
@@ -65,6 +66,7 @@ class Config:
         environ: Mapping[str, str] | None,
         owner: str | None,
         durable: bool,
+        on_event: Callable[[PluginEvent], object] | None = None,
     ) -> None:
         self.path = _checked_directories(path)
         _check_seconds("timeout", timeout)
@@ -77,7 +79,8 @@ class Config:
         # Absolute: the program may change its directory between an ADD and its DEL.
         self.cache_dir = os.path.abspath(cache_dir)  # noqa: PTH100 -- text out, and links stay as they are
         self.timeout = timeout
-        caller = Caller(runner, self.path, None if environ is None else _checked_environ(environ))
+        base = None if environ is None else _checked_environ(environ)
+        caller = Caller(runner, self.path, base, None if on_event is None else _watcher(on_event))
         store = Store(self.cache_dir, durable=durable)
         self._context = VerbContext(caller, store, lock_timeout=lock_timeout, owner=owner)
 
@@ -101,6 +104,14 @@ class Config:
             return self.timeout
         _check_seconds("timeout", timeout)
         return timeout
+
+
+def _watcher(on_event: Callable[[PluginEvent], object]) -> Watcher:
+    from libcni.invoke.events import Watcher  # noqa: PLC0415 -- only where there is an observer
+
+    if not callable(on_event):
+        raise InvalidParameterError("on_event", on_event, "expected a callable")
+    return Watcher(on_event)
 
 
 def _checked_directories(path: Sequence[str | PathLike[str]]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcni.errors import ConfigError
 from libcni.invoke.runner import do_steps
@@ -12,6 +12,8 @@ from libcni.protocol.versions import check_supported
 from libcni.verbs.lock_wait import LockWaiter
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from libcni.config.model import NetworkConfigList
     from libcni.protocol.attachment import AttachmentKey
     from libcni.storage.cache_entry import CacheEntry
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from libcni.verbs.chain import Caller
 
 __all__ = ["VerbContext", "check_network"]
+
+T = TypeVar("T")
 
 
 class VerbContext:
@@ -35,6 +39,15 @@ class VerbContext:
         self.store = store
         self.waiter = LockWaiter(self.runner, store.locks, lock_timeout)
         self.owner = owner
+
+    async def observed(
+        self, work: Coroutine[Any, Any, T], verb: str, *, network: str = "", container_id: str = "", ifname: str = ""
+    ) -> T:
+        """Do the work of an operation; an observer is told of its start and its end."""
+        watcher = self.caller.watcher
+        if watcher is None:
+            return await work
+        return await watcher.operation(work, verb, network=network, container_id=container_id, ifname=ifname)
 
     async def known(self, key: AttachmentKey, opened: OpenRecord) -> Known:
         """Return what is stored about an attachment, whose lock must be held."""

@@ -61,6 +61,13 @@ async def delete_known(
     :param given: the configuration for what is not stored, or damaged; ``None`` where there is none.
     :raises AttachmentNotFoundError: if there is no configuration at all.
     """
+    work = _delete_known(context, key, rt, limits=limits, given=given)
+    await context.observed(work, "DEL", **key._asdict())
+
+
+async def _delete_known(
+    context: VerbContext, key: AttachmentKey, rt: RuntimeConf, *, limits: Limits, given: NetworkConfigList | None
+) -> None:
     async with context.waiter.locked(key.network, key.container_id):
         with context.store.journal.open(key) as opened:
             deletion = await delete_stored(context, key, opened, given=given, rt=rt, limits=limits)

@@ -77,6 +77,19 @@ class Collector:
         :param with_unlisted: also delete the attachments of networks that are not given.
         :raises CNIErrorGroup: with every failure, after all that can be done is done.
         """
+        work = self._collect(networks, keep, timeout, with_unlisted=with_unlisted, dry_run=dry_run)
+        name = networks[0].name if len(networks) == 1 and not with_unlisted else ""
+        return await self.context.observed(work, "GC", network=name)
+
+    async def _collect(
+        self,
+        networks: Sequence[NetworkConfigList],
+        keep: KeepList,
+        timeout: float | None,
+        *,
+        with_unlisted: bool,
+        dry_run: bool,
+    ) -> list[NetworkAttachment]:
         wanted = KeepSource(keep)
         for given in networks:
             check_network_name(given.name)
@@ -203,7 +216,8 @@ class Collector:
         with self.store.journal.open(key) as opened:
             try:
                 await self._check_not_left_alone(key, opened)
-                known, problem = await delete_stored(self.context, key, opened, given=network, rt=rt, limits=limits)
+                deletion = delete_stored(self.context, key, opened, given=network, rt=rt, limits=limits)
+                known, problem = await self.context.observed(deletion, "DEL", **key._asdict())
             except CNIError as error:
                 return _Outcome(None, (with_subject(self.store, key, error),))
         return _Outcome(known.attachment(), () if problem is None else (with_subject(self.store, key, problem),))

@@ -50,6 +50,9 @@ class Recoverer:
 
         :raises CacheError: if the cache directory cannot be read.
         """
+        return await self.context.observed(self._recover(timeout), "RECOVER")
+
+    async def _recover(self, timeout: float | None) -> list[Recovery]:
         damaged = await DamagedFiles(self.context).set_aside()
         reports = [Recovery("", "", "", done=False, error=error) for error in damaged]
         unfinished = await self.runner.call(self.store.unfinished)
@@ -80,7 +83,8 @@ class Recoverer:
             if known.record is not None and await self.runner.call(functools.partial(is_left_alone, known)):
                 raise left_alone_error(known.record)
             rt = RuntimeConf(key.container_id, "", key.ifname)
-            await delete_stored(self.context, key, opened, given=None, rt=rt, limits=limits)
+            deletion = delete_stored(self.context, key, opened, given=None, rt=rt, limits=limits)
+            await self.context.observed(deletion, "DEL", **key._asdict())
         return True
 
     def _is_still_unfinished(self, opened: OpenRecord) -> bool:

@@ -29,12 +29,12 @@ async def status(context: VerbContext, network: NetworkConfigList, timeout: floa
     check_network_name(network.name)
     check_network(network)
     if is_at_least(network.cni_version, STATUS_SINCE):
-        await context.caller.status(network, Limits(timeout))
+        await context.observed(context.caller.status(network, Limits(timeout)), "STATUS", network=network.name)
 
 
 async def version(context: VerbContext, plugin_type: str, timeout: float | None) -> PluginInfo:
     """Ask a plugin which versions it supports."""
-    return await context.caller.version(plugin_type, Limits(timeout))
+    return await context.observed(context.caller.version(plugin_type, Limits(timeout)), "VERSION")
 
 
 async def validate_list(context: VerbContext, network: NetworkConfigList, timeout: float | None) -> list[str]:

@@ -39,6 +39,8 @@ ONLY_HERE = {
     "click": ("libcni.cli",),
     "jsonschema": ("libcni.schema",),
     "psutil": ("libcni.invoke.process", "libcni.verbs.orphans"),
+    "opentelemetry": ("libcni.observe.tracing", "libcni.observe"),
+    "prometheus_client": ("libcni.observe.metrics",),
     "pyroute2": ("libcni.netns.reading",),
     "rich": ("libcni.cli", "libcni.conformance.reports"),
     "pydantic": ("libcni.protocol.documents", "libcni.protocol.capabilities", "libcni.schema", "libcni.capabilities"),

@@ -143,6 +143,7 @@ def test_constructor_has_its_defaults(cls: type) -> None:
         "environ": None,
         "owner": None,
         "durable": True,
+        "on_event": None,
     }
     assert next(iter(parameters)) == "path"
     assert all(parameter.kind is parameter.KEYWORD_ONLY for name, parameter in parameters.items() if name != "path")
