@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Self
 
+from libcni.networks.changes import SnapshotChanges, StatusChanges
 from libcni.networks.embedding import STATUS_INTERVAL, Embedding
 from libcni.networks.gates import AsyncGate
 from libcni.networks.reconcile import DEFAULT_POLICY, Reconciler
-from libcni.networks.waker import LoopWaker
 from libcni.verbs.configured import CONFIGURED, DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT
 from libcni.verbs.forget import forget
 from libcni.verbs.stored import attachments
@@ -200,41 +200,16 @@ class Networks:
         """Give attachments up: no plugin runs, and what they made may stay behind."""
         return await forget(self._operations.context, container_id, ifname=ifname, network=network)
 
-    async def changes(self) -> AsyncIterator[Snapshot]:
+    def changes(self) -> AsyncIterator[Snapshot]:
         """Iterate over snapshots: the current one, then each that differs, until the context ends.
 
         A slow reader gets the latest.
         """
-        feed, waker, seen = self._embedding.feed, LoopWaker(), None
-        feed.listen(waker.wake)
-        try:
-            while True:
-                waker.rest()
-                current = feed.current
-                if feed.is_closed:
-                    return
-                if current is seen:
-                    await waker.wait()
-                else:
-                    seen = current
-                    yield current
-        finally:
-            feed.unlisten(waker.wake)
+        return SnapshotChanges(self._embedding.feed)
 
-    async def status_changes(self, *, interval: float = STATUS_INTERVAL) -> AsyncIterator[Status]:
-        """Iterate over the readiness: as it is, then each time that it differs.
+    def status_changes(self, *, interval: float = STATUS_INTERVAL) -> AsyncIterator[Status]:
+        """Iterate over the readiness: as it is, then each time that it differs, until the context ends.
 
         :param interval: seconds between two looks; a changed directory is looked at once.
         """
-        feed, waker, seen = self._embedding.feed, LoopWaker(), None
-        feed.listen(waker.wake)
-        try:
-            while not feed.is_closed:
-                waker.rest()
-                found = await self.status()
-                if found != seen:
-                    seen = found
-                    yield found
-                await waker.wait(interval)
-        finally:
-            feed.unlisten(waker.wake)
+        return StatusChanges(self._embedding.feed, self.status, interval)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ class SnapshotFeed:
         self, conf_dir: str | PathLike[str], runner: Runner, bin_dirs: Sequence[str], *, pinned: str | None
     ) -> None:
         self._directory = Path(conf_dir).absolute()
-        self._find = functools.partial(runner.find, paths=bin_dirs)
+        self._find: Callable[[str], str] = lambda plugin: runner.find(plugin, bin_dirs)
         self._pinned = pinned
         self._reading = threading.Lock()
         self._changed = threading.Condition()
