@@ -58,6 +58,9 @@ class NetNS:
         held = own_path(self._held())
         return self._path if self._path and _is_same_file(self._path, held) else held
 
+    def __fspath__(self) -> str:
+        return self.path
+
     @property
     def name(self) -> str | None:
         """The name for ``ip netns``; ``None`` if it has none."""

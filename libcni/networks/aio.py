@@ -107,6 +107,9 @@ class Networks:
     ) -> Setup:
         """Attach a container to networks, one after the other, in the order given; all or nothing.
 
+        The loopback interface of the namespace is set up, too.
+
+        :param netns: path of the network namespace, or a :class:`libcni.netns.NetNS`.
         :param networks: names, or joins with an interface name and options; left out, the default network.
         :param options: of the container; what concerns one interface goes to the first network that declares it.
         :raises NetworkNotFoundError: if there is no network of that name.
@@ -136,7 +139,7 @@ class Networks:
         :raises CNIErrorGroup: with every failure.
         """
         seconds = self._operations.seconds(timeout)
-        await self._operations.remove(self.snapshot, container_id, netns=netns, timeout=seconds)
+        await self._operations.remove(self.snapshot, container_id, namespace=netns, timeout=seconds)
 
     async def check(self, container_id: str, *, timeout: Timeout = CONFIGURED) -> None:
         """Check everything that a container is attached to, with the configurations of the setup.

@@ -7,12 +7,14 @@ section 3, "Lifecycle & Ordering".
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from libcni import netns
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
 from libcni.networks.expected import read_expected, read_now
 from libcni.networks.join import Join, plan_attachments
@@ -23,6 +25,7 @@ from libcni.protocol.attachment import GCAttachment
 from libcni.protocol.names import check_container_id
 from libcni.protocol.versions import CHECK_SINCE, is_at_least
 from libcni.storage.locks import setup_lock
+from libcni.storage.namespace import identify
 from libcni.verbs.add import add
 from libcni.verbs.chain import Limits
 from libcni.verbs.check import check
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from libcni.verbs.recover import Recoverer
 
 __all__ = ["ContainerOperations"]
+
+_log = logging.getLogger("libcni.networks")
 
 
 class ContainerOperations(Config):
@@ -79,7 +84,7 @@ class ContainerOperations(Config):
         self,
         snapshot: Snapshot,
         container_id: str,
-        netns: str | PathLike[str],
+        namespace: str | PathLike[str],
         *,
         networks: Sequence[str | Join] | None,
         options: ContainerOptions | None,
@@ -87,7 +92,7 @@ class ContainerOperations(Config):
     ) -> Setup:
         """Attach a container to networks, or leave nothing of the attempt behind."""
         check_container_id(container_id)
-        path = os.fspath(netns)
+        path = os.fspath(namespace)
         joins = [Join(snapshot.find_default())] if networks is None else list(map(_join, networks))
         if not joins:
             raise InvalidParameterError("networks", networks, "there is no network to join")
@@ -101,6 +106,7 @@ class ContainerOperations(Config):
                 options=options,
                 taken={item.key.ifname: item.key.network for item in stored if not item.is_unfinished},
             )
+            await self._context.runner.call(functools.partial(_set_up_loopback, path))
             async with self.gate:
                 results = await self._add_all(plan, timeout)
         triples = [(item.network.name, item.rt.ifname, result) for item, result in zip(plan, results, strict=True)]
@@ -161,7 +167,7 @@ class ContainerOperations(Config):
         await Retrier(self._context.runner, timeout).run(once)
 
     async def remove(
-        self, snapshot: Snapshot, container_id: str, *, netns: str | PathLike[str] | None, timeout: float | None
+        self, snapshot: Snapshot, container_id: str, *, namespace: str | PathLike[str] | None, timeout: float | None
     ) -> None:
         """Detach a container from everything that is stored for it."""
         check_container_id(container_id)
@@ -170,15 +176,22 @@ class ContainerOperations(Config):
             stored = await self.stored_of(container_id)
             async with self.gate:
                 for item in reversed(stored):
-                    error = await self._remove_one(snapshot, item, netns=netns, timeout=timeout)
+                    error = await self._remove_one(snapshot, item, namespace=namespace, timeout=timeout)
                     errors += [] if error is None else [error]
         if errors:
             raise CNIErrorGroup(f"container {container_id!r} is not removed from every network", errors)
 
     async def _remove_one(
-        self, snapshot: Snapshot, item: StoredAttachment, *, netns: str | PathLike[str] | None, timeout: float | None
+        self,
+        snapshot: Snapshot,
+        item: StoredAttachment,
+        *,
+        namespace: str | PathLike[str] | None,
+        timeout: float | None,
     ) -> CNIError | None:
-        rt = item.runtime_conf if netns is None else replace(item.runtime_conf, netns=os.fspath(netns))
+        rt = item.runtime_conf
+        if namespace is not None:
+            rt = replace(rt, netns=os.fspath(namespace))
         given = next((network for network in snapshot.networks if network.name == item.key.network), None)
         try:
             await self.delete_one(item.key, rt, given=given, timeout=timeout)
@@ -246,6 +259,17 @@ class ContainerOperations(Config):
         new = added_after(store, started)
         kept = {key for key in keys if key in new or setup_lock(key.container_id) in busy}
         return keys, {GCAttachment(key.container_id, key.ifname) for key in kept}
+
+
+def _set_up_loopback(path: str) -> None:
+    """Set the loopback interface of a namespace up, as every program in it expects; where there is none, do nothing."""
+    if identify(path) is None:
+        return
+    try:
+        with netns.open(path) as namespace:
+            namespace.set_up()
+    except (OSError, CNIError) as error:
+        _log.warning("the loopback interface is not set up: %s", error)
 
 
 def _join(network: str | Join) -> Join:
