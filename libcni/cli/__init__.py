@@ -17,7 +17,9 @@ def main() -> None:
     atexit.register(gc.freeze)
     try:
         from libcni.cli.root import cnitool
+        from libcni.cli.signals import install
 
+        install()
         cnitool(prog_name="cnitool")
     except ModuleNotFoundError as error:  # click at once, rich when a verb asks for it
         if (error.name or "").partition(".")[0] not in {"click", "rich"}:

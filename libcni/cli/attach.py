@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import shlex
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from libcni.cli.commands import cnitool_command
 from libcni.cli.failure import note_call
-from libcni.cli.settings import Settings, pass_settings
+from libcni.cli.options import AttachmentOptions, attachment_options, check_declared
+from libcni.cli.settings import TO_ATTACH, TO_RUN, Settings, pass_settings
 from libcni.cli.stored import load_for_attachment
 from libcni.config.load import load_network_conf
 from libcni.errors import AttachmentExistsError, CacheError, CNIError
 from libcni.jsontext.encode import dump
 from libcni.protocol.attachment import AttachmentKey
+from libcni.verbs.chain import undeclared_capabilities
 
 if TYPE_CHECKING:
     from libcni.api import CNIConfig
@@ -30,23 +32,29 @@ _netns = click.argument("netns")
 @click.command("add")
 @_network
 @_netns
+@attachment_options
 @click.option("--no-rollback", is_flag=True, help="When a plugin fails, leave what was made for it and the others.")
-@pass_settings
-def add_command(settings: Settings, *, network: str, netns: str, no_rollback: bool) -> None:
+@pass_settings(TO_ATTACH)
+def add_command(settings: Settings, *, network: str, netns: str, no_rollback: bool, **values: Any) -> None:
     """Attach the namespace at path NETNS to NETWORK, and print the result."""
-    rt = settings.runtime_conf(netns)
+    options = AttachmentOptions.taken_from(values)
+    given = options.capability_args()
+    rt = settings.runtime_conf(netns, args=options.args, capability_args=given)
     note_call(command="ADD", network=network, containerID=rt.container_id, ifname=rt.ifname)
     loaded = load_network_conf(settings.directory, network)
+    check_declared(given, undeclared_capabilities(loaded, rt), f"network {network!r}")
     config = settings.config()
     try:
         result = config.add_network_list(loaded, rt, rollback=not no_rollback)
-    except CNIError as error:
+    except (CNIError, KeyboardInterrupt) as error:
         _advise(settings, config, error, rt=rt, key=AttachmentKey(loaded.name, rt.container_id, rt.ifname))
         raise
     click.echo(json.dumps(result.to_dict(), indent=4))
 
 
-def _advise(settings: Settings, config: CNIConfig, error: CNIError, *, rt: RuntimeConf, key: AttachmentKey) -> None:
+def _advise(
+    settings: Settings, config: CNIConfig, error: CNIError | KeyboardInterrupt, *, rt: RuntimeConf, key: AttachmentKey
+) -> None:
     """Note on the error of an ADD how to delete what is in its way, or is left of it."""
     if isinstance(error, AttachmentExistsError):
         key = AttachmentKey(error.network, error.container_id, error.ifname)
@@ -59,11 +67,16 @@ def _advise(settings: Settings, config: CNIConfig, error: CNIError, *, rt: Runti
     elif _is_pending(config, key):
         is_unfinished = True
     else:
+        if isinstance(error, KeyboardInterrupt):
+            error.add_note(f"nothing stays of {key.network} {key.container_id}/{key.ifname}")
         return
-    advice = f"delete it with: {_command(settings, 'del', key.network, rt.netns, *_names(key))}"
+    deletion = cnitool_command(settings, "del", key.network, rt.netns, *_names(key))
+    advice = f"delete it with: {deletion}"
     if is_unfinished:
-        advice += f"; all that is unfinished with: {_command(settings, 'recover')}"
-        advice += f"; or give it up with: {_command(settings, 'forget', key.container_id, '--network', key.network)}"
+        advice += f"; all that is unfinished with: {cnitool_command(settings, 'recover')}"
+        advice += (
+            f"; or give it up with: {cnitool_command(settings, 'forget', key.container_id, '--network', key.network)}"
+        )
     error.add_note(advice)
 
 
@@ -77,16 +90,10 @@ def _names(key: AttachmentKey) -> tuple[str, ...]:
     return "--container-id", key.container_id, "--ifname", key.ifname
 
 
-def _command(settings: Settings, verb: str, *arguments: str) -> str:
-    """Return a call of ``cnitool`` on the same cache directory."""
-    place = () if settings.cache_dir is None else ("--cache-dir", settings.cache_dir)
-    return shlex.join(["cnitool", *place, verb, *arguments])
-
-
 @click.command("check")
 @_network
 @_netns
-@pass_settings
+@pass_settings(TO_ATTACH)
 def check_command(settings: Settings, network: str, netns: str) -> None:
     """Check that the attachment of the namespace at path NETNS to NETWORK is as it was made.
 
@@ -103,7 +110,7 @@ def check_command(settings: Settings, network: str, netns: str) -> None:
 @click.command("del")
 @_network
 @click.argument("netns", required=False)
-@pass_settings
+@pass_settings(TO_ATTACH)
 def del_command(settings: Settings, network: str, netns: str | None) -> None:
     """Detach the namespace at path NETNS from NETWORK; with --container-id, NETNS may be left out.
 
@@ -122,7 +129,7 @@ def del_command(settings: Settings, network: str, netns: str | None) -> None:
 @click.command("status")
 @_network
 @click.argument("netns", required=False)
-@pass_settings
+@pass_settings(TO_RUN)
 def status_command(settings: Settings, network: str, netns: str | None) -> None:
     """Ask the plugins of NETWORK whether it is ready. NETNS is ignored."""
     del netns  # Go's tool takes it too

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from libcni.cli.failure import note_call, note_members
-from libcni.cli.settings import Settings, pass_settings
+from libcni.cli.settings import TO_RUN, Settings, pass_settings
 from libcni.cli.stored import load_for_network
 from libcni.config.load import load_conf_dir
 from libcni.errors import CNIErrorGroup
@@ -55,7 +55,7 @@ def _kept(_context: click.Context, _parameter: click.Parameter, values: tuple[st
 )
 @click.option("--all", "delete_all", is_flag=True, help="Keep none.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would be deleted.")
-@pass_settings
+@pass_settings(TO_RUN)
 def gc_command(  # noqa: PLR0913 -- the options of the verb
     settings: Settings,
     *,
@@ -125,7 +125,7 @@ def _show_deleted(
 
 
 @click.command("recover")
-@pass_settings
+@pass_settings(("bin_dir", "cache_dir", "timeout", "output"))
 def recover_command(settings: Settings) -> None:
     """Delete what an interrupted ADD or DEL has left, from its record."""
     reports = settings.config().recover()

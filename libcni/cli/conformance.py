@@ -74,7 +74,7 @@ def _options(function: Any) -> Any:
 @click.command("conformance")
 @click.argument("plugins", nargs=-1, metavar="PLUGIN... | diff OLD NEW")
 @_options
-@pass_settings
+@pass_settings(("bin_dir", "output"))
 def conformance_command(settings: Settings, **values: Any) -> None:
     """Check plugins against the specification.
 

@@ -12,7 +12,7 @@ __all__ = ["demo_command"]
 
 @click.command("demo")
 @click.option("--real", is_flag=True, help="With a real bridge, as root, and the reference plugins.")
-@pass_settings
+@pass_settings(("bin_dir",))
 def demo_command(settings: Settings, *, real: bool) -> None:
     """Add, check and delete two containers, and show every plugin call with what went in and out.
 

@@ -41,7 +41,7 @@ class _Leftover(NamedTuple):
 @click.command("forget")
 @click.argument("container", metavar="CONTAINER_ID")
 @click.option("--network", metavar="NAME", help="Only of this network. [all]")
-@pass_settings
+@pass_settings(("cache_dir", "ifname", "output"))
 def forget_command(settings: Settings, *, container: str, network: str | None) -> None:
     """Give up what is stored about CONTAINER_ID, all of it or that of one --ifname or --network. No plugin is run.
 

@@ -31,7 +31,7 @@ __all__ = ["lint_command"]
 @click.option(
     "--no-plugins", is_flag=True, help="Run no plugin: leave out whether each is there and supports the version."
 )
-@pass_settings
+@pass_settings(("conf_dir", "bin_dir", "timeout", "output"))
 def lint_command(
     settings: Settings,
     *,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libcni.cli.settings import Settings, pass_settings
+from libcni.cli.options import AttachmentOptions, attachment_options
+from libcni.cli.settings import TO_ATTACH, Settings, pass_settings
 from libcni.config.load import load_network_conf
 from libcni.jsontext.decode import parse
 from libcni.jsontext.encode import dump
@@ -33,7 +34,8 @@ __all__ = ["plan_command"]
 @click.option(
     "--environ", "shows_environ", is_flag=True, help="Show the whole environment, not only that of the protocol."
 )
-@pass_settings
+@attachment_options
+@pass_settings(TO_ATTACH)
 def plan_command(
     settings: Settings,
     *,
@@ -42,12 +44,14 @@ def plan_command(
     verb: str,
     shows_diff: bool,
     shows_environ: bool,
+    **values: Any,
 ) -> None:
     """Show each call that a verb would make for the namespace at path NETNS and NETWORK; run nothing.
 
     The exit status is 1 when the verb would be refused.
     """
-    rt = settings.runtime_conf(netns)
+    options = AttachmentOptions.taken_from(values)
+    rt = settings.runtime_conf(netns, args=options.args, capability_args=options.capability_args())
     loaded = load_network_conf(settings.directory, network)
     planner = Planner(settings.plugin_directories, cache_dir=settings.cache_dir or DEFAULT_CACHE_DIR)
     command: Command = next(known for known in COMMANDS if known.lower() == verb)

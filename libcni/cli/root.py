@@ -9,14 +9,18 @@ import gc
 import logging
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from libcni import __version__
 from libcni.cli.failure import echo_failure
-from libcni.cli.settings import Settings, common_options
+from libcni.cli.settings import TO_ATTACH, Settings, common_options
+from libcni.cli.signals import OF_SIGNAL, received
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
+
+if TYPE_CHECKING:
+    import signal
 
 __all__ = ["cnitool"]
 
@@ -26,6 +30,7 @@ _VERBS = {
     "del": ("libcni.cli.attach", "Detach a network namespace from a network."),
     "gc": ("libcni.cli.collect", "Delete every attachment of a network that is not kept."),
     "status": ("libcni.cli.attach", "Ask whether a network is ready."),
+    "run": ("libcni.cli.run", "Run a command on a network, and clean up."),
     "recover": ("libcni.cli.collect", "Finish what was begun and interrupted."),
     "forget": ("libcni.cli.forget", "Give up what is stored about a container, without a plugin run."),
     "networks": ("libcni.cli.show", "Show the networks of the configuration directory."),
@@ -71,6 +76,10 @@ class _Verbs(click.Group):
             raise
         except BrokenPipeError:  # the reader of the output has had enough of it: click ends the program without a word
             raise
+        except KeyboardInterrupt as error:
+            number = received()
+            _report(_interrupted(error, number), ctx)
+            ctx.exit(OF_SIGNAL + number)
         except (CNIError, OSError) as error:
             _report(error, ctx)
             ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
@@ -89,6 +98,14 @@ def _report(error: CNIError | OSError, context: click.Context) -> None:
     click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
 
 
+def _interrupted(error: KeyboardInterrupt, number: signal.Signals) -> CNIError:
+    """Return the error for a verb that a signal has ended; its notes say what became of its work."""
+    interrupted = CNIError(f"interrupted by {number.name}")
+    for note in getattr(error, "__notes__", ()):
+        interrupted.add_note(note)
+    return interrupted
+
+
 def _wrapped(error: OSError) -> CNIError:
     wrapped = CNIError(str(error))
     for note in getattr(error, "__notes__", ()):
@@ -98,7 +115,7 @@ def _wrapped(error: OSError) -> CNIError:
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cnitool")
-@common_options
+@common_options(TO_ATTACH)
 @click.pass_context
 def cnitool(context: click.Context, /, **values: Any) -> None:
     """Run CNI plugins for a network namespace, and look at networks, plugins and attachments."""

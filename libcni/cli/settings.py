@@ -22,12 +22,21 @@ from libcni.protocol.names import check_interface_name
 from libcni.verbs.configured import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcni.jsontext.scan import JSONObject
     from libcni.storage.store import Store
 
-__all__ = ["Settings", "common_options", "default_container_id", "pass_settings"]
+__all__ = [
+    "OF_STORE",
+    "TO_ATTACH",
+    "TO_LOOK",
+    "TO_RUN",
+    "Settings",
+    "common_options",
+    "default_container_id",
+    "pass_settings",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -94,10 +103,18 @@ class Settings(NamedTuple):
 
         return Store(os.path.abspath(self.cache_dir or DEFAULT_CACHE_DIR), durable=True)  # noqa: PTH100 -- as CNIConfig
 
-    def runtime_conf(self, netns: str | None) -> RuntimeConf:
+    def runtime_conf(
+        self,
+        netns: str | None,
+        *,
+        args: Sequence[tuple[str, str]] = (),
+        capability_args: Mapping[str, Any] | None = None,
+    ) -> RuntimeConf:
         """Return the parameters of the plugin calls for a network namespace.
 
         :param netns: path of the namespace; ``None`` for the stored one, which needs a container id.
+        :param args: pairs that count beside those of the variable, and where both have a key.
+        :param capability_args: arguments likewise.
         :raises InvalidParameterError: if a variable makes no sense.
         """
         if netns == "":
@@ -107,9 +124,25 @@ class Settings(NamedTuple):
             container_id=default_container_id(path) if self.container_id is None else self.container_id,
             netns=path,
             ifname=_default_ifname() if self.ifname is None else self.ifname,
-            args=parse_args(os.environ.get(CNI_ARGS, ""), parameter=CNI_ARGS),
-            capability_args=_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")),
+            args=self.args(args),
+            capability_args=self.capability_args(capability_args or {}),
         )
+
+    @staticmethod
+    def args(more: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Return the pairs of the variable, without those that are given by options, and these.
+
+        :raises InvalidParameterError: if the variable makes no sense.
+        """
+        return _merged(parse_args(os.environ.get(CNI_ARGS, ""), parameter=CNI_ARGS), more)
+
+    @staticmethod
+    def capability_args(more: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the capability arguments likewise.
+
+        :raises InvalidParameterError: if the variable is no JSON object.
+        """
+        return {**_capability_args(os.environ.get(CAPABILITIES_VARIABLE, "")), **more}
 
 
 def _default_ifname() -> str:
@@ -140,6 +173,12 @@ def default_container_id(netns: str) -> str:
     return f"cnitool-{hashlib.sha512(os.fsencode(netns)).digest()[:10].hex()}"
 
 
+def _merged(given: Sequence[tuple[str, str]], more: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Return pairs without those whose key is among more pairs, and then these."""
+    keys = {key for key, _ in more}
+    return [*[pair for pair in given if pair[0] not in keys], *more]
+
+
 def _capability_args(text: str) -> JSONObject:
     if not text:
         return {}
@@ -165,52 +204,88 @@ def _named(
     return value
 
 
-_OPTIONS = (
-    click.option(
-        "--conf-dir",
-        metavar="DIR",
-        callback=_named,
-        help=f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]",
+_OPTIONS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
+    "conf_dir": (
+        ("--conf-dir",),
+        {
+            "metavar": "DIR",
+            "callback": _named,
+            "help": f"Network configurations. [${CONF_DIR_VARIABLE}; {DEFAULT_CONF_DIR}]",
+        },
     ),
-    click.option(
-        "--bin-dir",
-        metavar="DIR",
-        multiple=True,
-        callback=_named,
-        help=f"Plugins; may be repeated. [${CNI_PATH}; {', '.join(DEFAULT_BIN_DIRS)}]",
+    "bin_dir": (
+        ("--bin-dir",),
+        {
+            "metavar": "DIR",
+            "multiple": True,
+            "callback": _named,
+            "help": f"Plugins; may be repeated. [${CNI_PATH}; {', '.join(DEFAULT_BIN_DIRS)}]",
+        },
     ),
-    click.option("--cache-dir", metavar="DIR", callback=_named, help=f"Results and records. [{DEFAULT_CACHE_DIR}]"),
-    click.option("--container-id", metavar="ID", help="Container id. [cnitool- and a digest of the namespace path]"),
-    click.option(
-        "-i", "--ifname", metavar="NAME", help=f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"
+    "cache_dir": (
+        ("--cache-dir",),
+        {"metavar": "DIR", "callback": _named, "help": f"Results and records. [{DEFAULT_CACHE_DIR}]"},
     ),
-    click.option(
-        "--timeout",
-        type=float,
-        metavar="SECONDS",
-        callback=_positive,
-        help=f"For each plugin execution. [{DEFAULT_TIMEOUT:g}]",
+    "container_id": (
+        ("--container-id",),
+        {"metavar": "ID", "help": "Container id. [cnitool- and a digest of the namespace path]"},
     ),
-    click.option("--output", type=click.Choice(["text", "json"]), help="For people or for programs. [text]"),
-)
+    "ifname": (
+        ("-i", "--ifname"),
+        {"metavar": "NAME", "help": f"Interface in the container. [${CNI_IFNAME}; {DEFAULT_IFNAME}]"},
+    ),
+    "timeout": (
+        ("--timeout",),
+        {
+            "type": float,
+            "metavar": "SECONDS",
+            "callback": _positive,
+            "help": f"For each plugin execution. [{DEFAULT_TIMEOUT:g}]",
+        },
+    ),
+    "output": (("--output",), {"type": click.Choice(["text", "json"]), "help": "For people or for programs. [text]"}),
+}
+
+TO_LOOK = ("conf_dir", "output")
+"""The common options of a verb that reads configurations."""
+
+OF_STORE = ("cache_dir", "output")
+"""Of a verb that reads what is stored."""
+
+TO_RUN = ("conf_dir", "bin_dir", "cache_dir", "timeout", "output")
+"""Of a verb that runs plugins of a network."""
+
+TO_ATTACH = ("conf_dir", "bin_dir", "cache_dir", "container_id", "ifname", "timeout", "output")
+"""Of a verb that runs plugins for an attachment."""
 
 
-def common_options(function: F) -> F:
-    """Give a command the options that all verbs share."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+def common_options(shown: Iterable[str]) -> Callable[[F], F]:
+    """Give a command the options that all verbs share; its help shows those that say something to it."""
+    visible = frozenset(shown)
+
+    def decorate(function: F) -> F:
+        for name, (spellings, attributes) in reversed(_OPTIONS.items()):
+            function = click.option(*spellings, hidden=name not in visible, **attributes)(function)
+        return function
+
+    return decorate
 
 
-def pass_settings(function: Callable[..., None]) -> Callable[..., None]:
-    """Call a verb with its settings, made of the options before and after it."""
+def pass_settings(shown: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Call a verb with its settings, made of the options before and after it.
 
-    @common_options
-    @click.pass_context
-    @functools.wraps(function)
-    def command(context: click.Context, /, **values: Any) -> None:
-        settings = context.ensure_object(Settings).merged(Settings.taken_from(values))
-        context.obj = context.find_root().obj = settings
-        function(settings, **values)
+    :param shown: the common options that its help shows; the others say nothing to it, and are taken all the same.
+    """
 
-    return command
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @common_options(shown)
+        @click.pass_context
+        @functools.wraps(function)
+        def command(context: click.Context, /, **values: Any) -> None:
+            settings = context.ensure_object(Settings).merged(Settings.taken_from(values))
+            context.obj = context.find_root().obj = settings
+            function(settings, **values)
+
+        return command
+
+    return decorate

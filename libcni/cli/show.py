@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libcni import schema
-from libcni.cli.settings import Settings, pass_settings
+from libcni.cli.settings import TO_LOOK, Settings, pass_settings
 from libcni.config.load import load_conf_dir
 from libcni.errors import CNIError, NoConfigsFoundError
 from libcni.jsontext.encode import dump
@@ -34,7 +34,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @click.command("networks")
-@pass_settings
+@pass_settings(TO_LOOK)
 def networks_command(settings: Settings) -> None:
     """Show the networks of the configuration directory, the default one and why, and the files that cannot be used."""
     directory = load_conf_dir(settings.directory)
@@ -81,7 +81,7 @@ def _problem_document(problem: ConfigError) -> dict[str, Any]:
 
 
 @click.command("attachments")
-@pass_settings
+@pass_settings(("cache_dir", "container_id", "output"))
 def attachments_command(settings: Settings) -> None:
     """Show the stored attachments, of one container with --container-id, with those that are running or unfinished."""
     config = settings.config()
@@ -120,7 +120,7 @@ def _attachment_document(item: NetworkAttachment) -> dict[str, Any]:
 
 
 @click.command("plugins")
-@pass_settings
+@pass_settings(("bin_dir", "timeout", "output"))
 def plugins_command(settings: Settings) -> None:
     """Show the plugins of the plugin directories and the versions of the specification that each supports."""
     rows = [_plugin_row(settings, name, path) for name, path in _plugin_files(settings.plugin_directories)]
@@ -156,7 +156,7 @@ def _plugin_row(settings: Settings, name: str, path: str) -> tuple[str, list[str
 
 @click.command("schema")
 @click.argument("name", required=False)
-@pass_settings
+@pass_settings(("output",))
 def schema_command(settings: Settings, name: str | None) -> None:
     """Print the JSON Schema NAME, such as network or plugins/bridge; without NAME, the names of all."""
     if name is not None:

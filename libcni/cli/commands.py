@@ -1,0 +1,17 @@
+"""Calls of ``cnitool`` as a person types them, for advice."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from libcni.cli.settings import Settings
+
+__all__ = ["cnitool_command"]
+
+
+def cnitool_command(settings: Settings, verb: str, *arguments: str) -> str:
+    """Return a call of ``cnitool`` on the same cache directory."""
+    place = () if settings.cache_dir is None else ("--cache-dir", settings.cache_dir)
+    return shlex.join(["cnitool", *place, verb, *arguments])
