@@ -119,7 +119,7 @@ class Settings(NamedTuple):
         """
         if netns == "":
             raise InvalidParameterError("netns", netns, "must not be empty")
-        path = "" if netns is None else _absolute(netns)
+        path = "" if netns is None else self.absolute(netns)
         return RuntimeConf(
             container_id=default_container_id(path) if self.container_id is None else self.container_id,
             netns=path,
@@ -127,6 +127,11 @@ class Settings(NamedTuple):
             args=self.args(args),
             capability_args=self.capability_args(capability_args or {}),
         )
+
+    @staticmethod
+    def absolute(path: str) -> str:
+        """Return a path as Go's tool makes it absolute: see the container id that it makes of it."""
+        return _absolute(path)
 
     @staticmethod
     def args(more: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:

@@ -1,0 +1,5 @@
+"""``python -m libcni`` is ``cnitool``."""
+
+from libcni.cli import main
+
+main()
