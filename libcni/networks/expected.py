@@ -17,11 +17,9 @@ from libcni.protocol.names import check_container_id, check_interface_name
 if TYPE_CHECKING:
     from libcni.protocol.attachment import AttachmentKey
 
-__all__ = ["Expected", "ExpectedAttachments", "read_expected", "read_now"]
+__all__ = ["Expected", "ExpectedAttachments", "read_expected", "read_now", "read_once"]
 
 Items: TypeAlias = Iterable[str | tuple[str, str]]
-Expected: TypeAlias = Items | Callable[[], Items | Awaitable[Items]]
-"""Container ids, or pairs of container id and interface name; or a function that returns them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,9 @@ class ExpectedAttachments:
         """Return whether an attachment is one of them."""
         return key.container_id in self.containers or key[1:] in self.pairs
 
-    def again(self) -> list[str | tuple[str, str]]:
-        """Return the items once more."""
-        return [*self.containers, *self.pairs]
+
+Expected: TypeAlias = Items | ExpectedAttachments | Callable[[], Items | Awaitable[Items]]
+"""Container ids, or pairs of container id and interface name; or a function that returns them."""
 
 
 async def read_expected(given: Expected) -> ExpectedAttachments:
@@ -45,8 +43,15 @@ async def read_expected(given: Expected) -> ExpectedAttachments:
 
     :raises InvalidParameterError: if an item is neither a container id nor a pair.
     """
+    if isinstance(given, ExpectedAttachments):
+        return given
     items = given() if callable(given) else given
     return read_now(await items if isinstance(items, Awaitable) else items)
+
+
+def read_once(given: Expected) -> Expected:
+    """Return what can be read several times: an iterable is read now, a function whenever it is needed."""
+    return given if callable(given) or isinstance(given, ExpectedAttachments) else read_now(given)
 
 
 def read_now(items: Items) -> ExpectedAttachments:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from libcni import netns
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
-from libcni.networks.expected import read_expected, read_now
+from libcni.networks.expected import read_expected, read_once
 from libcni.networks.join import Join, plan_attachments
 from libcni.networks.retry import Retrier
 from libcni.networks.setup import setup_of
@@ -230,7 +230,7 @@ class ContainerOperations(Config):
     ) -> list[NetworkAttachment]:
         """Delete what is not in use, in every network; what belongs to a setup that runs or has just ended stays."""
         started = time.clock_gettime(time.CLOCK_BOOTTIME)
-        source = keep if callable(keep) else read_now(keep).again  # an iterator has its items once
+        source = read_once(keep)  # an iterator has its items once
 
         async def read() -> list[tuple[str, str]]:
             return await self._in_use(source, started)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
 
 from libcni.errors import CNIError, CNIErrorGroup, InvalidParameterError
-from libcni.networks.expected import read_expected, read_now
+from libcni.networks.expected import read_expected, read_once
 from libcni.networks.stored import all_keys
 from libcni.protocol.attachment import AttachmentKey
 from libcni.storage.locks import setup_lock
@@ -95,6 +95,11 @@ class ReconcileStep:
     reason: str = ""
     error: CNIError | None = None
 
+    @property
+    def key(self) -> AttachmentKey:
+        """The three names of the attachment."""
+        return AttachmentKey(self.network, self.container_id, self.ifname)
+
 
 class Reconciler:
     """One reconciliation.
@@ -111,12 +116,13 @@ class Reconciler:
 
     async def run(self, expected: Expected, policy: ReconcilePolicy, *, dry_run: bool) -> list[ReconcileStep]:
         """Return the steps, sorted; in a dry run nothing is changed, and CHECK is not run."""
-        expected = expected if callable(expected) else read_now(expected).again
+        expected = read_once(expected)
         unexpected = await self._unexpected(expected, policy, dry_run=dry_run)
         there = await read_expected(expected)
         keys = await self._runner.call(functools.partial(all_keys, self._context.store))
         known = {key.container_id for key in keys if there.has(key)}
-        jobs = [functools.partial(self._container, each, expected, policy, dry_run=dry_run) for each in sorted(known)]
+        container = functools.partial(self._container, known=there, expected=expected, policy=policy, dry_run=dry_run)
+        jobs = [functools.partial(container, each) for each in sorted(known)]
         found = await self._runner.gather(jobs, limit=PARALLEL_CONTAINERS)
         steps = [*unexpected, *(step for steps in found for step in steps), *_missing(there, keys)]
         return sorted(steps, key=lambda step: (step.container_id, step.network, step.ifname))
@@ -138,27 +144,43 @@ class Reconciler:
         return steps + [_problem(problem, action) for problem in problems]
 
     async def _container(
-        self, container_id: str, expected: Expected, policy: ReconcilePolicy, *, dry_run: bool
+        self,
+        container_id: str,
+        *,
+        known: ExpectedAttachments,
+        expected: Expected,
+        policy: ReconcilePolicy,
+        dry_run: bool,
     ) -> list[ReconcileStep]:
-        """Reconcile one container that exists."""
+        """Reconcile one container that exists.
+
+        :param known: what existed when the list was read last.
+        """
         lock = setup_lock(container_id)
         busy = await self._runner.call(functools.partial(self._context.store.locks.holders, [lock]))
         if lock in busy:
             return [ReconcileStep(container_id=container_id, finding="running", reason=f"by process {busy[lock]}")]
         try:
             async with self._operations.alone(container_id):
-                there = await read_expected(expected)
                 stored = await self._operations.stored_of(container_id)
-                mine = [item for item in stored if item.owner == self._context.owner and there.has(item.key)]
-                return [await self._attachment(item, policy, dry_run=dry_run) for item in mine]
+                mine = [item for item in stored if item.owner == self._context.owner]
+                steps = [await self._finding(item, policy, dry_run=dry_run) for item in mine]
+                if all(step.action == "none" for step in steps):
+                    return [step for step in steps if known.has(step.key)]
+                there = await read_expected(expected)  # again: now nothing else works on the container
+                work = [(step, item) for step, item in zip(steps, mine, strict=True) if there.has(item.key)]
+                return [await self._done(step, item, dry_run=dry_run) for step, item in work]
         except CNIError as error:
             return [ReconcileStep(container_id=container_id, finding="running", error=error)]
 
-    async def _attachment(self, item: StoredAttachment, policy: ReconcilePolicy, *, dry_run: bool) -> ReconcileStep:
+    async def _finding(self, item: StoredAttachment, policy: ReconcilePolicy, *, dry_run: bool) -> ReconcileStep:
         finding, problem = await self._find(item, policy, dry_run=dry_run)
         step = replace(_step(item.key, finding, policy.action(finding)), error=problem)
         if step.action == "re-add" and item.is_namespace_gone() and not item.has_namespace():
             step = replace(step, action="delete", reason="there is no namespace to add it to")
+        return step
+
+    async def _done(self, step: ReconcileStep, item: StoredAttachment, *, dry_run: bool) -> ReconcileStep:
         if dry_run or step.action == "none":
             return step
         try:

@@ -71,7 +71,7 @@ def read_stored(store: Store, container_id: str) -> list[StoredAttachment]:
 
     :raises CacheError: if the cache directory cannot be read.
     """
-    found = [_stored(store, key) for key in stored_keys(store, container_id)]
+    found = [_stored(store, key) for key in stored_keys(store, container_id, is_quick=True)]
     return sorted([item for item in found if item is not None], key=lambda item: (item.time, item.key))
 
 

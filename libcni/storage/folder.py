@@ -160,12 +160,12 @@ class Folder:
         except OSError as error:
             return error
 
-    def names_ending(self, end: str) -> list[str]:
-        """Return the names of the complete files that end so.
+    def names_with(self, part: str) -> list[str]:
+        """Return the names of the complete files that contain a part.
 
         :raises OSError: if the folder cannot be read.
         """
-        return [name for name in self.names() if name.endswith(end)]
+        return [name for name in self.names() if part in name]
 
     def _create_unnamed(self, folder: OpenFolder) -> int | None:
         """Make a file without a name and return its descriptor, ``None`` where that cannot be done.

@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CacheError, DamagedFileError
-from libcni.protocol.attachment import AttachmentKey
 from libcni.storage.journal_record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
@@ -37,6 +36,7 @@ from libcni.storage.sync import finish
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from libcni.protocol.attachment import AttachmentKey
     from libcni.storage.folder import Folder
     from libcni.storage.journal_record import Record, State
     from libcni.storage.open_file import OpenFile
@@ -289,11 +289,10 @@ class Journal:
 
         :raises CacheError: if the journal cannot be read.
         """
-        end = None if container_id is None else f"@{container_id}@"
         found: set[AttachmentKey] = set()
         try:
-            for name, data in self.folder.items():
-                if not isinstance(data, bytes) or not is_to_be_deleted(data) or (end is not None and end not in name):
+            for name, data in self._items(container_id):
+                if not isinstance(data, bytes) or not is_to_be_deleted(data):
                     continue
                 record = self._scanned(name, data)
                 if not isinstance(record, CacheError | None):
@@ -301,6 +300,14 @@ class Journal:
         except OSError as error:
             raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
         return found
+
+    def _items(self, container_id: str | None) -> Iterator[tuple[str, bytes | OSError | None]]:
+        """Go through the texts of the records, or of those that may be of one container."""
+        if container_id is None:
+            yield from self.folder.items()
+        else:
+            for name in self.folder.names_with(f"@{container_id}@"):
+                yield name, self.folder.read(name)
 
     def _scanned(self, name: str, data: bytes | OSError) -> Record | CacheError | None:
         if isinstance(data, OSError):
@@ -315,17 +322,23 @@ class Journal:
 
         :raises CacheError: if the journal cannot be read.
         """
-        try:
-            names = self.folder.names_ending(record_name(AttachmentKey("", container_id, ifname)))
-        except OSError as error:
-            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
         records: list[Record] = []
-        for name in names:
+        for name in self.names_of(container_id):
             with suppress(DamagedFileError):
-                record = self._load(name)
+                record = self._load(name) if name.endswith(f"@{ifname}") else None
                 if record is not None and record.key[1:] == (container_id, ifname):
                     records.append(record)
         return records
+
+    def names_of(self, container_id: str) -> list[str]:
+        """Return the names of the records that may be of a container; the others are not read.
+
+        :raises CacheError: if the journal cannot be read.
+        """
+        try:
+            return self.folder.names_with(f"@{container_id}@")
+        except OSError as error:
+            raise CacheError(self.folder.path(""), f"cannot be read: {error.strerror or error}") from error
 
     def set_aside(self, name: str) -> None:
         """Move a damaged record to ``<cache_dir>/damaged``, where it blocks nothing.

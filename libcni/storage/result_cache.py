@@ -31,6 +31,7 @@ from libcni.results.result import Result
 from libcni.storage.attachment import NetworkAttachment
 from libcni.storage.cache_entry import CacheEntry, members_of
 from libcni.storage.memo import Listing, stamp_of
+from libcni.storage.name_index import NameIndex
 from libcni.storage.open_file import is_name_too_long, is_temporary, read_error, read_file, write_error
 from libcni.storage.recent import Recent
 from libcni.storage.sync import finish
@@ -79,6 +80,7 @@ class ResultCache:
         self.damaged = damaged
         self._recent: Recent[CacheEntry] = Recent()
         self._listing: Listing[NetworkAttachment] = Listing()
+        self._names = NameIndex()
 
     def check_name(self, key: AttachmentKey) -> None:
         """Refuse names that together do not fit into a file name, before anything runs.
@@ -169,6 +171,7 @@ class ResultCache:
                 yield from self.folder.replacing(name, data)
         except OSError as error:
             raise write_error(error, self.folder.path(name), "written") from error
+        self._names.note_added(name)
 
     def _is_taken(self, key: AttachmentKey) -> bool:
         """Return whether the file of another attachment has the plain name."""
@@ -204,6 +207,7 @@ class ResultCache:
             was_there = yield from self.folder.removing(name, durable=True)
             self._recent.forget(name)
             self._listing.forget(name)
+            self._names.note_removed(name)
         except IsADirectoryError:
             self.set_aside(name)
             return True
@@ -221,32 +225,28 @@ class ResultCache:
             _log.warning("damaged cache file left out: %s", item.problem)
         return contents.attachments
 
-    def scan(self, container_id: str | None = None, *, ifname: str = "") -> Contents:
+    def scan(self, container_id: str | None = None, *, ifname: str = "", is_quick: bool = False) -> Contents:
         """Read the files; legacy files, which have no names in them, are left out.
 
         A file that is the same as in an earlier scan is not read again.
 
         :param container_id: read the files of that container only.
         :param ifname: read the files of that interface of the container only.
-
+        :param is_quick: whether a file that another program has just written may be missing, as
+            :class:`libcni.storage.name_index.NameIndex` says.
         :raises CacheError: if the folder cannot be read.
         """
         try:
             folder = self.folder.open()
-            names = folder.list()
+            names = self._listed(folder, container_id, is_quick=is_quick)
         except FileNotFoundError:
             return Contents([], [])
         except OSError as error:
             raise self._unreadable("", error) from error
         if container_id is None:
             self._listing.forget_others(names)
-        # Most files of a large cache need not be looked at to say that they are of another container.
         elif ifname:
-            names = [
-                name for name in names if name.endswith((f"-{container_id}-{ifname}", f"@{container_id}@{ifname}"))
-            ]
-        else:
-            names = [name for name in names if f"-{container_id}-" in name or f"@{container_id}@" in name]
+            names = [name for name in names if name.endswith((f"-{ifname}", f"@{ifname}"))]
         wanted = sorted([name for name in names if not is_temporary(name)])
         found = list(self._read_all(wanted, folder))
         attachments = [item for item in found if isinstance(item, NetworkAttachment)]
@@ -258,12 +258,22 @@ class ResultCache:
             ]
         return Contents(attachments, damaged)
 
+    def _listed(self, folder: OpenFolder, container_id: str | None, *, is_quick: bool) -> list[str]:
+        """Return the names in the folder, or those that may be of a container: the others need not be looked at."""
+        if container_id is None:
+            return folder.list()
+        if is_quick:
+            return self._names.of_container(folder, container_id)
+        parts = f"-{container_id}-", f"@{container_id}@"
+        return [name for name in folder.list() if any(part in name for part in parts)]
+
     def of_interface(self, container_id: str, ifname: str) -> list[NetworkAttachment]:
         """Return the stored attachments of an interface of a container, to whatever network.
 
         :raises CacheError: if the folder cannot be read.
         """
-        return [item for item in self.scan(container_id, ifname=ifname).known() if item.ifname == ifname]
+        found = self.scan(container_id, ifname=ifname, is_quick=True)
+        return [item for item in found.known() if item.ifname == ifname]
 
     def _read_all(self, names: list[str], folder: OpenFolder) -> Iterable[NetworkAttachment | Damaged | None]:
         settled = time.time_ns() - _SETTLED

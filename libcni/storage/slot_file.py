@@ -32,13 +32,13 @@ SLOT_SIZE = 4096
 """Bytes."""
 
 _FILE = "slots"
-_LEVELS = (509, 4093, 16381)
-"""Slots by level. A name has two in each and takes the first that is free, so that few names need little of the file.
+_LEVELS = (509, 4093, 16381, 65521)
+"""Slots by level. A name has four in each and takes the first that is free, so that few names need little of the file.
 Primes: names that differ in a few characters are spread evenly."""
 
-_STARTS = (0, *accumulate(count + 1 for count in _LEVELS))
+_PROBES = 4
+_STARTS = (0, *accumulate(count + _PROBES - 1 for count in _LEVELS))
 _STARTS_AND_COUNTS = tuple(zip(_STARTS, _LEVELS, strict=False))
-_PROBES = 2
 _PROBED = (_PROBES - 1) * SLOT_SIZE
 _FREE = b"\0"
 _EMPTY = (b"", _FREE)
@@ -108,12 +108,12 @@ class _SlotFile:
                     free.append(first + probe)
         return self._by_number(name), free
 
-    def names_ending(self, end: str) -> list[str]:
-        """Return the names that end so, of those that are placed by that end."""
-        numbers = [first + probe for first in _first_slots(end) for probe in range(_PROBES)]
+    def names_with(self, part: str) -> list[str]:
+        """Return the names that contain a part, of those that are placed by it."""
+        numbers = [first + probe for first in _first_slots(part) for probe in range(_PROBES)]
         places = [number for number in numbers if number * SLOT_SIZE < self.size]
         slots = [_Slot(place, os.pread(self.descriptor, _NAME_LIMIT, place * SLOT_SIZE)) for place in places]
-        return [slot.name for slot in slots if slot.data[:1] not in _EMPTY and slot.name.endswith(end)]
+        return [slot.name for slot in slots if slot.data[:1] not in _EMPTY and part in slot.name]
 
     def read(self, number: int) -> _Slot:
         """Return what stands in a slot."""
@@ -338,19 +338,19 @@ class SlotFolder(Folder):
                     yield slot.name, slot.content
         yield from super().items()
 
-    def names_ending(self, end: str) -> list[str]:
-        """Return the names of the files that end so, as :meth:`Folder.names_ending`.
+    def names_with(self, part: str) -> list[str]:
+        """Return the names of the files that contain a part, as :meth:`Folder.names_with`.
 
-        :param end: from a separator on.
+        :param part: a container id between separators.
         """
         try:
             file = self._open_slots(self.open())
         except FileNotFoundError:
             return []
         if file is None:
-            return super().names_ending(end)
+            return super().names_with(part)
         with file:
-            return [*file.names_ending(end), *super().names_ending(end)]
+            return [*file.names_with(part), *super().names_with(part)]
 
     def names(self) -> list[str]:
         """Return the names of the files of their own, as :meth:`Folder.names`."""
@@ -373,8 +373,9 @@ def _start(name: str) -> bytes:
 
 def _first_slots(name: str) -> list[int]:
     """Return the first slot for a name in each level."""
-    # Of what stands behind the network: the names of an interface of a container are neighbours, whatever its network.
-    key = int.from_bytes((name.partition(_SEPARATOR)[2] or name).encode(), "big")
+    # By the container alone: the names of all its attachments are neighbours.
+    parts = name.split(_SEPARATOR, 2)
+    key = int.from_bytes((parts[1] if len(parts) > 1 else name).encode(), "big")
     return [start + key % count for start, count in _STARTS_AND_COUNTS]
 
 

@@ -66,15 +66,20 @@ async def forget(
 
 
 def stored_keys(
-    store: Store, container_id: str, *, ifname: str | None = None, network: str | None = None
+    store: Store,
+    container_id: str,
+    *,
+    ifname: str | None = None,
+    network: str | None = None,
+    is_quick: bool = False,
 ) -> set[AttachmentKey]:
     """Return the attachments of a container that may have something stored, as far as names or contents tell.
 
     :raises CacheError: if the cache directory cannot be read.
     """
-    contents = store.cache.scan(container_id)
+    contents = store.cache.scan(container_id, is_quick=is_quick)
     found = {item.key for item in contents.known()}
-    names = [item.name for item in contents.damaged] + [name for name, _ in store.journal.scan()]
+    names = [item.name for item in contents.damaged] + store.journal.names_of(container_id)
     found |= {key for name in names if (key := _key_of(name)) is not None}
     if ifname is not None and network is not None:
         found.add(AttachmentKey(network, container_id, ifname))
