@@ -44,9 +44,10 @@ _numbers = itertools.count(1)
 class Operation:
     """One verb that the caller asked for, or that another operation needs: the parent of its plugin calls.
 
-    ``verb`` is ``ADD``, ``CHECK``, ``DEL``, ``GC``, ``STATUS``, ``VERSION`` or ``RECOVER``; ``network``,
-    ``container_id`` and ``ifname`` are empty where it concerns none. ``number`` is another one for each operation of
-    this process. ``parent`` is the operation that began it: the GC of a DEL, for example.
+    ``verb`` is ``ADD``, ``CHECK``, ``DEL``, ``GC``, ``STATUS``, ``VERSION`` or ``RECOVER``, or ``SETUP`` or ``REMOVE``
+    of a container with all its networks; ``network``, ``container_id`` and ``ifname`` are empty where it concerns none.
+    ``number`` is another one for each operation of this process. ``parent`` is the operation that began it: the GC of a
+    DEL, for example.
     """
 
     number: int

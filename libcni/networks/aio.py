@@ -17,10 +17,11 @@ from libcni.verbs.forget import forget
 from libcni.verbs.stored import attachments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from os import PathLike
 
     from libcni.capabilities import ContainerOptions
+    from libcni.invoke.events import PluginEvent
     from libcni.invoke.runner import Runner
     from libcni.networks.expected import Expected
     from libcni.networks.join import Join
@@ -55,6 +56,7 @@ class Networks:
         lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT,
         environ: Mapping[str, str] | None = None,
         durable: bool = True,
+        on_event: Callable[[PluginEvent], object] | None = None,
         runner: Runner | None = None,
     ) -> None:
         if runner is None:
@@ -76,6 +78,7 @@ class Networks:
             lock_timeout=lock_timeout,
             environ=environ,
             durable=durable,
+            on_event=on_event,
         )
         self._operations = self._embedding.operations
 

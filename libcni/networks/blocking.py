@@ -16,10 +16,11 @@ from libcni.verbs.forget import forget
 from libcni.verbs.stored import attachments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from libcni.capabilities import ContainerOptions
+    from libcni.invoke.events import PluginEvent
     from libcni.invoke.runner import Runner
     from libcni.networks.expected import Expected
     from libcni.networks.join import Join
@@ -49,6 +50,7 @@ class BlockingNetworks:
     :param lock_timeout: seconds to wait for another operation on the same container, 0 for none, ``None`` for no limit.
     :param environ: base environment of the plugins; the current one when left out.
     :param durable: whether results and records are synced to the disk; without, they survive the process only.
+    :param on_event: gets an event for each plugin call, as :class:`libcni.CNIConfig` has it.
     :param runner: runs plugins and waits.
     :raises InvalidParameterError: if an argument makes no sense.
     """
@@ -67,6 +69,7 @@ class BlockingNetworks:
         lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT,
         environ: Mapping[str, str] | None = None,
         durable: bool = True,
+        on_event: Callable[[PluginEvent], object] | None = None,
         runner: Runner | None = None,
     ) -> None:
         runner = runner or BlockingRunner()
@@ -83,6 +86,7 @@ class BlockingNetworks:
             lock_timeout=lock_timeout,
             environ=environ,
             durable=durable,
+            on_event=on_event,
         )
         self._operations = self._embedding.operations
         self._operations.gate = BlockingGate(limit)

@@ -14,9 +14,10 @@ from libcni.networks.watch import DirectoryWatcher
 from libcni.verbs.configured import DEFAULT_CACHE_DIR, DEFAULT_LOCK_TIMEOUT, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
+    from libcni.invoke.events import PluginEvent
     from libcni.invoke.runner import Runner
     from libcni.networks.snapshot import Snapshot
 
@@ -41,6 +42,7 @@ class Embedding:
     :param lock_timeout: seconds to wait for another operation on the same container.
     :param environ: base environment of the plugins; the current one when left out.
     :param durable: whether results and records are synced to the disk.
+    :param on_event: gets an event for each plugin call.
     """
 
     def __init__(  # noqa: PLR0913 -- the one place where all of this is chosen
@@ -58,6 +60,7 @@ class Embedding:
         lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT,
         environ: Mapping[str, str] | None = None,
         durable: bool = True,
+        on_event: Callable[[PluginEvent], object] | None = None,
     ) -> None:
         self.limit = check_limit(limit)
         self.operations = ContainerOperations(
@@ -69,6 +72,7 @@ class Embedding:
             environ=environ,
             owner=owner,
             durable=durable,
+            on_event=on_event,
         )
         directories = self.operations.path
         self.feed = SnapshotFeed(conf_dir, runner, directories, pinned=default_network)

@@ -91,8 +91,22 @@ class ContainerOperations(Config):
         timeout: float | None,
     ) -> Setup:
         """Attach a container to networks, or leave nothing of the attempt behind."""
+        work = self._setup(
+            snapshot, container_id, os.fspath(namespace), networks=networks, options=options, timeout=timeout
+        )
+        return await self._context.observed(work, "SETUP", container_id=container_id)
+
+    async def _setup(
+        self,
+        snapshot: Snapshot,
+        container_id: str,
+        path: str,
+        *,
+        networks: Sequence[str | Join] | None,
+        options: ContainerOptions | None,
+        timeout: float | None,
+    ) -> Setup:
         check_container_id(container_id)
-        path = os.fspath(namespace)
         joins = [Join(snapshot.find_default())] if networks is None else list(map(_join, networks))
         if not joins:
             raise InvalidParameterError("networks", networks, "there is no network to join")
@@ -170,6 +184,12 @@ class ContainerOperations(Config):
         self, snapshot: Snapshot, container_id: str, *, namespace: str | PathLike[str] | None, timeout: float | None
     ) -> None:
         """Detach a container from everything that is stored for it."""
+        work = self._remove(snapshot, container_id, namespace=namespace, timeout=timeout)
+        await self._context.observed(work, "REMOVE", container_id=container_id)
+
+    async def _remove(
+        self, snapshot: Snapshot, container_id: str, *, namespace: str | PathLike[str] | None, timeout: float | None
+    ) -> None:
         check_container_id(container_id)
         errors: list[CNIError] = []
         async with self.alone(container_id):

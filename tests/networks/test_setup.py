@@ -300,6 +300,19 @@ def test_strict_option_that_no_plugin_declares_is_an_error(
     assert runner.calls == []
 
 
+def test_plugin_calls_of_a_setup_are_events_below_it(conf: Directory, make: Callable[..., Face]) -> None:
+    conf.network("10-a.conflist", "a")
+    events: list[Any] = []
+    networks = make(on_event=events.append)
+    networks.setup("box", NETNS)
+    networks.remove("box")
+    operations = [event.operation for event in events]
+    assert [(each.verb, each.parent.verb, each.parent.container_id) for each in operations] == [
+        ("ADD", "SETUP", "box"),
+        ("DEL", "REMOVE", "box"),
+    ]
+
+
 def test_removal_of_a_container_that_is_set_up_waits_for_it(conf: Directory, make: Callable[..., Face]) -> None:
     conf.network("10-a.conflist", "a")
     networks = make(lock_timeout=0)
