@@ -122,7 +122,7 @@ def _plugin(raw: bytes, model: PluginDocument, version: str | None = None) -> Pl
         type=model.type,
         name=model.name or "",
         cni_version=(model.cniVersion or "") if version is None else version,
-        capabilities=model.capabilities or {},
+        capabilities={name: is_used is True for name, is_used in (model.capabilities or {}).items()},
         raw=raw,
     )
 

@@ -11,7 +11,7 @@ from libcni.protocol.names import plugin_type_problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcni.lint.plugins import PlacedPlugin
+    from libcni.lint.placed import PlacedPlugin
 
 __all__ = ["Binaries"]
 

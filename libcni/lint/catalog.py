@@ -12,13 +12,14 @@ from libcni.errors import ConfigError, InvalidParameterError
 from libcni.jsontext.decode import parse_object
 from libcni.jsontext.frozen import array_of, object_of
 from libcni.jsontext.scan import DocumentError
+from libcni.lint.described import Described
 from libcni.protocol.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from os import PathLike
 
-__all__ = ["Catalog", "PluginSchema", "catalog_of", "member_schemas", "resolved"]
+__all__ = ["Catalog", "PluginSchema", "catalog_of"]
 
 _PREFIX = "plugins/"
 
@@ -26,12 +27,26 @@ _PREFIX = "plugins/"
 class PluginSchema:
     """The schema of one plugin, and what its annotations say."""
 
-    def __init__(self, plugin_type: str, document: Mapping[str, Any]) -> None:
-        self.type = plugin_type
+    def __init__(self, name: str, document: Mapping[str, Any]) -> None:
+        self.type = str(document.get("x-cni-type", name))
         self.document = document
         self.is_ipam = document.get("x-cni-kind") == "ipam"
+        self.is_open = document.get("x-cni-open") is True
+        """Whether the plugin has options that no document lists."""
+        self.completes_ipam = document.get("x-cni-completes-ipam") is True
+        """Whether the plugin itself puts ranges into the IPAM configuration."""
         self.is_chained_only = document.get("x-cni-chained-only") is True
         self.capabilities = frozenset(map(str, array_of(document.get("x-cni-capabilities"))))
+        self.delegates: Mapping[str, Mapping[str, Any]] = object_of(document.get("x-cni-delegates"))
+        """Members that are configurations of other plugins, and what the plugin itself puts into them."""
+        self.default_ipam = str(document.get("x-cni-ipam-default", ""))
+        """The IPAM plugin that runs when the configuration names none; ``""`` when none does."""
+
+    @functools.cached_property
+    def described(self) -> Described:
+        """The documented members."""
+        kind = "IPAM plugin" if self.is_ipam else "plugin"
+        return Described(self.document, self.document, f"{self.type} {kind}")
 
     @functools.cached_property
     def checker(self) -> schema.Checker:
@@ -43,17 +58,16 @@ class Catalog:
     """The schemas of plugins by type; one of a user stands before the library's own of the same type."""
 
     def __init__(self, added: Mapping[str, PluginSchema] | None = None) -> None:
-        self._schemas = {**_own_schemas(), **(added or {})}
-        self.types = sorted(self._schemas)
+        self._schemas = {(known.type, known.is_ipam): known for known in (*_own_schemas(), *(added or {}).values())}
+        self.types = sorted({plugin_type for plugin_type, _ in self._schemas})
 
     def find(self, plugin_type: object, *, is_ipam: bool) -> PluginSchema | None:
         """Return the schema of a plugin, or ``None`` when it is not known, or is a plugin of the other kind."""
-        found = self.any(plugin_type)
-        return found if found is not None and found.is_ipam == is_ipam else None
+        return self._schemas.get((plugin_type, is_ipam)) if isinstance(plugin_type, str) else None
 
     def any(self, plugin_type: object) -> PluginSchema | None:
         """Return the schema of a plugin of whichever kind, or ``None``."""
-        return self._schemas.get(plugin_type) if isinstance(plugin_type, str) else None
+        return self.find(plugin_type, is_ipam=False) or self.find(plugin_type, is_ipam=True)
 
     @functools.cached_property
     def capabilities(self) -> frozenset[str]:
@@ -62,9 +76,9 @@ class Catalog:
 
 
 @functools.cache
-def _own_schemas() -> dict[str, PluginSchema]:
+def _own_schemas() -> tuple[PluginSchema, ...]:
     names = [name.removeprefix(_PREFIX) for name in schema.names() if name.startswith(_PREFIX)]
-    return {name: PluginSchema(name, schema.load(_PREFIX + name)) for name in names}
+    return tuple([PluginSchema(name, schema.load(_PREFIX + name)) for name in names])
 
 
 def catalog_of(schema_dirs: Iterable[str | PathLike[str]]) -> Catalog:
@@ -91,36 +105,3 @@ def _read_schemas(directory: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         except (DocumentError, ConfigError, InvalidParameterError, OSError) as error:
             raise InvalidParameterError("schema_dirs", str(path), f"is not a JSON Schema: {error}") from None
         yield path.stem, document
-
-
-_BRANCHES = ("allOf", "anyOf", "oneOf")
-_CONDITIONS = ("if", "then", "else")
-
-
-def member_schemas(root: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the schemas of the documented members of an object, those of all branches together."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for part in _parts(root, node):
-        for key, member in object_of(part.get("properties")).items():
-            found.setdefault(key, resolved(root, object_of(member)))
-    return found
-
-
-def _parts(root: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    node = resolved(root, node)
-    yield node
-    for name in _BRANCHES:
-        for branch in array_of(node.get(name)):
-            yield from _parts(root, object_of(branch))
-    for name in _CONDITIONS:
-        if name in node:
-            yield from _parts(root, object_of(node[name]))
-
-
-def resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a part of a schema with the definition that it refers to merged in."""
-    reference = node.get("$ref")
-    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
-        return node
-    target = object_of(object_of(root.get("$defs")).get(reference.removeprefix("#/$defs/")))
-    return {**target, **{key: value for key, value in node.items() if key != "$ref"}}

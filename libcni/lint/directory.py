@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcni.jsontext.encode import dump
+from libcni.lint.findings import Place
 from libcni.lint.ranges import blocks_of, first_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-    from libcni.lint.findings import Findings, Place
-    from libcni.lint.plugins import PlacedPlugin
+    from libcni.lint.findings import Findings
+    from libcni.lint.placed import PlacedPlugin
     from libcni.lint.ranges import Subnet
 
 __all__ = ["Bridge", "NetworkFacts", "Pool", "check_together", "facts_of"]
@@ -114,11 +116,26 @@ def _is_off(value: object) -> bool:
     return not isinstance(value, dict | list) and value in _OFF
 
 
-def check_together(findings: Findings, networks: Sequence[NetworkFacts]) -> None:
-    """Check the networks of one directory against each other, in the order in which a runtime reads the files."""
+def check_together(findings: Findings, networks: Sequence[NetworkFacts], directory: Path | None = None) -> None:
+    """Check the networks of one directory against each other, in the order in which a runtime reads the files.
+
+    :param directory: the directory, where all of its files were read.
+    """
     effective = _check_names(findings, networks)
+    if directory is not None:
+        _note_default(findings, directory, effective)
     _check_pools(findings, [pool for network in effective for pool in network.pools])
     _check_bridges(findings, [bridge for network in effective for bridge in network.bridges])
+
+
+def _note_default(findings: Findings, directory: Path, networks: Sequence[NetworkFacts]) -> None:
+    if len(networks) > 1:
+        first = networks[0]
+        message = (
+            f"of its {len(networks)} networks a kubelet or CRI runtime takes {first.name!r} "
+            f"in {first.place.file.name}, the first file by name; tools that name a network can use the others too"
+        )
+        findings.add("CNI509", Place(directory), message)
 
 
 def _check_names(findings: Findings, networks: Sequence[NetworkFacts]) -> list[NetworkFacts]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from libcni.jsontext.frozen import array_of, object_of
 from libcni.jsontext.positions import Positions
 from libcni.jsontext.scan import format_path
 from libcni.lint.codes import CODES, Severity
+from libcni.lint.described import EXACT_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path as FilePath
 
     from libcni.jsontext.scan import Path
@@ -73,10 +76,33 @@ class Source:
         self.document = document
         self._positions = Positions(text)
         self._findings = findings
+        self._left_out: set[Path] = set()
+
+    def leave_out(self, path: Path) -> None:
+        """Take no more findings about a value; what stands there is not what the author means."""
+        self._left_out.add(path)
 
     def report(self, code: str, path: Path, message: str, *, hint: str = "", at_key: bool = False) -> None:
         """Add a finding about a value, or about its key."""
+        path = self._as_written(path)
+        if path in self._left_out:
+            return
         self._findings.add(code, self.place(path, at_key=at_key), message, hint=hint)
+
+    def _as_written(self, path: Path) -> Path:
+        """Return a path with each key in the case in which the file has it."""
+        written: list[str | int] = []
+        value: object = self.document
+        for step in path:
+            if isinstance(step, int):
+                value = next(iter(array_of(value)[step : step + 1]), None)
+                written.append(step)
+                continue
+            members = object_of(value)
+            key = step if step in members or step in EXACT_KEYS else _in_any_case(step, members)
+            written.append(key)
+            value = members.get(key)
+        return tuple(written)
 
     def place(self, path: Path, *, at_key: bool = False) -> Place:
         """Return the place of a value, or of its key; of the object that should have it, when it is absent."""
@@ -89,6 +115,11 @@ class Source:
         start = max(column - 1 - _BEFORE, 0) if len(text) > _LINE_LIMIT else 0
         shown = text[start : start + _LINE_LIMIT]
         return Place(self.file, line, column, field, shown, min(column - 1 - start, len(shown)))
+
+
+def _in_any_case(key: str, members: Mapping[str, Any]) -> str:
+    lower = key.lower()
+    return next((name for name in members if name.lower() == lower), key)
 
 
 class Findings:

@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.config.request import RESERVED_PREFIX
 from libcni.jsontext.frozen import array_of, is_array, object_of
-from libcni.lint.catalog import member_schemas, resolved
+from libcni.protocol.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from libcni.jsontext.scan import Path
+    from libcni.lint.described import Described
     from libcni.lint.findings import Source
 
-__all__ = ["MISSPELT", "Described", "check_keys", "check_list_keys", "check_reserved", "check_type_key", "similar"]
+__all__ = [
+    "MISSPELT",
+    "check_keys",
+    "check_list_keys",
+    "check_misplaced",
+    "check_reserved",
+    "check_type_key",
+    "is_comment",
+    "similar",
+]
 
+_OTHERS_LIST_KEYS = frozenset({"args", "nerdctlID", "nerdctlLabels"})
+"""Keys beside ``plugins`` that podman and nerdctl write for themselves."""
 LIST_KEYS = ("cniVersion", "cniVersions", "name", "disableCheck", "disableGC", "loadOnlyInlinedPlugins", "plugins")
 
 _RUNTIME_KEYS = {"prevResult": "CNI206", "runtimeConfig": "CNI207"}
@@ -29,6 +41,9 @@ _OWN_CHECKS = frozenset({"args", "capabilities", "ipam", "prevResult", "runtimeC
 _COMMENTS = ("_", "#", "/", "$", "x-")
 """Prefixes of the keys of comments, and of editors."""
 
+_PLUGIN_KEYS = frozenset({"ipam", "capabilities", "runtimeConfig", "delegate", "delegates", "mtu", "bridge"})
+"""Keys that are a plugin's, and stand beside ``plugins`` by mistake."""
+_VLAN_HINT = "name an interface of the VLAN as 'master', such as eth0.100, or use the plugin 'vlan' or 'bridge'"
 _SURE = 0.8
 """Similarity from which on a key is taken for a misspelt one."""
 MISSPELT = 0.75
@@ -53,29 +68,6 @@ def _form(word: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """The description of an object: a schema, its part for the object, and a name for the owner of the keys."""
-
-    root: Mapping[str, Any]
-    part: Mapping[str, Any]
-    owner: str
-
-    def members(self) -> dict[str, Described]:
-        """Return the description of each documented member."""
-        found = member_schemas(self.root, self.part)
-        return {key: Described(self.root, part, self.owner) for key, part in found.items()}
-
-    def items(self) -> Described:
-        """Return the description of the items of an array."""
-        return Described(self.root, object_of(resolved(self.root, self.part).get("items")), self.owner)
-
-    def takes_any_key(self) -> bool:
-        """Return whether the object is a map, of which a schema cannot know the keys."""
-        part = resolved(self.root, self.part)
-        return "patternProperties" in part or bool(object_of(part.get("additionalProperties")))
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
     """The surroundings of an unknown key: the known keys, those not yet used, and the code for a wrong case."""
 
@@ -90,12 +82,21 @@ def check_list_keys(source: Source, document: Mapping[str, Any]) -> None:
     """Check the keys beside ``plugins``."""
     known = _Known(LIST_KEYS, [key for key in LIST_KEYS if key not in document], "network configuration list", "CNI202")
     for key in document:
-        if key not in LIST_KEYS and not _is_free(key):
+        if key in _PLUGIN_KEYS:
+            message = f"{key!r} belongs to a plugin, and has no effect beside 'plugins'"
+            source.report("CNI204", (key,), message, hint="move it into the plugin that it is meant for", at_key=True)
+        elif key not in LIST_KEYS and key not in _OTHERS_LIST_KEYS and not is_comment(key):
             _report(source, (key,), known)
 
 
 def check_reserved(source: Source, path: Path, plugin: Mapping[str, Any]) -> None:
     """Check a plugin object for keys that only the runtime may insert."""
+    declared = object_of(plugin.get("capabilities"))
+    for name in object_of(plugin.get("runtimeConfig")):
+        if declared.get(name) is not True:
+            message = f"{name!r} is the argument of a capability that the plugin does not declare"
+            hint = f'add "capabilities": {{"{name}": true}}; the runtime then passes the argument'
+            source.report("CNI209", (*path, "runtimeConfig", name), message, hint=hint, at_key=True)
     for key in plugin:
         if key.startswith(RESERVED_PREFIX):
             message = f"keys that begin with {RESERVED_PREFIX!r} belong to the runtime"
@@ -114,19 +115,42 @@ def check_type_key(source: Source, path: Path, members: Mapping[str, Any]) -> No
         source.report(code, (*path, meant), message, hint="did you mean 'type'?", at_key=True)
 
 
-def check_keys(source: Source, path: Path, value: object, *, described: Sequence[Described]) -> None:
-    """Check the keys of an object, and of what is in it, against all that describes it together."""
+def check_misplaced(
+    source: Source, path: Path, members: Mapping[str, Any], *, known: Described, ipam: Described
+) -> frozenset[str]:
+    """Report keys of the IPAM configuration that stand beside ``ipam``, and return them."""
+    own = {key.lower() for key in known.members}
+    found = {key for key in members if key in ipam.members and key.lower() not in own and not is_comment(key)}
+    for key in sorted(found):
+        message = f"{key!r} belongs into 'ipam': the {known.owner} ignores it here"
+        source.report("CNI208", (*path, key), message, hint="move it into 'ipam'", at_key=True)
+    return frozenset(found)
+
+
+def check_keys(
+    source: Source,
+    path: Path,
+    value: object,
+    *,
+    described: Sequence[Described],
+    besides: frozenset[str] = frozenset(),
+) -> None:
+    """Check the keys of an object, and of what is in it, against all that describes it together.
+
+    :param besides: keys that are checked elsewhere.
+    """
     if is_array(value):
-        items = [one.items() for one in described]
+        items = [one.items for one in described]
         for index, item in enumerate(array_of(value)):
             check_keys(source, (*path, index), item, described=items)
         return
     known: dict[str, list[Described]] = {}
     for one in described:
-        for key, member in one.members().items():
+        for key, member in one.members.items():
             known.setdefault(key, []).append(member)
     if known and not any(one.takes_any_key() for one in described):
-        _check_object(source, path, object_of(value), known=known)
+        members = {key: member for key, member in object_of(value).items() if key not in besides}
+        _check_object(source, path, members, known=known)
 
 
 def _check_object(
@@ -136,7 +160,7 @@ def _check_object(
     free = [key for key in known if key not in members]
     keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
     for key, member in members.items():
-        if key not in known and not _is_free(key):
+        if key not in known and not is_comment(key):
             _report(source, (*path, key), keys)
         elif key in known and key not in _OWN_CHECKS:
             check_keys(source, (*path, key), member, described=known[key])
@@ -148,7 +172,8 @@ def _is_of_own_type(path: Path, known: Iterable[str]) -> bool:
     return inside and any(key.lower() == "type" for key in known)
 
 
-def _is_free(key: str) -> bool:
+def is_comment(key: str) -> bool:
+    """Return whether a key is a comment, an editor's, or reserved for the runtime."""
     return key.startswith((*_COMMENTS, RESERVED_PREFIX))
 
 
@@ -161,6 +186,12 @@ def _report(source: Source, path: Path, known: _Known) -> None:
     elif meant := similar(key, known.free, _SURE):
         hint = f"did you mean {meant!r}?"
         source.report("CNI201", path, f"{key!r} is not a key of the {known.owner}", hint=hint, at_key=True)
+    elif known.is_all and key == "vlan":
+        source.report("CNI204", path, f"{key!r} is not a key of the {known.owner}", hint=_VLAN_HINT, at_key=True)
+    elif known.is_all and key in CAPABILITIES:
+        message = f"{key!r} is the argument of a capability, and is ignored here"
+        hint = f'the runtime passes it to a plugin with "capabilities": {{"{key}": true}}'
+        source.report("CNI209", path, message, hint=hint, at_key=True)
     elif known.is_all:
         meant = similar(key, known.free)
         listed = ", ".join(known.keys[:_LISTED]) + (", …" if len(known.keys) > _LISTED else "")

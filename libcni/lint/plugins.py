@@ -1,97 +1,70 @@
-"""One plugin of a configuration: its schema, its keys, its capabilities, and its place in the chain."""
+"""One plugin of a configuration: its schema, its keys, its capabilities, its delegates, and its place in the chain."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libcni.jsontext.frozen import array_of, is_object, object_of
-from libcni.lint.catalog import member_schemas
+from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
 from libcni.lint.head import add_problems
-from libcni.lint.keys import Described, check_keys, check_reserved, check_type_key, similar
+from libcni.lint.keys import check_keys, check_misplaced, check_reserved, check_type_key, similar
+from libcni.lint.options import check_ipam, check_options, needs_gateway
+from libcni.lint.placed import describing_ipam, plugin_at
 from libcni.lint.ranges import check_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from libcni.jsontext.scan import Path
-    from libcni.lint.catalog import Catalog, PluginSchema
-    from libcni.lint.findings import Source
+    from libcni.lint.catalog import Catalog
+    from libcni.lint.placed import PlacedPlugin
 
-__all__ = ["PlacedPlugin", "check_chain", "check_plugin", "plugins_of"]
+__all__ = ["check_chain", "check_plugin"]
 
-_NEEDS_CAPABILITY = {"portmap": "portMappings"}
-"""Plugins that do nothing without the argument of a capability."""
+_NEEDS_CAPABILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "portmap": ("portMappings", ()),
+    "bandwidth": ("bandwidth", ("ingressRate", "egressRate")),
+}
+"""Plugins that do nothing without the argument of a capability, and the keys that stand in for it."""
 _SURE_TYPE = 0.85
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedPlugin:
-    """A plugin object, and its path in the document."""
-
-    source: Source
-    path: Path
-    data: Mapping[str, Any]
-
-    @property
-    def type(self) -> str:
-        """The type, or ``""``."""
-        return _text(self.data.get("type"))
-
-    @property
-    def ipam(self) -> Mapping[str, Any]:
-        """The part that belongs to the IPAM plugin."""
-        return object_of(self.data.get("ipam"))
-
-    @property
-    def ipam_type(self) -> str:
-        """The type of the IPAM plugin, or ``""``."""
-        return _text(self.ipam.get("type"))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def plugins_of(source: Source) -> Iterator[PlacedPlugin]:
-    """Yield every plugin object of a list."""
-    for index, plugin in enumerate(array_of(object_of(source.document).get("plugins"))):
-        if is_object(plugin):
-            yield PlacedPlugin(source, ("plugins", index), plugin)
+_HOST_LOCAL = "host-local"
 
 
 def check_plugin(plugin: PlacedPlugin, catalog: Catalog) -> None:
-    """Check one plugin object on its own."""
-    check_reserved(plugin.source, plugin.path, plugin.data)
+    """Check one plugin object on its own, and the plugins that it calls."""
+    check_reserved(plugin.source, plugin.path, plugin.written)
     _check_types(plugin, catalog)
-    known = catalog.find(plugin.type, is_ipam=False)
-    ipam = catalog.find(plugin.ipam_type, is_ipam=True)
-    ipam_path = (*plugin.path, "ipam")
-    if known is not None:
-        found = known.checker.problems(plugin.data)
-        add_problems(plugin.source, plugin.path, plugin.data, problems=found)
-        described = Described(known.document, known.document, f"{known.type} plugin")
-        check_keys(plugin.source, plugin.path, plugin.data, described=[described])
-    if ipam is not None:
-        found = ipam.checker.problems(plugin.ipam)
-        add_problems(plugin.source, ipam_path, plugin.ipam, problems=found)
-    check_type_key(plugin.source, ipam_path, plugin.ipam)
-    if ipam is not None or not plugin.ipam_type:
-        check_keys(plugin.source, ipam_path, plugin.ipam, described=_describing_ipam(known, ipam))
-    check_blocks(plugin.source, ipam_path, plugin.ipam)
+    _check_members(plugin, catalog)
+    _check_ipam(plugin)
     _check_capabilities(plugin, catalog)
+    if plugin.known is not None:
+        check_options(plugin)
+        for key, given in plugin.known.delegates.items():
+            _check_delegates(plugin, key, given, catalog=catalog)
 
 
-def _describing_ipam(known: PluginSchema | None, ipam: PluginSchema | None) -> list[Described]:
-    described: list[Described] = []
-    if ipam is not None:
-        described.append(Described(ipam.document, ipam.document, f"{ipam.type} IPAM plugin"))
-    if known is not None:
-        part = member_schemas(known.document, known.document).get("ipam", {})
-        # Most schemas name only the type there, and leave the rest to the IPAM plugin.
-        if ipam is not None or set(member_schemas(known.document, part)) > {"type"}:
-            described.append(Described(known.document, part, f"{known.type} plugin"))
-    return described
+def _check_members(plugin: PlacedPlugin, catalog: Catalog) -> None:
+    known = plugin.known
+    if known is None:
+        return
+    source, path = plugin.source, plugin.path
+    add_problems(source, path, plugin.data, problems=known.checker.problems(plugin.data))
+    owner = plugin.ipam_known or catalog.find(_HOST_LOCAL, is_ipam=True)
+    besides = frozenset(known.delegates)
+    if owner is not None and "ipam" in known.described.members:
+        besides |= check_misplaced(source, path, plugin.written, known=known.described, ipam=owner.described)
+    if not known.is_open:
+        check_keys(source, path, plugin.written, described=[known.described], besides=besides)
+
+
+def _check_ipam(plugin: PlacedPlugin) -> None:
+    source, path, ipam = plugin.source, (*plugin.path, "ipam"), plugin.ipam_known
+    written = object_of(plugin.written.get("ipam"))
+    if ipam is not None and plugin.ipam_type:
+        add_problems(source, path, plugin.ipam, problems=ipam.checker.problems(plugin.ipam))
+    check_type_key(source, path, written)
+    if ipam is not None or not plugin.ipam_type:
+        check_keys(source, path, written, described=describing_ipam(plugin.known, ipam))
+    check_ipam(plugin)
+    check_blocks(source, path, plugin.ipam, needs_gateway=needs_gateway(plugin))
 
 
 def _check_types(plugin: PlacedPlugin, catalog: Catalog) -> None:
@@ -101,7 +74,7 @@ def _check_types(plugin: PlacedPlugin, catalog: Catalog) -> None:
         ((*plugin.path, "ipam", "type"), plugin.ipam_type, True),
     ):
         known = catalog.any(name)
-        if known is not None and known.is_ipam != is_ipam:
+        if known is not None and known.is_ipam != is_ipam and catalog.find(name, is_ipam=is_ipam) is None:
             kind = "an IPAM plugin" if known.is_ipam else "not an IPAM plugin"
             hint = (
                 "it belongs under 'ipam'" if known.is_ipam else "IPAM plugins are host-local, static, dhcp and others"
@@ -117,25 +90,26 @@ def _check_capabilities(plugin: PlacedPlugin, catalog: Catalog) -> None:
         if name not in catalog.capabilities:
             _report_unknown_capability(plugin, name, catalog)
         elif wanted is not False:
-            _check_capability(plugin, name, catalog)
-    needed = _NEEDS_CAPABILITY.get(plugin.type)
-    if needed is not None and declared.get(needed) is not True:
-        message = f"the {plugin.type} plugin does nothing without the capability {needed!r}"
+            _check_capability(plugin, name)
+    needed, instead = _NEEDS_CAPABILITY.get(plugin.type, ("", ()))
+    is_there = declared.get(needed) is True or needed in object_of(plugin.data.get("runtimeConfig"))
+    if needed and not is_there and not any(plugin.data.get(key) for key in instead):
+        keys = "".join(f" or {key!r}" for key in instead)
+        message = f"the {plugin.type} plugin does nothing without the capability {needed!r}{keys}"
         plugin.source.report("CNI404", plugin.path, message, hint=f'add "capabilities": {{"{needed}": true}}')
 
 
 def _report_unknown_capability(plugin: PlacedPlugin, name: str, catalog: Catalog) -> None:
     meant = similar(name, catalog.capabilities)
     # A plugin without a schema may have capabilities of its own.
-    if meant or catalog.any(plugin.type) is not None:
+    if meant or plugin.known is not None:
         hint = f"did you mean {meant!r}?" if meant else f"known are {', '.join(sorted(catalog.capabilities))}"
         message = f"{name!r} is no known capability: no runtime passes it"
         plugin.source.report("CNI402", (*plugin.path, "capabilities", name), message, hint=hint, at_key=True)
 
 
-def _check_capability(plugin: PlacedPlugin, name: str, catalog: Catalog) -> None:
-    known = catalog.find(plugin.type, is_ipam=False)
-    ipam = catalog.find(plugin.ipam_type, is_ipam=True)
+def _check_capability(plugin: PlacedPlugin, name: str) -> None:
+    known, ipam = plugin.known, plugin.ipam_known
     if known is None or (ipam is None and plugin.ipam_type):
         return
     able = known.capabilities | (ipam.capabilities if ipam is not None else set[str]())
@@ -143,6 +117,25 @@ def _check_capability(plugin: PlacedPlugin, name: str, catalog: Catalog) -> None
         message = f"the {plugin.type} plugin does not take the capability {name!r}"
         hint = f"it takes {', '.join(sorted(able))}" if able else "it takes none"
         plugin.source.report("CNI403", (*plugin.path, "capabilities", name), message, hint=hint, at_key=True)
+
+
+def _check_delegates(plugin: PlacedPlugin, key: str, given: Mapping[str, Any], *, catalog: Catalog) -> None:
+    """Check the plugins that a plugin calls, each as the plugin that it is, or as a list of plugins."""
+    value = plugin.written.get(key)
+    at = (*plugin.path, key)
+    items = [((*at, index), item) for index, item in enumerate(array_of(value))] if is_array(value) else [(at, value)]
+    for path, item in items:
+        members = object_of(item)
+        inner = array_of(members.get("plugins"))
+        placed = [((*path, "plugins", index), one) for index, one in enumerate(inner)] or [(path, members)]
+        chain = [
+            plugin_at(plugin.source, path, object_of(one), catalog=catalog, given=given)
+            for path, one in placed
+            if is_object(one) and one
+        ]
+        for one in chain:
+            check_plugin(one, catalog)
+        check_chain(chain, catalog)
 
 
 def check_chain(chain: Sequence[PlacedPlugin], catalog: Catalog) -> None:

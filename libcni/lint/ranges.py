@@ -124,12 +124,17 @@ def _address(value: object) -> Address | None:
         return None
 
 
-def check_blocks(source: Source, path: Path, ipam: Mapping[str, Any]) -> None:
-    """Check the blocks of one IPAM configuration, each on its own and against each other."""
+def check_blocks(
+    source: Source, path: Path, ipam: Mapping[str, Any], *, needs_gateway: frozenset[int] = frozenset()
+) -> None:
+    """Check the blocks of one IPAM configuration, each on its own and against each other.
+
+    :param needs_gateway: address families in which a route goes over the gateway.
+    """
     blocks = blocks_of(ipam, path)
     for block in blocks:
         _check_size(source, block)
-        _check_gateway(source, block)
+        _check_gateway(source, block, needs_gateway)
         _check_range(source, block)
     pools = [block for block in blocks if block.keys.is_pool]
     _check_families(source, pools)
@@ -145,7 +150,7 @@ def _check_size(source: Source, block: Block) -> None:
         source.report("CNI324", block.path_of(block.keys.subnet), message, hint=hint)
 
 
-def _check_gateway(source: Source, block: Block) -> None:
+def _check_gateway(source: Source, block: Block, needs_gateway: frozenset[int]) -> None:
     gateway = block.gateway
     if gateway is None or gateway.is_link_local:
         return
@@ -153,7 +158,10 @@ def _check_gateway(source: Source, block: Block) -> None:
     if gateway.version != block.subnet.version:
         source.report("CNI326", path, f"{gateway} is not of the address family of {block.subnet}")
     elif gateway not in block.subnet and not _is_host(block):
-        source.report("CNI321", path, f"the gateway {gateway} is outside the subnet {block.subnet}")
+        is_needed = block.subnet.version in needs_gateway
+        why = "and a route goes over it" if is_needed else "which matters once a route goes over it"
+        message = f"the gateway {gateway} is outside the subnet {block.subnet}, {why}"
+        source.report("CNI321" if is_needed else "CNI327", path, message)
 
 
 def _is_host(block: Block) -> bool:
@@ -176,6 +184,23 @@ def _check_range(source: Source, block: Block) -> None:
     if inside == [block.start, block.end] and int(inside[0]) > int(inside[1]):
         message = f"the range starts at {block.start}, behind its end {block.end}"
         source.report("CNI322", block.path_of(block.keys.start), message, hint="swap them")
+        return
+    for key, address in ((block.keys.start, block.start), (block.keys.end, block.end)):
+        if address in inside:
+            _check_usable(source, block, key)
+
+
+def _check_usable(source: Source, block: Block, key: str) -> None:
+    """Report the network and the broadcast address, which no container of an IPv4 subnet can have."""
+    address = block.start if key == block.keys.start else block.end
+    if address is None or block.subnet.version != 4 or block.subnet.prefixlen > _SMALLEST[4]:  # noqa: PLR2004 -- IPv4
+        return
+    ends = {int(block.subnet.network_address): "network", int(block.subnet.broadcast_address): "broadcast"}
+    kind = ends.get(int(address))
+    if kind is not None:
+        better = address + 1 if kind == "network" else address - 1
+        message = f"{address} is the {kind} address of {block.subnet}, and could be given to a container"
+        source.report("CNI329", block.path_of(key), message, hint=f"use {better}")
 
 
 def _check_families(source: Source, blocks: Sequence[Block]) -> None:

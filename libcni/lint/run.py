@@ -18,7 +18,9 @@ from libcni.lint.directory import check_together, facts_of
 from libcni.lint.findings import Findings, Place, Source
 from libcni.lint.head import check_form, check_member_versions, check_single, check_versions
 from libcni.lint.keys import check_list_keys
-from libcni.lint.plugins import PlacedPlugin, check_chain, check_plugin, plugins_of
+from libcni.lint.placed import plugin_at, plugins_of
+from libcni.lint.placeholders import check_placeholders
+from libcni.lint.plugins import check_chain, check_plugin
 from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from libcni.lint.catalog import Catalog
     from libcni.lint.directory import NetworkFacts
     from libcni.lint.findings import Finding
+    from libcni.lint.placed import PlacedPlugin
 
 __all__ = ["lint_paths"]
 
@@ -113,7 +116,7 @@ class _Linter:
         if not files:
             message = "has no configuration file (.conf, .conflist, .json)"
             self.findings.add("CNI508", Place(directory), message)
-        check_together(self.findings, seen.networks)
+        check_together(self.findings, seen.networks, directory)
         self._check_entries(directory, seen)
 
     def lint_files(self, files: Sequence[Path]) -> None:
@@ -176,6 +179,7 @@ class _Linter:
         if not is_object(source.document):
             source.report("CNI301", (), f"expected an object, found {kind_of(source.document)}")
             return None
+        check_placeholders(source)
         return source
 
     def _report_document(self, path: Path, data: bytes, error: DocumentError) -> None:
@@ -215,7 +219,7 @@ class _Linter:
         check_form(source, "plugin")
         version = check_versions(source, document)
         check_single(source, document, version)
-        plugin = PlacedPlugin(source, (), document)
+        plugin = plugin_at(source, (), document, catalog=self.catalog)
         self._lint_plugin(plugin, version)
         return [plugin]
 
@@ -223,10 +227,10 @@ class _Linter:
         check_form(source, "network")
         check_list_keys(source, document)
         version = check_versions(source, document)
-        chain = list(plugins_of(source))
+        chain = list(plugins_of(source, self.catalog))
         for plugin in chain:
             self._lint_plugin(plugin, version)
-            check_member_versions(source, plugin.path, plugin.data, version=version)
+            check_member_versions(source, plugin.path, plugin.written, version=version)
         name = document.get("name")
         if isinstance(name, str) and network_name_problem(name) is None:
             if str(document.get("loadOnlyInlinedPlugins")).lower() == "true":
@@ -253,7 +257,7 @@ class _Linter:
         document = object_of(source.document)
         check_form(source, "plugin")
         check_member_versions(source, (), document, version=version)
-        plugin = PlacedPlugin(source, (), document)
+        plugin = plugin_at(source, (), document, catalog=self.catalog)
         self._lint_plugin(plugin, version)
         return plugin
 

@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 __all__ = [
     "CIDR",
+    "DEVICE_MAC",
     "IP",
     "IP_OR_CIDR",
     "MAC",
     "Address",
     "InterfaceAddress",
+    "check_device_mac",
     "check_mac",
     "parse_address",
     "parse_address_or_cidr",
@@ -33,6 +35,7 @@ IP = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)"
 _PREFIX = "/[0-9]{1,3}"
 CIDR = IP + _PREFIX
 IP_OR_CIDR = f"{IP}({_PREFIX})?"
+DEVICE_MAC = "[0-9A-Fa-f][02468ACEace]([:-][0-9A-Fa-f]{2}){5}"
 MAC = "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
 
 # ipaddress alone would take a missing prefix, a dotted mask and a zone; a plugin in Go takes none of them.
@@ -100,3 +103,13 @@ def check_mac(text: str) -> None:
     """
     if _MAC.fullmatch(text) is None:
         raise ValueError(f"{text[:100]!r} is not a hardware address, such as '0a:58:0a:01:02:03'")
+
+
+def check_device_mac(text: str) -> None:
+    """Check a hardware address that an interface can have.
+
+    :raises ValueError: if it is none, or that of a group (IEEE 802: the lowest bit of the first octet is set).
+    """
+    check_mac(text)
+    if int(text[:2], 16) & 1:
+        raise ValueError(f"{text!r} is a group address (its first octet is odd), which no interface can have")

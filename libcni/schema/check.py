@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Checker", "SchemaProblem", "checker_of", "validate"]
 
 _NULL = {"type": "null"}
+_DEFINITIONS = "#/$defs/"
 _ID_PREFIX = "urn:libcni:schema:"
 _LONGEST = 500
 _SHOWN_VALUES = 12
@@ -133,6 +134,8 @@ class Checker:
 
     def _subject(self, error: ValidationError) -> str:
         schema: Any = error.schema
+        if is_object(schema) and str(schema.get("$ref", "")).startswith(_DEFINITIONS):
+            return str(schema["$ref"]).removeprefix(_DEFINITIONS)
         if is_object(schema) and "format" in schema:
             return str(schema["format"])
         return next((name for name, found in self._definitions.items() if found == schema), "")
@@ -190,24 +193,49 @@ def _shown(value: object) -> str:
 
 
 def _type_sentence(rule: Any, instance: object, _schema: object) -> str:
-    expected = [_TYPES.get(name, name) for name in ([rule] if isinstance(rule, str) else rule)]
+    # That null is taken for an absent value helps nobody who wrote another one.
+    names = [rule] if isinstance(rule, str) else [name for name in rule if name != "null"]
+    expected = [_TYPES.get(name, name) for name in names]
     return f"expected {' or '.join(expected)}, found {kind_of(instance)}"
 
 
 def _enum_sentence(rule: Any, instance: object, _schema: object) -> str:
-    values = [_shown(value) for value in rule]
+    values = [_shown(value) for value in rule if value is not None]
+    if not values:
+        return "must not be set"
+    if len(values) == 1:
+        return f"must be {values[0]}; found {_shown(instance)}"
     listed = ", ".join(values[:_SHOWN_VALUES]) + (", …" if len(values) > _SHOWN_VALUES else "")
     return f"must be one of {listed}; found {_shown(instance)}"
 
 
-def _pattern_sentence(rule: Any, instance: object, schema: Any) -> str:
-    described = schema.get("description") if is_object(schema) else None
-    return f"{_shown(instance)} does not match {rule}" + (f" ({described.rstrip('.')})" if described else "")
+def _described(schema: Any) -> str:
+    """Return the description of a rule as the end of a sentence, or ``""``."""
+    return str(schema.get("description", "")).rstrip(".") if is_object(schema) else ""
 
 
-def _counted(what: str) -> Callable[[Any, object, object], str]:
+def _pattern_sentence(_rule: Any, instance: object, schema: Any) -> str:
+    if instance == "":
+        return "must not be empty"
+    described = _described(schema)
+    return f"{_shown(instance)} has not the form that is expected" + (f": {described}" if described else "")
+
+
+def _not_sentence(_rule: Any, _instance: object, schema: Any) -> str:
+    described = _described(schema)
+    return "is not allowed here" + (f": {described}" if described else "")
+
+
+def _at_least(several: str) -> Callable[[Any, object, object], str]:
     def sentence(rule: Any, _instance: object, _schema: object) -> str:
-        return f"must have {what} {rule}"
+        return "must not be empty" if rule == 1 else f"must have at least {rule} {several}"
+
+    return sentence
+
+
+def _at_most(one: str, several: str) -> Callable[[Any, object, object], str]:
+    def sentence(rule: Any, _instance: object, _schema: object) -> str:
+        return f"must have at most {rule} {one if rule == 1 else several}" if rule else "must be empty"
 
     return sentence
 
@@ -229,12 +257,14 @@ _SENTENCES: dict[str, Callable[[Any, Any, Any], str]] = {
     "exclusiveMinimum": _compared("greater than"),
     "exclusiveMaximum": _compared("less than"),
     "multipleOf": _compared("a multiple of"),
-    "minItems": _counted("at least this number of items:"),
-    "maxItems": _counted("at most this number of items:"),
-    "minLength": _counted("at least this number of characters:"),
-    "maxLength": _counted("at most this number of characters:"),
-    "minProperties": _counted("at least this number of members:"),
-    "maxProperties": _counted("at most this number of members:"),
+    "minItems": _at_least("items"),
+    "maxItems": _at_most("item", "items"),
+    "minLength": _at_least("characters"),
+    "maxLength": _at_most("character", "characters"),
+    "minProperties": _at_least("members"),
+    "maxProperties": _at_most("member", "members"),
+    "not": _not_sentence,
+    "uniqueItems": lambda _rule, _instance, _schema: "must not hold one item twice",
 }
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from libcni.protocol.addresses import check_mac, parse_address, parse_address_or_cidr, parse_cidr, parse_subnet
+from libcni.protocol.addresses import (
+    check_device_mac,
+    check_mac,
+    parse_address,
+    parse_address_or_cidr,
+    parse_cidr,
+    parse_subnet,
+)
 from libcni.protocol.documents.field_validators import decode_base64
 
 if TYPE_CHECKING:
@@ -18,13 +25,22 @@ if TYPE_CHECKING:
 
 __all__ = ["format_checker"]
 
+
+def _device_mac(text: str) -> None:
+    if text:
+        check_device_mac(text)
+
+
 _CHECKS: dict[str, Callable[[str], object]] = {
     "cni-cidr": parse_cidr,
+    "cni-optional-cidr": lambda text: not text or parse_cidr(text),
+    "cni-optional-address": lambda text: not text or parse_address_or_cidr(text),
     "cni-subnet": parse_subnet,
     "cni-ip": parse_address,
     "cni-gateway": lambda text: not text or parse_address(text),
     "cni-address": parse_address_or_cidr,
     "cni-mac": check_mac,
+    "cni-device-mac": _device_mac,
     "cni-base64": decode_base64,
 }
 

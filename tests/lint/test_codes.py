@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libcni.lint import CODES, lint_paths
+from libcni.lint import CODES, Severity, lint_paths
 from libcni.lint.manual import manual
 from tests.lint.trees import ROOT, write_plugins, write_tree
 
@@ -37,18 +37,20 @@ def test_bad_example_has_the_finding(code: str, tmp_path: Path) -> None:
 @each_code
 def test_bad_example_has_nothing_else(code: str, tmp_path: Path) -> None:
     beside = {"CNI508": {"CNI503"}}
-    assert {finding.code for finding in _lint(CODES[code].bad, tmp_path)} - {code} == beside.get(code, set())
+    found = {finding.code for finding in _lint(CODES[code].bad, tmp_path) if finding.severity is not Severity.NOTE}
+    assert found - {code} == beside.get(code, set())
 
 
 @each_code
 def test_good_example_has_no_finding(code: str, tmp_path: Path) -> None:
-    assert _lint(CODES[code].good, tmp_path) == []
+    assert [finding for finding in _lint(CODES[code].good, tmp_path) if finding.severity is not Severity.NOTE] == []
+    assert code not in {finding.code for finding in _lint(CODES[code].good, tmp_path)}
 
 
 @each_code
 def test_code_is_complete(code: str) -> None:
     entry = CODES[code]
-    assert re.fullmatch(r"CNI[0-5][0-9]{2}", code)
+    assert re.fullmatch(r"CNI[0-6][0-9]{2}", code)
     assert not entry.title.endswith(".")
     assert entry.text.endswith(".")
 

@@ -134,4 +134,4 @@ def test_schema_directory(tmp_path: Path) -> None:
 def test_command_as_a_process() -> None:
     command = [sys.executable, "-m", "libcni.cli", "lint", "--no-plugins", str(CONFIGURATION_DIR)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "no findings\n", "")
+    assert (done.returncode, done.stdout.splitlines()[-1], done.stderr) == (0, "1 note", "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.errors import InvalidParameterError
-from libcni.lint import lint_paths
+from libcni.lint import Severity, lint_paths
 from tests.lint.trees import bridge, network, write_tree
 
 if TYPE_CHECKING:
@@ -19,8 +19,13 @@ TUNING: dict[str, Any] = {"type": "tuning", "mtu": 1400}
 
 
 def found(path: Path) -> list[tuple[str, str, str]]:
-    """Return code, file (from the directory on) and field of each finding."""
-    return [(item.code, str(item.file.relative_to(path)), item.field) for item in lint_paths([path])]
+    """Return code, file (from the directory on) and field of each finding that is no note."""
+    findings = [item for item in lint_paths([path]) if item.severity is not Severity.NOTE]
+    return [(item.code, str(item.file.relative_to(path)), item.field) for item in findings]
+
+
+def messages(path: Path) -> list[str]:
+    return [item.message for item in lint_paths([path]) if item.severity is not Severity.NOTE]
 
 
 def test_second_file_with_a_name_is_reported_at_its_name(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_bridges_of_one_name_with_different_settings(options: dict[str, Any], na
         tmp_path, {"10-a.conflist": first, "20-b.conflist": network("b", bridge("br0", "10.2.0.0/24", **options))}
     )
     assert found(tmp_path) == [("CNI507", "20-b.conflist", "plugins[0].bridge")]
-    assert lint_paths([tmp_path])[0].message.endswith(f"another setting of {named}")
+    assert messages(tmp_path)[0].endswith(f"another setting of {named}")
 
 
 def test_bridge_with_two_gateway_addresses(tmp_path: Path) -> None:
@@ -82,7 +87,7 @@ def test_bridge_with_two_gateway_addresses(tmp_path: Path) -> None:
         "20-b.conflist": network("b", bridge("br0", "10.2.0.0/24", isGateway=True)),
     }
     write_tree(tmp_path, files)
-    assert "the IPv4 address" in lint_paths([tmp_path])[0].message
+    assert "the IPv4 address" in messages(tmp_path)[0]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_plugin_that_fails_is_a_warning(tmp_path: Path) -> None:
 
 def test_each_plugin_is_asked_once_and_only_its_version(tmp_path: Path) -> None:
     write_tree(tmp_path / "net.d", {f"{number}.conflist": network(f"lab{number}") for number in range(5)})
-    assert found(tmp_path, {"loopback": ALL}) == []
+    assert found(tmp_path, {"loopback": ALL}) == [("CNI509", "")]
     assert (tmp_path / "log").read_text() == "loopback VERSION\n"
 
 
@@ -183,7 +183,7 @@ def test_ranges_of_host_local(ipam: dict[str, Any], expected: list[str], tmp_pat
 @pytest.mark.parametrize(
     ("address", "gateway", "expected"),
     [
-        ("10.0.0.5/24", "10.0.1.1", ["CNI321"]),
+        ("10.0.0.5/24", "10.0.1.1", ["CNI327"]),
         ("10.0.0.5/32", "10.0.1.1", []),
         ("10.0.0.5/24", "169.254.1.1", []),
         ("fd00::5/128", "fe80::1", []),

@@ -28,7 +28,7 @@ FORMATS = format_checker()
 
 @functools.cache
 def load_schemas() -> dict[str, dict[str, Any]]:
-    """Return every schema by the type of its plugin."""
+    """Return every schema by its name: the type of its plugin, with ``-ipam`` where a type is of both kinds."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(SCHEMA_DIR.glob("*.json"))}
 
 
@@ -53,9 +53,18 @@ def objects_of(document: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...]
     for path, plugin in plugins_of(document):
         for at, found in ((path, plugin), ((*path, "ipam"), plugin.get("ipam", {}))):
             plugin_type = found.get("type") if isinstance(found, dict) else None
-            schema = load_schemas().get(plugin_type) if isinstance(plugin_type, str) else None
-            if plugin_type and schema and (schema["x-cni-kind"] == "ipam") == (at != path):
-                yield at, plugin_type, found
+            name = schema_name(plugin_type, is_ipam=at != path)
+            if name:
+                yield at, name, found
+
+
+def schema_name(plugin_type: object, *, is_ipam: bool) -> str:
+    """Return the name of the schema for a plugin, or ``""``."""
+    for name in (plugin_type, f"{plugin_type}-ipam"):
+        schema = load_schemas().get(name) if isinstance(name, str) else None
+        if schema and schema.get("x-cni-type", name) == plugin_type and (schema["x-cni-kind"] == "ipam") == is_ipam:
+            return str(name)
+    return ""
 
 
 def problems(text: str) -> dict[str, str]:
@@ -103,7 +112,7 @@ def property_paths(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _collect(schema: dict[str, Any], node: dict[str, Any], prefix: str, found: dict[str, dict[str, Any]]) -> None:
     for key, value in node.get("properties", {}).items():
         member = resolve(schema, value)
-        if not member.get("x-cni-reserved"):
+        if not member.get("x-cni-reserved") and "not" not in member:
             path = f"{prefix}.{key}" if prefix else key
             found[path] = member
             _collect(schema, member, path, found)

@@ -21,6 +21,7 @@ from tests.schemas.plugin_schemas import (
     plugins_of,
     problems,
     property_paths,
+    schema_name,
     used_paths,
 )
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENOUGH_FILES = 70
+ENOUGH_FILES = 150
+ENOUGH_FROM_OTHERS = 70
 
 each_file = pytest.mark.parametrize("path", configuration_files(), ids=lambda path: path.name)
 
@@ -46,6 +48,13 @@ def test_configurations_are_many_and_indexed() -> None:
     assert sorted(index) == [path.name for path in configuration_files()]
     assert len(index) >= ENOUGH_FILES
     assert {path.suffix for path in configuration_files()} == {".conflist", ".conf"}
+
+
+def test_configuration_of_others_names_its_source() -> None:
+    sources = [entry.get("source", "") for entry in json.loads(INDEX_FILE.read_text()).values()]
+    plugins = {name for entry in json.loads(INDEX_FILE.read_text()).values() for name in entry["documentation"]}
+    assert sum(map(bool, sources)) >= ENOUGH_FROM_OTHERS
+    assert plugins == set(load_schemas()), "each plugin type has a configuration, and its documentation is named"
 
 
 @each_file
@@ -69,7 +78,7 @@ def test_configuration_head_is_sound(path: Path) -> None:
 def test_configuration_declares_only_known_capabilities(path: Path) -> None:
     for _, plugin in plugins_of(_document(path)):
         known = set(load_schemas()[plugin["type"]]["x-cni-capabilities"])
-        ipam = load_schemas().get(plugin.get("ipam", {}).get("type"), {})
+        ipam = load_schemas().get(schema_name((plugin.get("ipam") or {}).get("type"), is_ipam=True), {})
         known |= set(ipam.get("x-cni-capabilities", []))
         wanted = {name for name, declared in plugin.get("capabilities", {}).items() if declared}
         assert wanted <= known

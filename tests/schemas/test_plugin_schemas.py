@@ -7,20 +7,24 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from libcni.protocol.addresses import CIDR, IP, IP_OR_CIDR, MAC
+from libcni.protocol.addresses import CIDR, DEVICE_MAC, IP, IP_OR_CIDR
 from libcni.protocol.names import INTERFACE_NAME, NETWORK_NAME
 from libcni.protocol.versions import VERSION
 from tests.schemas.plugin_schemas import FORMATS, load_schemas, property_paths, resolve, validator
 
 PLUGINS = {
+    "antrea",
+    "antrea-ipam",
     "aws-cni",
     "azure-vnet",
     "azure-vnet-ipam",
     "bandwidth",
+    "bond",
     "bridge",
     "calico",
     "calico-ipam",
     "cilium-cni",
+    "coordinator",
     "dhcp",
     "dummy",
     "firewall",
@@ -28,16 +32,28 @@ PLUGINS = {
     "gke",
     "host-device",
     "host-local",
+    "infoblox",
     "ipvlan",
     "istio-cni",
+    "kube-ovn",
+    "kube-ovn-ipam",
+    "linkerd-cni",
     "loopback",
     "macvlan",
     "multus",
+    "nsx",
+    "ovn-k8s-cni-overlay",
+    "ovs",
     "portmap",
     "ptp",
+    "route-override",
     "sbr",
+    "sdnbridge",
+    "spiderpool",
+    "sriov",
     "static",
     "tap",
+    "tc-redirect-tap",
     "tuning",
     "vlan",
     "vrf",
@@ -48,7 +64,8 @@ PLUGINS = {
     "win-overlay",
 }
 IPAM = {"dhcp", "host-local", "static", "whereabouts", "calico-ipam", "weave-ipam", "azure-vnet-ipam"}
-CHAINED_ONLY = {"tuning", "portmap", "bandwidth", "firewall", "sbr", "vrf"}
+IPAM |= {"antrea-ipam", "infoblox", "kube-ovn-ipam", "spiderpool"}
+CHAINED_ONLY = {"tuning", "portmap", "bandwidth", "firewall", "sbr", "vrf", "route-override", "tc-redirect-tap"}
 COMMON = {"cniVersion", "name", "type", "args", "capabilities", "runtimeConfig", "prevResult"}
 
 each_schema = pytest.mark.parametrize("plugin_type", sorted(PLUGINS))
@@ -77,7 +94,8 @@ def test_schema_head_names_plugin_kind_and_documentation(plugin_type: str) -> No
     assert schema["x-cni-kind"] in {"ipam", "interface", "chained", "meta"}
     assert (schema["x-cni-kind"] == "ipam") == (plugin_type in IPAM)
     assert schema.get("x-cni-chained-only", False) == (plugin_type in CHAINED_ONLY)
-    assert schema["properties"]["type"]["const"] == plugin_type
+    assert schema["x-cni-compared-with"], "say which version of the plugin it follows"
+    assert schema["properties"]["type"]["const"] == schema.get("x-cni-type", plugin_type)
     assert "additionalProperties" not in schema, "plugins ignore keys that they do not know"
 
 
@@ -140,9 +158,10 @@ def test_shared_grammars_are_those_of_the_protocol(plugin_type: str) -> None:
     grammars = {
         "version": VERSION,
         "networkName": NETWORK_NAME,
-        "interfaceName": INTERFACE_NAME,
-        "mac": MAC,
-        "ip": IP,
+        # An empty text is absent to a Go program.
+        "interfaceName": f"(|{INTERFACE_NAME})",
+        "mac": f"(|{DEVICE_MAC})",
+        "ip": f"(|{IP})",
         "cidr": CIDR,
         "address": IP_OR_CIDR,
     }

@@ -34,7 +34,7 @@ class PluginDocument(Document):
     """Network name; in a list, the list's counts."""
     type: PluginType
     """File name of the plugin."""
-    capabilities: dict[str, bool] | None = None
+    capabilities: dict[str, bool | None] | None = None
     """Capabilities of the plugin that the runtime may use."""
     args: dict[str, Any] | None = None
     """Optional arguments, which plugins may ignore."""
@@ -51,14 +51,19 @@ def _require_plugins(schema: dict[str, Any]) -> None:
     schema["then"] = {"required": ["plugins"]}
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave out the value that stands for absent: Go refuses ``null`` here, so that is none."""
+    schema.pop("default")
+
+
 class NetworkDocument(Document):
     """Network configuration list (SPEC 1.1.0, section 1, "Configuration format")."""
 
     model_config = ConfigDict(json_schema_extra=_require_plugins)
 
-    cniVersion: Version | None = None  # noqa: N815 -- the member's name on the wire
+    cniVersion: Version = Field(default="", json_schema_extra=_without_default)  # noqa: N815 -- the member's name on the wire
     """Version of the specification that the configuration follows."""
-    cniVersions: list[Version] | None = None  # noqa: N815 -- the member's name on the wire
+    cniVersions: list[Version] = Field(default=[], json_schema_extra=_without_default)  # noqa: N815 -- the member's name on the wire
     """Versions of the specification that the configuration fits; the runtime takes the highest it supports."""
     name: Name
     """Network name, unique on the host."""

@@ -183,7 +183,6 @@ def test_list_where_a_plugin_is_expected_is_named_so() -> None:
     ("members", "version"),
     [
         ({"cniVersion": ...}, "0.1.0"),
-        ({"cniVersion": None}, "0.1.0"),
         ({"cniVersion": ""}, "0.1.0"),
         ({"cniVersion": "", "cniVersions": []}, "0.1.0"),
         ({"cniVersion": "0.4.0"}, "0.4.0"),
@@ -412,3 +411,22 @@ def test_runtime_config_has_only_what_is_declared_and_given() -> None:
     plugin = conf_from_bytes('{"type": "a", "capabilities": {"mac": true, "ips": false, "dns": true}}')
     assert plugin.runtime_config({"mac": "m", "ips": ["i"], "own": 1}) == {"runtimeConfig": '{"mac":"m"}'}
     assert plugin.runtime_config({"ips": ["i"]}) == {}
+
+
+@pytest.mark.parametrize("key", ["cniVersion", "cniVersions"])
+def test_version_of_a_list_that_is_null_is_refused_as_by_go(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        network_conf_from_bytes(json.dumps({"name": "lab", "plugins": [{"type": "loopback"}], key: None}))
+    assert caught.value.field == key
+
+
+def test_null_in_a_plugin_is_absent() -> None:
+    members = {
+        "type": "loopback",
+        "cniVersion": None,
+        "capabilities": {"mac": None, "ips": True},
+        "ipam": None,
+        "dns": None,
+    }
+    [plugin] = network_conf_from_bytes(json.dumps({"name": "lab", "plugins": [members]})).plugins
+    assert plugin.used_capabilities == {"ips"}

@@ -1,0 +1,174 @@
+"""Configurations as people and programs write them: what works has no finding, and what does not has the right one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcni.lint import Severity, lint_paths
+from tests.lint.trees import network, write_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST_LOCAL = {"type": "host-local", "subnet": "10.1.0.0/24"}
+PTP = {"type": "ptp", "ipam": HOST_LOCAL}
+PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
+
+
+def _found(directory: Path, *plugins: dict[str, Any], **head: Any) -> list[tuple[str, str]]:
+    write_tree(directory, {"10.conflist": network("lab", *plugins, **head)})
+    return [(item.code, item.field) for item in lint_paths([directory])]
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        {"type": "bridge", "vlan": 100, "vlanTrunk": [{"id": 101}, {"minID": 200, "maxID": 300}], "ipam": {}},
+        {"type": "bridge", "ipam": {"type": ""}},
+        {"type": "bridge", "ipam": None, "mtu": None, "vlanTrunk": None},
+        {"type": "macvlan", "mode": "", "master": "", "ipam": HOST_LOCAL | {"gateway": "", "routes": None}},
+        {"type": "azure-vnet", "infraVnetAddressSpace": "", "ipam": {"type": "azure-vnet-ipam"}},
+        {"type": "calico", "log_file_path": "c:\\k\\calico.log", "ipam": {"type": "calico-ipam"}},
+        {
+            "type": "ptp",
+            "ipam": HOST_LOCAL | {"gateway": "10.2.0.1", "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}]},
+        },
+        {"type": "weave-net", "ipam": {"subnet": "10.1.0.0/24"}},
+        {"type": "flannel", "delegate": {"isGateway": True}, "ipam": {"routes": [{"dst": "10.0.0.0/8"}]}},
+        {"type": "antrea", "ipam": {"type": "host-local"}},
+        {"type": "macvlan", "ipam": {"type": "host-local"}, "capabilities": {"ipRanges": True}},
+        {"type": "nsx", "an-option-of-nsx": 5},
+        {"type": "macvlan", "ipam": HOST_LOCAL | {"rangeStart": "10.1.0.1", "rangeEnd": "10.1.0.254"}},
+        {"type": "macvlan", "ipam": {"type": "host-local", "subnet": "fd00::/64", "rangeStart": "fd00::"}},
+    ],
+    ids=str,
+)
+def test_what_plugins_take_is_no_error(plugin: dict[str, Any], tmp_path: Path) -> None:
+    found = _found(tmp_path, plugin)
+    assert [code for code, _ in found if code != "CNI327"] == []
+
+
+@pytest.mark.parametrize(
+    ("plugin", "key", "right"),
+    [
+        ({"type": "vlan", "master": "eth0", "vlanid": 5, "ipam": HOST_LOCAL}, "vlanid", "vlanId"),
+        ({"type": "macvlan", "ipam": HOST_LOCAL | {"routes": [{"Dst": "0.0.0.0/0"}]}}, "ipam.routes[0].Dst", "dst"),
+    ],
+)
+def test_required_key_in_another_case_has_one_warning(
+    plugin: dict[str, Any], key: str, right: str, tmp_path: Path
+) -> None:
+    write_tree(tmp_path, {"10.conflist": network("lab", plugin)})
+    [finding] = lint_paths([tmp_path])
+    assert (finding.code, finding.severity, finding.field) == ("CNI203", Severity.WARNING, f"plugins[0].{key}")
+    assert right in finding.hint
+
+
+def test_wrong_value_of_a_key_in_another_case_is_found_at_that_key(tmp_path: Path) -> None:
+    found = _found(tmp_path, {"type": "vlan", "master": "eth0", "VlanID": 5000, "ipam": HOST_LOCAL})
+    assert found == [("CNI203", "plugins[0].VlanID"), ("CNI304", "plugins[0].VlanID")]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "field"),
+    [
+        ({"type": "bridge", "vlan": 5, "vlanTrunk": [{"minID": 9, "maxID": 7}]}, "CNI328", "vlanTrunk[0].minID"),
+        ({"type": "bridge", "vlanTrunk": [{"minID": 5, "maxID": 7, "id": 6}]}, "CNI333", "vlanTrunk[0].id"),
+        ({"type": "ovs", "bridge": "b", "trunk": [{"id": 6}, {"minID": 5, "maxID": 7}]}, "CNI333", "trunk[1]"),
+        ({"type": "macvlan", "ipam": {"subnet": "10.1.0.0/24"}}, "CNI332", "ipam"),
+        ({"type": "macvlan", "ipam": {"type": "", "subnet": "10.1.0.0/24"}}, "CNI332", "ipam"),
+        ({"type": "macvlan", "routes": [], "ipam": HOST_LOCAL}, "CNI208", "routes"),
+        ({"type": "macvlan", "ipam": {"type": "host-local"}}, "CNI331", "ipam"),
+        ({"type": "ptp", "mtu": 20, "ipam": HOST_LOCAL}, "CNI305", "mtu"),
+        ({"type": "macvlan", "mac": "01:00:5e:00:00:01", "ipam": HOST_LOCAL}, "CNI309", "mac"),
+        ({"type": "macvlan", "vlan": 5, "ipam": HOST_LOCAL}, "CNI204", "vlan"),
+        ({"type": "ptp", "ipam": HOST_LOCAL | {"rangeEnd": "10.1.0.255"}}, "CNI329", "ipam.rangeEnd"),
+        (
+            {"type": "ptp", "ipam": HOST_LOCAL, "mtu": 1000} | {"ipam": {"type": "host-local", "subnet": "fd00::/64"}},
+            "CNI330",
+            "mtu",
+        ),
+        (
+            {"type": "macvlan", "ipam": HOST_LOCAL | {"gateway": "10.2.0.1", "routes": [{"dst": "0.0.0.0/0"}]}},
+            "CNI321",
+            "ipam.gateway",
+        ),
+        ({"type": "bridge", "bridge": "__BRIDGE__", "ipam": HOST_LOCAL}, "CNI315", "bridge"),
+        (
+            {"type": "calico", "log_file_path": "/var/log/<node name>.log", "ipam": {"type": "calico-ipam"}},
+            "CNI315",
+            "log_file_path",
+        ),
+        ({"type": "bridge", "{{ key }}": True, "ipam": HOST_LOCAL}, "CNI315", "['{{ key }}']"),
+        ({"type": "flannel", "delegate": {"ipam": {}}}, "CNI312", "delegate.ipam"),
+        ({"type": "flannel", "delegate": {"name": "x"}}, "CNI312", "delegate.name"),
+        ({"type": "flannel", "delegate": {"type": 5}}, "CNI301", "delegate.type"),
+        ({"type": "flannel", "delegate": {"isGatway": True}}, "CNI201", "delegate.isGatway"),
+        ({"type": "flannel", "delegate": {"type": "macvlan", "mode": "shared"}}, "CNI303", "delegate.mode"),
+        ({"type": "flannel", "delegate": {"type": "host-local"}}, "CNI405", "delegate.type"),
+        ({"type": "multus", "delegates": [PTP | {"mtu": "x"}]}, "CNI301", "delegates[0].mtu"),
+        ({"type": "multus", "delegates": [{"plugins": [PORTMAP]}]}, "CNI401", "delegates[0].plugins[0].type"),
+        (
+            {"type": "multus", "delegates": [{"plugins": [PTP, {"type": "vrf"}]}]},
+            "CNI302",
+            "delegates[0].plugins[1].vrfname",
+        ),
+    ],
+    ids=str,
+)
+def test_mistake_is_found_once(plugin: dict[str, Any], code: str, field: str, tmp_path: Path) -> None:
+    separator = "" if field.startswith("[") else "."
+    assert _found(tmp_path, plugin) == [(code, f"plugins[0]{separator}{field}")]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"backend": "iptables", "conditionsV4": ["ip", "daddr", "192.0.2.1"]}, "conditionsV4"),
+        ({"backend": "nftables", "conditionsV6": ["-d", "fd00::1"]}, "conditionsV6"),
+        ({"backend": "nftables", "externalSetMarkChain": "KUBE-MARK-MASQ"}, "externalSetMarkChain"),
+        ({"conditionsV4": ["!", "-d", "192.0.2.1"], "conditionsV6": ["ip6", "daddr", "fd00::1"]}, "conditionsV6"),
+    ],
+    ids=str,
+)
+def test_conditions_for_another_firewall(options: dict[str, Any], found: str, tmp_path: Path) -> None:
+    assert _found(tmp_path, PTP, PORTMAP | options) == [("CNI334", f"plugins[1].{found}")]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "codes"),
+    [
+        ({"type": "bandwidth"}, ["CNI404"]),
+        ({"type": "bandwidth", "ingressRate": 0, "ingressBurst": 0}, ["CNI404"]),
+        ({"type": "bandwidth", "capabilities": {"bandwidth": True}}, []),
+        (PORTMAP | {"capabilities": {}, "runtimeConfig": {"portMappings": []}}, ["CNI207", "CNI209"]),
+        (PORTMAP | {"bandwidth": {}}, ["CNI209"]),
+    ],
+    ids=str,
+)
+def test_capability_and_its_argument(plugin: dict[str, Any], codes: list[str], tmp_path: Path) -> None:
+    assert [code for code, _ in _found(tmp_path, PTP, plugin)] == codes
+
+
+def test_keys_beside_plugins(tmp_path: Path) -> None:
+    found = _found(tmp_path, PTP, nerdctlID="1", nerdctlLabels={}, args={"podman_labels": {}}, ipam=HOST_LOCAL)
+    assert found == [("CNI204", "ipam")]
+
+
+@pytest.mark.parametrize("key", ["cniVersion", "cniVersions"])
+def test_version_that_is_null_is_an_error(key: str, tmp_path: Path) -> None:
+    document = {"name": "lab", "plugins": [PTP], key: None}
+    write_tree(tmp_path, {"10.conflist": document})
+    assert ("CNI301", key) in [(item.code, item.field) for item in lint_paths([tmp_path])]
+
+
+def test_note_says_which_network_a_kubelet_takes(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path, {"20.conflist": network("b", {"type": "loopback"}), "10.conf": {**network("x"), "plugins": []}}
+    )
+    write_tree(tmp_path, {"10.conf": {"cniVersion": "0.4.0", "name": "a", "type": "loopback"}})
+    [note] = lint_paths([tmp_path])
+    assert (note.code, note.severity) == ("CNI509", Severity.NOTE)
+    assert "'a' in 10.conf" in note.message
