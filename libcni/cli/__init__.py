@@ -16,10 +16,12 @@ def main() -> None:
     gc.disable()
     atexit.register(gc.freeze)
     try:
+        from libcni.cli.output import prepare
         from libcni.cli.root import cnitool
         from libcni.cli.signals import install
 
         install()
+        prepare()
         cnitool(prog_name="cnitool")
     except ModuleNotFoundError as error:  # click at once, rich when a verb asks for it
         if (error.name or "").partition(".")[0] not in {"click", "rich"}:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from libcni.cli.arguments import netns_argument, network_argument
 from libcni.cli.commands import cnitool_command
 from libcni.cli.failure import note_call
 from libcni.cli.options import AttachmentOptions, attachment_options, check_declared
+from libcni.cli.output import echo_result
 from libcni.cli.settings import TO_ATTACH, TO_RUN, Settings, pass_settings
 from libcni.cli.stored import load_for_attachment
 from libcni.config.load import load_network_conf
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_command", "check_command", "del_command", "status_command"]
 
-_network = click.argument("network")
-_netns = click.argument("netns")
+_network = network_argument()
+_netns = netns_argument()
 
 
 @click.command("add")
@@ -44,12 +46,14 @@ def add_command(settings: Settings, *, network: str, netns: str, no_rollback: bo
     loaded = load_network_conf(settings.directory, network)
     check_declared(given, undeclared_capabilities(loaded, rt), f"network {network!r}")
     config = settings.config()
+    key = AttachmentKey(loaded.name, rt.container_id, rt.ifname)
     try:
         result = config.add_network_list(loaded, rt, rollback=not no_rollback)
     except (CNIError, KeyboardInterrupt) as error:
-        _advise(settings, config, error, rt=rt, key=AttachmentKey(loaded.name, rt.container_id, rt.ifname))
+        _advise(settings, config, error, rt=rt, key=key)
         raise
-    click.echo(json.dumps(result.to_dict(), indent=4))
+    deletion = cnitool_command(settings, "del", key.network, rt.netns, *_names(key))
+    echo_result(json.dumps(result.to_dict(), indent=4), deletion=deletion)
 
 
 def _advise(
@@ -109,7 +113,7 @@ def check_command(settings: Settings, network: str, netns: str) -> None:
 
 @click.command("del")
 @_network
-@click.argument("netns", required=False)
+@netns_argument(required=False)
 @pass_settings(TO_ATTACH)
 def del_command(settings: Settings, network: str, netns: str | None) -> None:
     """Detach the namespace at path NETNS from NETWORK; with --container-id, NETNS may be left out.
@@ -128,7 +132,7 @@ def del_command(settings: Settings, network: str, netns: str | None) -> None:
 
 @click.command("status")
 @_network
-@click.argument("netns", required=False)
+@netns_argument(required=False)
 @pass_settings(TO_RUN)
 def status_command(settings: Settings, network: str, netns: str | None) -> None:
     """Ask the plugins of NETWORK whether it is ready. NETNS is ignored."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from libcni.cli.arguments import netns_argument, network_argument
 from libcni.cli.failure import note_call, note_members
 from libcni.cli.settings import TO_RUN, Settings, pass_settings
 from libcni.cli.stored import load_for_network
@@ -43,8 +44,8 @@ def _kept(_context: click.Context, _parameter: click.Parameter, values: tuple[st
 
 
 @click.command("gc")
-@click.argument("network", required=False)
-@click.argument("netns", required=False)
+@network_argument(required=False)
+@netns_argument(required=False)
 @click.option("--all-networks", is_flag=True, help="Collect every network that is configured or has something stored.")
 @click.option(
     "--keep",

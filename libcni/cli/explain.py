@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from libcni.cli.arguments import code_argument
 from libcni.cli.settings import Settings, pass_settings
 from libcni.errors import InvalidParameterError
 from libcni.jsontext.encode import dump
@@ -16,7 +17,7 @@ from libcni.jsontext.encode import dump
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Explanation", "explain_command"]
+__all__ = ["Explanation", "explain_command", "explanations"]
 
 _WIDTH = 100
 _PLUGINS_OWN = 100
@@ -34,7 +35,7 @@ class Explanation(NamedTuple):
 
 
 @click.command("explain")
-@click.argument("code", required=False)
+@code_argument()
 @pass_settings(("output",))
 def explain_command(settings: Settings, code: str | None) -> None:
     """Explain CODE: the code of an error, of a finding of lint or of a check of conformance. Without it, list all."""
@@ -51,7 +52,7 @@ def explain_command(settings: Settings, code: str | None) -> None:
 
 
 def _list(settings: Settings) -> None:
-    every = [*_errors(), *_findings(), *_checks()]
+    every = explanations()
     if settings.is_json:
         click.echo(dump([{"code": each.code, "kind": each.kind, "title": each.title} for each in every]))
         return
@@ -60,9 +61,14 @@ def _list(settings: Settings) -> None:
         click.echo(f"{each.code.ljust(width)}  {each.title}")
 
 
+def explanations() -> list[Explanation]:
+    """Return everything that can be explained."""
+    return [*_errors(), *_findings(), *_checks()]
+
+
 def _find(code: str) -> Explanation:
     wanted = code.casefold()
-    every = {each.code.casefold(): each for each in [*_errors(), *_findings(), *_checks()]}
+    every = {each.code.casefold(): each for each in explanations()}
     if wanted in every:
         return every[wanted]
     if code.isascii() and code.isdigit() and int(code) >= _PLUGINS_OWN:

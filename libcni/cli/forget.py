@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from libcni.cli.arguments import container_argument, network_option
 from libcni.cli.failure import note_call
 from libcni.cli.settings import Settings, pass_settings
 from libcni.errors import CNIError, ErrorCode
@@ -39,8 +40,8 @@ class _Leftover(NamedTuple):
 
 
 @click.command("forget")
-@click.argument("container", metavar="CONTAINER_ID")
-@click.option("--network", metavar="NAME", help="Only of this network. [all]")
+@container_argument("CONTAINER_ID")
+@network_option("--network", help="Only of this network. [all]")
 @pass_settings(("cache_dir", "ifname", "output"))
 def forget_command(settings: Settings, *, container: str, network: str | None) -> None:
     """Give up what is stored about CONTAINER_ID, all of it or that of one --ifname or --network. No plugin is run.

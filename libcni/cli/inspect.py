@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from libcni.cli.arguments import container_argument, network_option
 from libcni.cli.failure import note_call
 from libcni.cli.secrets import HIDDEN, is_secret, without_secrets
 from libcni.cli.settings import Settings, default_container_id, pass_settings
@@ -26,8 +27,8 @@ __all__ = ["inspect_command"]
 
 
 @click.command("inspect")
-@click.argument("container", metavar="CONTAINER_ID|NETNS")
-@click.option("--network", metavar="NAME", help="Only of this network. [all]")
+@container_argument("CONTAINER_ID|NETNS")
+@network_option("--network", help="Only of this network. [all]")
 @pass_settings(("cache_dir", "ifname", "output"))
 def inspect_command(settings: Settings, *, container: str, network: str | None) -> None:
     """Show what is stored about the attachments of a container: state, arguments, result and configuration.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from libcni.cli.arguments import netns_argument, network_argument
 from libcni.cli.options import AttachmentOptions, attachment_options
 from libcni.cli.settings import TO_ATTACH, Settings, pass_settings
 from libcni.config.load import load_network_conf
@@ -22,8 +23,8 @@ __all__ = ["plan_command"]
 
 
 @click.command("plan")
-@click.argument("network")
-@click.argument("netns")
+@network_argument()
+@netns_argument()
 @click.option(
     "--verb",
     type=click.Choice([command.lower() for command in COMMANDS]),

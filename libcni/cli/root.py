@@ -15,6 +15,7 @@ import click
 
 from libcni import __version__
 from libcni.cli.failure import echo_failure
+from libcni.cli.output import die_of_closed_pipe
 from libcni.cli.settings import TO_ATTACH, Settings, common_options
 from libcni.cli.signals import OF_SIGNAL, received
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
@@ -43,6 +44,7 @@ _VERBS = {
     "trace": ("libcni.cli.trace", "Run a verb, and show each plugin call with request, answer and time."),
     "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
     "conformance": ("libcni.cli.conformance", "Check plugins, or a runtime, against the specification."),
+    "completion": ("libcni.cli.completion", "Print a script for the completion of a shell."),
     "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
 }
 
@@ -63,6 +65,21 @@ class _Verbs(click.Group):
             gc.enable()
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, in any case: Go's tool has been called with ADD as well; or say which one was meant."""
+        name = args[0]
+        if name.lower() in _VERBS:
+            return super().resolve_command(ctx, [name.lower(), *args[1:]])
+        if not ctx.resilient_parsing and not name.startswith("-"):
+            from libcni.cli.advice import closest  # noqa: PLC0415 -- loaded when something has failed
+
+            near = closest(name, _VERBS)
+            hint = f"did you mean {near!r}?" if near else "see: cnitool --help"
+            raise click.UsageError(f"there is no verb {name!r}: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Verbs"):
@@ -77,8 +94,8 @@ class _Verbs(click.Group):
                 document = CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES)
                 echo_failure(document, ctx)
             raise
-        except BrokenPipeError:  # the reader of the output has had enough of it: click ends the program without a word
-            raise
+        except BrokenPipeError:  # the reader of the output has had enough of it
+            die_of_closed_pipe()
         except KeyboardInterrupt as error:
             number = received()
             _report(_interrupted(error, number), ctx)
@@ -95,10 +112,20 @@ def _is_json(context: click.Context) -> bool:
 def _report(error: CNIError | OSError, context: click.Context) -> None:
     """Write an error to stderr, and for programs its document to stdout."""
     wrapped = error if isinstance(error, CNIError) else _wrapped(error)
+    steps = _next_steps(error)
     if _is_json(context):
         echo_failure(wrapped, context)
-    lines = [str(wrapped), *getattr(wrapped, "__notes__", ())]
+    lines = [str(wrapped), *getattr(wrapped, "__notes__", ()), *steps]
     click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
+
+
+def _next_steps(error: CNIError | OSError) -> list[str]:
+    """Return what to do after an error, unless its notes say it."""
+    if any("cnitool " in note for note in getattr(error, "__notes__", ())):
+        return []
+    from libcni.cli.advice import next_steps  # noqa: PLC0415 -- loaded when something has failed
+
+    return next_steps(error)
 
 
 def _interrupted(error: KeyboardInterrupt, number: signal.Signals) -> CNIError:
@@ -110,7 +137,8 @@ def _interrupted(error: KeyboardInterrupt, number: signal.Signals) -> CNIError:
 
 
 def _wrapped(error: OSError) -> CNIError:
-    wrapped = CNIError(str(error))
+    place = "" if error.filename is None else f": {error.filename}"
+    wrapped = CNIError(str(error) if error.strerror is None else f"{error.strerror}{place}")
     for note in getattr(error, "__notes__", ()):
         wrapped.add_note(note)
     return wrapped

@@ -16,6 +16,7 @@ import click
 
 from libcni import netns
 from libcni.capabilities import ContainerOptions
+from libcni.cli.arguments import network_argument, network_option
 from libcni.cli.commands import cnitool_command
 from libcni.cli.failure import note_call
 from libcni.cli.options import AttachmentOptions, attachment_options, check_declared
@@ -51,9 +52,9 @@ class _Request(NamedTuple):
 
 
 @click.command("run")
-@click.argument("network")
+@network_argument()
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[--] [COMMAND]...")
-@click.option("--network", "more", multiple=True, metavar="NAME", help="Another network to join; may be repeated.")
+@network_option("--network", "more", multiple=True, help="Another network to join; may be repeated.")
 @attachment_options
 @click.option("--pid", type=click.IntRange(1), metavar="PID", help="Use the namespace of a process.")
 @click.option("--keep", is_flag=True, help="Leave namespace and attachments, and say how to remove them.")

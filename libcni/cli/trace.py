@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libcni.api import CNIConfig
+from libcni.cli.arguments import netns_argument, network_argument
+from libcni.cli.commands import cnitool_command
 from libcni.cli.failure import note_call
 from libcni.cli.options import AttachmentOptions, attachment_options
+from libcni.cli.output import echo_result
 from libcni.cli.settings import TO_ATTACH, Settings, pass_settings
 from libcni.cli.stored import load_for_attachment
 from libcni.cli.traced import Trace, TracedVerb, stand_ins
@@ -37,8 +40,8 @@ _MEBIBYTE = 2**20
 
 @click.command("trace")
 @click.argument("verb", type=click.Choice(_VERBS, case_sensitive=False))
-@click.argument("network")
-@click.argument("netns")
+@network_argument()
+@netns_argument()
 @attachment_options
 @click.option("--html", "page", metavar="FILE", help="Write a page with a timeline, which needs nothing else.")
 @click.option("--brief", is_flag=True, help="Leave requests and answers out.")
@@ -59,7 +62,12 @@ def trace_command(
         from libcni.cli.trace_page import page_text  # noqa: PLC0415 -- for those who want a page
 
         Path(page).write_text(page_text(traced), encoding="utf-8")
-    click.echo(dump(traced.document()) if settings.is_json else "\n".join(_lines(traced, is_brief=brief)))
+    text = dump(traced.document()) if settings.is_json else "\n".join(_lines(traced, is_brief=brief))
+    if traced.command == "ADD" and traced.error is None:
+        names = "--container-id", rt.container_id, "--ifname", rt.ifname
+        echo_result(text, deletion=cnitool_command(settings, "del", network, rt.netns, *names))
+    else:
+        click.echo(text)
     if traced.error is not None:
         click.get_current_context().exit(1)
 

@@ -229,7 +229,7 @@ def test_real_demo_without_root_or_tools_is_a_clear_error(place: Place, monkeypa
     ("arguments", "message"),
     [
         ([], "Usage: cnitool"),
-        (["nothing"], "No such command 'nothing'"),
+        (["nothing"], "there is no verb 'nothing'"),
         (["add"], "Missing argument 'NETWORK'"),
         (["add", "dbnet"], "Missing argument 'NETNS'"),
         (["add", "dbnet", NETNS, "extra"], "unexpected extra argument"),
