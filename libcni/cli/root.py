@@ -23,30 +23,49 @@ from libcni.errors import CNIError, ErrorCode, InvalidParameterError
 if TYPE_CHECKING:
     import signal
 
-__all__ = ["cnitool"]
+__all__ = ["cnitool", "verb_groups"]
 
-_VERBS = {
-    "add": ("libcni.cli.attach", "Attach a network namespace to a network."),
-    "check": ("libcni.cli.attach", "Check that an attachment is as it was made."),
-    "del": ("libcni.cli.attach", "Detach a network namespace from a network."),
-    "gc": ("libcni.cli.collect", "Delete every attachment of a network that is not kept."),
-    "status": ("libcni.cli.attach", "Ask whether a network is ready."),
-    "run": ("libcni.cli.run", "Run a command on a network, and clean up."),
-    "recover": ("libcni.cli.collect", "Finish what was begun and interrupted."),
-    "forget": ("libcni.cli.forget", "Give up what is stored about a container, without a plugin run."),
-    "inspect": ("libcni.cli.inspect", "Show everything that is stored about a container."),
-    "explain": ("libcni.cli.explain", "Explain the code of an error or of a finding."),
-    "networks": ("libcni.cli.networks", "Show the networks of the configuration directory, or create one."),
-    "attachments": ("libcni.cli.attachments", "Show what is stored about attachments."),
-    "plugins": ("libcni.cli.show", "Show the plugins and the versions they support."),
-    "lint": ("libcni.cli.lint", "Check network configurations before a plugin runs."),
-    "plan": ("libcni.cli.plan", "Show what a verb would run, without running it."),
-    "trace": ("libcni.cli.trace", "Run a verb, and show each plugin call with request, answer and time."),
-    "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
-    "conformance": ("libcni.cli.conformance", "Check plugins, or a runtime, against the specification."),
-    "completion": ("libcni.cli.completion", "Print a script for the completion of a shell."),
-    "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
+_VERB_WIDTH = 11
+_GROUPS = {
+    "Attach and detach": {
+        "add": ("libcni.cli.attach", "Attach a network namespace to a network."),
+        "check": ("libcni.cli.attach", "Check that an attachment is as it was made."),
+        "del": ("libcni.cli.attach", "Detach a network namespace from a network."),
+        "status": ("libcni.cli.attach", "Ask whether a network is ready."),
+        "run": ("libcni.cli.run", "Run a command on a network, and clean up."),
+    },
+    "Look": {
+        "networks": ("libcni.cli.networks", "Show the networks of the configuration directory, or create one."),
+        "attachments": ("libcni.cli.attachments", "Show what is stored about attachments."),
+        "inspect": ("libcni.cli.inspect", "Show everything that is stored about a container."),
+        "plugins": ("libcni.cli.show", "Show the plugins and the versions they support."),
+        "trace": ("libcni.cli.trace", "Run a verb, and show each plugin call with request, answer and time."),
+        "explain": ("libcni.cli.explain", "Explain the code of an error or of a finding."),
+    },
+    "Before anything runs": {
+        "lint": ("libcni.cli.lint", "Check network configurations before a plugin runs."),
+        "plan": ("libcni.cli.plan", "Show what a verb would run, without running it."),
+        "schema": ("libcni.cli.show", "Print a JSON Schema, or the names of all."),
+        "conformance": ("libcni.cli.conformance", "Check plugins, or a runtime, against the specification."),
+        "demo": ("libcni.cli.demo", "Show everything at work, without root or plugins."),
+    },
+    "Clean up": {
+        "gc": ("libcni.cli.collect", "Delete every attachment of a network that is not kept."),
+        "recover": ("libcni.cli.collect", "Finish what was begun and interrupted."),
+        "forget": ("libcni.cli.forget", "Give up what is stored about a container, without a plugin run."),
+    },
+    "The tool itself": {
+        "completion": ("libcni.cli.completion", "Print a script for the completion of a shell."),
+    },
 }
+"""The verbs by what they are for: module and help of each."""
+
+_VERBS = {name: verb for verbs in _GROUPS.values() for name, verb in verbs.items()}
+
+
+def verb_groups() -> dict[str, list[str]]:
+    """Return the names of the verbs, in groups with a title."""
+    return {title: list(verbs) for title, verbs in _GROUPS.items()}
 
 
 class _Verbs(click.Group):
@@ -82,8 +101,9 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, text) for name, (_, text) in _VERBS.items()])
+        for title, verbs in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(_VERB_WIDTH), text) for name, (_, text) in verbs.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

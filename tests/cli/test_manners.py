@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -267,3 +268,53 @@ def test_script_for_a_shell_is_printed_and_its_place_is_named(place: Place, shel
     assert f"cnitool completion {shell} > " in place.run_bare("completion", "--help").stdout
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=60)
+
+
+# Signals
+
+
+def test_signal_counts_although_the_shell_ignores_interrupts(place: Place) -> None:
+    mark = place.folder / "mark"
+    script = f'#!/bin/sh\ncat >/dev/null\n[ "$CNI_COMMAND" = ADD ] || exit 0\ntouch {mark}\nexec sleep 60\n'
+    (place.bin / "fake").write_text(script)
+    added = words(place, "add", "dbnet", NETNS, "--container-id", "box")
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *added]
+    with subprocess.Popen(command, env=ENVIRON, stderr=subprocess.PIPE, text=True) as process:
+        while not mark.exists():
+            assert process.poll() is None
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, "cnitool: interrupted by SIGTERM\n  nothing stays of dbnet box/eth0\n")
+
+
+STUBBORN = """
+import os, signal, subprocess, sys
+import libcni.cli.signals as signals
+signals.GRACE, signals._LOOK = 0.2, 50
+with signals.Forwarding() as forwarding:
+    os.kill(os.getpid(), signal.SIGHUP)  # before there is a process: it gets it when it is there
+    command = ["sh", "-c", "trap '' TERM HUP; while :; do sleep 0.05; done"]
+    process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    sys.exit(-forwarding.wait(process))
+"""
+
+
+def test_command_that_ignores_the_end_is_killed_after_the_grace() -> None:
+    done = subprocess.run([sys.executable, "-c", STUBBORN], env=ENVIRON, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (9, b"")
+
+
+def test_interrupted_add_that_cannot_be_deleted_says_how(place: Place) -> None:
+    mark = place.folder / "mark"
+    script = f'#!/bin/sh\ncat >/dev/null\n[ "$CNI_COMMAND" = ADD ] || exit 7\ntouch {mark}\nexec sleep 60\n'
+    (place.bin / "fake").write_text(script)
+    command = words(place, "add", "dbnet", NETNS, "--container-id", "box")
+    with subprocess.Popen(command, env=ENVIRON, stderr=subprocess.PIPE, text=True) as process:
+        while not mark.exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 129
+    assert "cnitool: interrupted by SIGHUP" in errors
+    assert "recover" in errors
+    assert "unfinished" in place.run("attachments").stdout

@@ -66,7 +66,9 @@ def test_wheel_holds_package_schemas_and_nothing_else(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     folders = {name.split("/")[0] for name in names}
-    assert {name for name in folders if not name.endswith(".dist-info")} == {"libcni"}
+    assert {name for name in folders if not name.endswith((".dist-info", ".data"))} == {"libcni"}
+    data = [name.partition(".data/")[2] for name in names if ".data/" in name]
+    assert data == ["data/share/man/man1/cnitool.1"]
     assert "libcni/py.typed" in names
     assert "libcni/demo/plugins/demo_range.py" in names
     schemas = {path.relative_to(ROOT / "schemas").as_posix() for path in (ROOT / "schemas").rglob("*.json")}
@@ -84,7 +86,8 @@ def test_wheel_without_a_compiler_is_one_for_every_system(tmp_path: Path) -> Non
     shutil.copytree(ROOT / "libcni", tmp_path / "libcni")
     shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
     (tmp_path / ".ci").mkdir()
-    for name in ("pyproject.toml", ".ci/hatch_build.py", "README.md", "LICENSE"):
+    (tmp_path / "docs").mkdir()
+    for name in ("pyproject.toml", ".ci/hatch_build.py", "README.md", "LICENSE", "docs/cnitool.1"):
         shutil.copy(ROOT / name, tmp_path / name)
     build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory")
     run("env", "LIBCNI_PURE=1", *build, str(tmp_path / "pure"), cwd=tmp_path)
