@@ -19,6 +19,7 @@ from libcni.conformance.lab import CancelledError
 from libcni.conformance.outcome import read_report
 from libcni.conformance.reports import FORMATS
 from libcni.conformance.reports.terminal import progress_bar, show_report
+from libcni.conformance.reports.text import place
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import DEFAULT_LIMIT, Session
 from libcni.conformance.subject import Kind, default_subject, load_subject, ready_subject
@@ -106,6 +107,7 @@ def _list(settings: Settings, checks: Sequence[Check]) -> None:
 
 def _described(check: Check) -> dict[str, Any]:
     texts = {name: getattr(check, name) for name in ("id", "group", "title", "section", "rule", "since")}
+    texts |= {"sentence": check.sentence.text, "word": check.sentence.word}
     lists = {name: list(getattr(check, name)) for name in ("verbs", "needs", "profiles")}
     return {**texts, "level": str(check.level), **lists}
 
@@ -121,7 +123,8 @@ def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any])
         "check": f"{check.id} ({check.level})",
         "what": check.title,
         "why": check.rule,
-        "section": f"specification 1.1.0, {check.section}",
+        "sentence": f"{check.sentence.text} ({check.sentence.word})",
+        "section": place(check.section),
         "how": (check.function.__doc__ or "").strip(),
         "verbs": ", ".join(check.verbs),
         "plugins": ", ".join(check.profiles) or "all",

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from libcni.invoke.runner import PluginOutput
     from libcni.jsontext.scan import JSONObject
 
-__all__ = ["Answer", "Request", "Step", "is_object", "shell_line", "shown"]
+__all__ = ["Answer", "Request", "Step", "is_object", "printing", "shell_line", "shown"]
 
 SHOWN = 64 * 1024
 """Bytes of a stream that go into a report."""
+
+_IN_SHORT = 300
+"""Bytes of standard input that a message quotes."""
 
 _LONG_RUN = re.compile(rb"(.)\1{999,}", re.DOTALL)
 
@@ -73,7 +76,7 @@ class Request:
     def shell_with(self, files: Mapping[bytes, str]) -> str:
         """Return the shell command, with parts of standard input taken from files, by the part."""
         variables = [shlex.quote(f"{key}={value}") for key, value in self.environment.items()]
-        return f"{_printing(self.stdin, files)} | env -i {' '.join(variables)} {shlex.quote(self.path)}"
+        return f"{printing(self.stdin, files)} | env -i {' '.join(variables)} {shlex.quote(self.path)}"
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,14 @@ class Answer:
                 found: JSONObject = document
                 return found
         return None
+
+    @property
+    def request_in_short(self) -> str:
+        """What of the request a reader needs to see that it is wrong: the variables of the protocol, and the input."""
+        variables = [f"{key}={value}" for key, value in self.request.environment.items() if key.startswith("CNI_")]
+        text = self.request.stdin[:_IN_SHORT].decode("utf-8", "backslashreplace")
+        more = "…" if len(self.request.stdin) > _IN_SHORT else ""
+        return f"{' '.join(variables)} and {f'standard input {text}{more}' if text else 'nothing on standard input'}"
 
     @property
     def summary(self) -> str:
@@ -154,10 +165,19 @@ def shown(data: bytes) -> str:
     return text if len(data) <= SHOWN else f"{text}… ({len(data)} bytes in all)"
 
 
-def shell_line(steps: Sequence[Step], before: Sequence[str]) -> str:
-    """Return one line for a root shell that repeats the steps in namespaces of their own, and leaves nothing behind."""
-    script = "; ".join([*before, *_commands(steps)])
+def shell_line(steps: Sequence[Step], before: Sequence[str], after: Sequence[str] = ()) -> str:
+    """Return one line for a root shell that repeats the steps in namespaces of their own, and leaves nothing behind.
+
+    :param before: commands that lay the ground.
+    :param after: commands that show what was compared.
+    """
+    shows = ["echo", "echo '== compared:'", *after] if after else []
+    script = _joined([*before, *_commands(steps), *shows])
     return f"unshare --mount --net sh -c {shlex.quote(script)}"
+
+
+def _joined(commands: Sequence[str]) -> str:
+    return "".join(f"{command}{' ' if command.endswith('&') else '; '}" for command in commands).removesuffix("; ")
 
 
 def _commands(steps: Sequence[Step]) -> Iterator[str]:
@@ -185,7 +205,7 @@ def _printed_result(answer: Answer) -> bytes:
     return json.dumps(answer.document).encode() if is_alone and answer.is_success else b""
 
 
-def _printing(data: bytes, files: Mapping[bytes, str]) -> str:
+def printing(data: bytes, files: Mapping[bytes, str]) -> str:
     """Return shell text that prints the bytes."""
     parts = _parts(data)
     for text, path in files.items():

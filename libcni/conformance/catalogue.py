@@ -1,8 +1,7 @@
 """The tables of checks, and choosing from them.
 
 Owns :class:`Check` and the reading of the tables. A table names for each check the sentence of the specification that
-it comes from (in our words), how binding that is, and the function that does it. Source: SPEC 1.1.0; RFC 2119 for the
-levels.
+it comes from, and the function that does it; the key word of the sentence is the level of the check.
 """
 
 from __future__ import annotations
@@ -11,15 +10,17 @@ import fnmatch
 import functools
 import tomllib
 from dataclasses import dataclass, field
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from libcni.conformance.sentences import Level, load_sentences
 from libcni.errors import InvalidParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from libcni.conformance.sentences import Sentence
 
 __all__ = ["Check", "Level", "checks_ids", "load_checks", "select"]
 
@@ -39,20 +40,13 @@ PLUGIN_TABLES = (
 )
 
 
-class Level(StrEnum):
-    """The level of a requirement, after RFC 2119."""
-
-    MUST = "MUST"
-    SHOULD = "SHOULD"
-    CONVENTION = "convention"
-
-
 @dataclass(frozen=True)
 class Check:
     """One row of the catalogue.
 
-    :param section: where the specification says it.
-    :param rule: what it says, in our words.
+    :param sentence: the sentence of the specification that is broken when it fails.
+    :param also: ids of further sentences that it looks at.
+    :param rule: what that means for the plugin.
     :param needs: what has to be there: ``netns`` (namespaces), ``add`` (an ADD that can succeed here), ``data``,
         ``delegate``, ``addresses``, ``unready``, ``capabilities``, ``capability:<name>``, ``args-ip``.
     :param since: the version of the specification that a plugin has to list.
@@ -62,15 +56,25 @@ class Check:
     id: str
     group: str
     title: str
-    section: str
+    sentence: Sentence
     rule: str
     run: str
     verbs: tuple[str, ...]
-    level: Level = Level.MUST
+    also: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     since: str = ""
     profiles: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def section(self) -> str:
+        """The section of the specification that the sentence stands in."""
+        return self.sentence.section
+
+    @property
+    def level(self) -> Level:
+        """The level that the key word of the sentence gives."""
+        return self.sentence.level
 
     @property
     def function(self) -> Callable[..., None]:
@@ -99,11 +103,11 @@ def _check(check_id: str, group: str, row: Mapping[str, Any]) -> Check:
         id=check_id,
         group=group,
         title=row["title"],
-        section=row["section"],
+        sentence=load_sentences()[row["sentence"]],
         rule=row["rule"],
         run=row["run"],
         verbs=tuple(row["verbs"]),
-        level=Level(row.get("level", "MUST")),
+        also=tuple(row.get("also", ())),
         needs=tuple(row.get("needs", ())),
         since=row.get("since", ""),
         profiles=tuple(row.get("profiles", ())),

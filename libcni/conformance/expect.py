@@ -5,13 +5,14 @@ Owns :class:`MismatchError`, which is how a check fails: what was expected, what
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from libcni import schema
 from libcni.errors import CNIError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from libcni.conformance.calls import Answer
 
@@ -19,12 +20,17 @@ __all__ = [
     "BlockedError",
     "MismatchError",
     "NotApplicableError",
+    "UnstatedError",
     "error_document",
     "expect",
     "expect_refusal",
     "expect_success",
     "expect_valid",
+    "is_text_alone",
+    "listed",
     "result_schema",
+    "told",
+    "unstated",
 ]
 
 
@@ -42,6 +48,10 @@ class BlockedError(MismatchError):
     """Something that the check builds on failed, and is another check's business."""
 
 
+class UnstatedError(MismatchError):
+    """The plugin says in no error object, or in none with a code, what is wrong."""
+
+
 class NotApplicableError(CNIError):
     """The check makes no sense for this plugin; the message says why."""
 
@@ -51,11 +61,36 @@ def expect(  # noqa: PLR0917 -- it stands in a hundred places, and reads as a se
 ) -> None:
     """Fail with what was expected and seen, unless the condition holds."""
     if not condition:
-        raise MismatchError(expected, seen if isinstance(seen, str) else repr(seen), answer)
+        raise MismatchError(expected, told(seen), answer)
+
+
+def told(value: object) -> str:
+    """Return a value as a message tells it: text as it is, the rest as JSON.
+
+    >>> told(None), told([1, "a"]), told("x")
+    ('nothing', '[1, "a"]', 'x')
+    """
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 _PRINTING = frozenset({"ADD", "VERSION"})
 """Verbs that have not succeeded unless they print something."""
+
+
+_SHOWN = 6
+"""Changes that a message tells of, one by one."""
+
+
+def listed(changes: Sequence[str]) -> str:
+    """Return changes as one text, cut when there are many.
+
+    >>> listed(["a", "b"])
+    'a; b'
+    """
+    more = len(changes) - _SHOWN
+    return "; ".join([*changes[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def expect_success(answer: Answer, when: str = "") -> None:
@@ -70,20 +105,26 @@ def expect_success(answer: Answer, when: str = "") -> None:
 def expect_refusal(
     answer: Answer, why: str, *, codes: Collection[int] = (), naming: Collection[str] = ()
 ) -> Mapping[str, Any]:
-    """Expect an error document, and return it.
+    """Expect an error, and return its document.
 
-    Whether the exit status says so too is the business of one check alone, and not asked here.
+    An exit status other than 0 is an error, whatever was printed, unless the code or the text is looked at. Whether the
+    exit status fits the document is the business of one check alone, and not asked here.
 
     :param codes: one of these has to be in it.
     :param naming: one of these words has to be in its text, in upper or lower case.
+    :raises UnstatedError: if the plugin says in no document, or in none with a code, what is wrong.
     """
+    _expect_refused(answer, why)
     document = error_document(answer)
+    if not codes and not naming:
+        return document or {}
     if document is None:
-        seen = "success" if answer.is_success else f"no error document: {answer.summary}"
-        raise MismatchError(f"an error, as {why}", seen, answer)
+        raise UnstatedError("an error object on standard output", unstated(answer), answer)
     if codes:
-        listed = " or ".join(map(str, sorted(codes)))
-        expect(document["code"] in codes, f"error code {listed}, as {why}", f"{answer.summary}", answer)
+        if "code" not in document:
+            raise UnstatedError("an error object with a code", f"code is missing: {answer.summary}", answer)
+        wanted = " or ".join(map(str, sorted(codes)))
+        expect(document["code"] in codes, f"error code {wanted}, as {why}", answer.summary, answer)
     text = f"{document.get('msg', '')} {document.get('details', '')}".lower()
     if naming:
         found = any(word.lower() in text for word in naming)
@@ -91,10 +132,33 @@ def expect_refusal(
     return document
 
 
+def _expect_refused(answer: Answer, why: str) -> None:
+    if is_text_alone(answer):
+        raise UnstatedError(f"an error, as {why}", unstated(answer), answer)
+    is_ended = answer.output.exit_status is not None and not answer.output.timed_out
+    is_error = error_document(answer) is not None or (is_ended and not answer.is_success)
+    seen = "success" if answer.is_success else answer.summary
+    expect(is_error, f"an error, as {why}", f"{seen}, with {answer.request_in_short}", answer)
+
+
+def is_text_alone(answer: Answer) -> bool:
+    """Return whether a plugin tells of an error on standard error alone, and exits with 0."""
+    output = answer.output
+    return output.exit_status == 0 and not output.stdout.strip() and bool(output.stderr.strip())
+
+
+def unstated(answer: Answer) -> str:
+    """Return where an error was told of, if not in an error object on standard output."""
+    printed = answer.stdout.strip()
+    text = " ".join(answer.output.stderr.decode("utf-8", "replace").split())[:200]
+    said = f"on standard output: {printed[:200]}" if printed else "nothing on standard output"
+    return f"exit status {answer.output.exit_status}, {said}" + (f"; on standard error: {text}" if text else "")
+
+
 def error_document(answer: Answer) -> Mapping[str, Any] | None:
-    """Return the error that a plugin printed, ``None`` if it printed none."""
+    """Return the error that a plugin printed, complete or not; ``None`` if it printed none."""
     document = answer.document
-    return document if document is not None and "code" in document else None
+    return document if document is not None and ("code" in document or "msg" in document) else None
 
 
 _SCHEMAS = {"0.1.0": "result-0.2", "0.2.0": "result-0.2", "1.0.0": "result-1.0", "1.1.0": "result-1.1"}

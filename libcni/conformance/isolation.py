@@ -26,15 +26,31 @@ if TYPE_CHECKING:
 
     from libcni.conformance.processes import Process
 
-__all__ = ["ROOT", "Machine", "existing_folders", "is_possible", "open_machine"]
+__all__ = [
+    "LOG_FOLDER",
+    "NETNS_FOLDER",
+    "PRIVATE_FOLDERS",
+    "ROOT",
+    "STATE_FOLDERS",
+    "Machine",
+    "existing_folders",
+    "is_possible",
+    "open_machine",
+]
 
 ROOT = Path("/run/conformance")
 """The folder of the files of a check; ``/run`` is private: all checks use the same path, and none sees another's."""
 
 NETNS_FOLDER = Path("/run/netns")
 
-PRIVATE_FOLDERS = ("/run", "/var/lib/cni")
+STATE_FOLDERS = ("/run", "/var/lib/cni")
 """Folders that plugins keep state in without being told to."""
+
+LOG_FOLDER = "/var/log"
+"""The folder that plugins log to without being told to; what is there is no state."""
+
+PRIVATE_FOLDERS = (*STATE_FOLDERS, LOG_FOLDER)
+"""Folders that are empty and private in each check."""
 
 _MADE_FOR_CHECKS = 0o1755
 """The mode of a folder that a run made; the sticky bit, which does nothing here, is how other runs know it."""
@@ -159,9 +175,14 @@ class Machine:
         """Programs that the check itself provides."""
         return self.root / "tools"
 
+    @property
+    def logs(self) -> Path:
+        """The folder for logs, which are no state."""
+        return self.root / "log"
+
     def make_folders(self) -> None:
-        """Make all four folders."""
-        for folder in (self.data, self.work, self.scratch, self.tools):
+        """Make all five folders."""
+        for folder in (self.data, self.work, self.scratch, self.tools, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
     def enter(self, folders: Iterable[str], visible: Iterable[str] = ()) -> None:
@@ -223,6 +244,17 @@ class Machine:
             os.close(self._held.pop(number))
         _done(_library().umount2(str(path).encode(), _MNT_DETACH), "umount")
         path.unlink()
+
+    @contextmanager
+    def inside(self, name: str) -> Generator[None]:
+        """Be in a namespace for a while, with the calling thread."""
+        host = os.open(_THREAD / "net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _done(_library().setns(self._held[self._numbers[name]], _CLONE_NEWNET), "setns")
+            yield
+        finally:
+            _done(_library().setns(host, _CLONE_NEWNET), "setns")
+            os.close(host)
 
     def open_namespace(self, name: str) -> int:
         """Return a descriptor of a namespace, which stays open as long as the machine."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,13 +21,15 @@ from libcni.conformance.chain import interface_result, prepare_interface
 from libcni.conformance.drive import run_call
 from libcni.conformance.expect import BlockedError, NotApplicableError
 from libcni.conformance.processes import own_child
+from libcni.conformance.records import state_files
 from libcni.conformance.subject import Kind
+from libcni.errors import CNIError
 from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CNI_IFNAME, CNI_NETNS, CNI_PATH
 from libcni.invoke.runner import HookedCall
 from libcni.protocol.versions import is_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from libcni.conformance.drive import Manner
@@ -38,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["CancelledError", "Container", "Lab", "Probe", "elements", "members"]
 
 NETWORK = "conformance"
+_SHOW_SHORTLY = "ip -brief link; ip -brief address; ip route show table all; ip rule; ip -6 rule"
+_SHOW_ALL = f"{_SHOW_SHORTLY}; tc qdisc; nft list ruleset"
+_KERNEL_TAKES = 2.0
+"""Seconds for the kernel to remove the links of a namespace that is gone."""
 _ATTACHMENT_VERBS = frozenset({"ADD", "DEL", "CHECK"})
 _WITH_PREV_RESULT = frozenset({"DEL", "CHECK"})
 
@@ -79,6 +87,8 @@ class Lab:
     :param deadline: of :func:`time.monotonic`: when the time of the check is over.
     :param running: holds the process of each execution while it lasts.
     :param is_cancelled: asked before each step.
+    :param shows: shell commands that print what was compared, in order.
+    :param substitutes: for texts in the steps, what stands for them in a shell.
     """
 
     subject: Subject
@@ -89,6 +99,8 @@ class Lab:
     is_cancelled: Callable[[], bool] = lambda: False
     steps: list[Step] = field(default_factory=list[Step])
     paths: list[str] = field(default_factory=list[str])
+    shows: dict[str, None] = field(default_factory=dict[str, None])
+    substitutes: dict[str, str] = field(default_factory=dict[str, str])
     _results: dict[str, JSONObject] = field(default_factory=dict[str, "JSONObject"])
     _prepared: bool = False
     _number: int = 0
@@ -113,7 +125,7 @@ class Lab:
         container = Container(container_id, number, path, self.subject.ifname)
         if self.subject.kind is not Kind.CHAINED:
             return container
-        host, inside, before = prepare_interface(number, path, self.subject.ifname)
+        host, inside, before = prepare_interface(number, path, self.subject.ifname, families=self.subject.families)
         self.ip(host)
         self.ip(inside, container)
         return Container(container_id, number, path, self.subject.ifname, before)
@@ -121,6 +133,11 @@ class Lab:
     def containers(self, count: int) -> list[Container]:
         """Make several."""
         return [self.container() for _ in range(count)]
+
+    @property
+    def count(self) -> int:
+        """How many containers there were."""
+        return self._number
 
     @property
     def has_namespaces(self) -> bool:
@@ -146,9 +163,39 @@ class Lab:
         self.steps += [Step(f"{prefix} {line}") for line in batch.splitlines()]
         kernel.run_ip(batch, container.netns if container else None)
 
+    def shell(self, line: str) -> None:
+        """Run a shell command of the check itself.
+
+        :raises CNIError: if it fails.
+        """
+        self.note(line)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=20)
+        if done.returncode != 0:
+            raise CNIError(f"{line}: {done.stderr.strip()}")
+
     def look(self, container: Container | None = None) -> Snapshot:
         """Read the kernel, of the host or of a container."""
+        self._show(container, _SHOW_SHORTLY)
         return kernel.look(container.netns if container else None)
+
+    def _show(self, container: Container | None, commands: str) -> None:
+        line = f"nsenter --net={container.netns} sh -c {shlex.quote(commands)}" if container else commands
+        self.shows[line] = None
+
+    def state(self, container: Container | None = None) -> Snapshot:
+        """Read the kernel in full, firewall and sysctls included, of the host or of a container."""
+        self._show(container, _SHOW_ALL)
+        if container is None:
+            return kernel.look_closely(None, kernel.sysctls())
+        with self.machine.inside(f"ns-{container.number}"):
+            return kernel.look_closely(None, kernel.sysctls())
+
+    def left_on_host(self, before: Snapshot) -> list[str]:
+        """Return what is on the host that was not there before; the kernel has a while to remove links."""
+        deadline = min(self.deadline, time.monotonic() + _KERNEL_TAKES)
+        while (left := before.additions(self.state())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
 
     def note(self, shell: str) -> None:
         """Keep a shell command that does what the check did otherwise."""
@@ -157,7 +204,8 @@ class Lab:
     def open_namespace(self, container: Container) -> str:
         """Return a path below ``/proc`` for the namespace of a container."""
         path = f"/proc/{os.getpid()}/fd/{self.machine.open_namespace(f'ns-{container.number}')}"
-        self.note(f"exec 9< {container.netns}  # {path}")
+        self.note(f"exec 9< {container.netns}")
+        self.substitutes[path] = "/proc/$$/fd/9"
         return path
 
     # -------------------------------------------------------------------------------------------------------- requests
@@ -224,6 +272,7 @@ class Lab:
         with ThreadPoolExecutor(len(several)) as pool:
             answers = list(pool.map(self._execute, several))
         self.steps += [Step(f"{answer.request.shell} &", answer) for answer in answers]
+        self.note("wait")
         return answers
 
     def _execute(self, request: Request, manner: Manner | None = None) -> Answer:
@@ -284,13 +333,12 @@ class Lab:
         return found
 
     def files(self) -> dict[str, bytes]:
-        """Return the contents of the files in the data directory, by path."""
-        folders: Sequence[Path] = (self.machine.data, *map(type(self.machine.data), self.subject.private))
-        found = (path for folder in folders for path in folder.rglob("*"))
-        return {str(path): path.read_bytes() for path in found if path.is_file() and not path.is_symlink()}
+        """Return the contents of the files in which the plugin keeps state, by path."""
+        self.shows[f"find {self.machine.data} -type f -exec tail -v -n +1 {{}} +"] = None
+        return state_files(self.subject, self.machine)
 
     def traces(self, container: Container) -> list[str]:
-        """Return the files that mention a container, in their name or inside."""
+        """Return the files of state that mention a container, in their name or inside."""
         needle = container.id.encode()
         return [
             path for path, text in self.files().items() if needle in text or container.id in path.rpartition("/")[2]

@@ -51,6 +51,9 @@ class Outcome:
     """The outcome of one check of one plugin.
 
     :param reason: why it was skipped, blocked, or known to fail.
+    :param word: key word of the sentence of the specification that the check is made of.
+    :param sentence: that sentence, in our words.
+    :param blocker: the check whose failure makes that this one cannot be judged.
     :param call: the execution that the failure is about, with environment, stdin, stdout and stderr.
     :param steps: everything that was done up to there.
     :param shell: one line that repeats it.
@@ -67,6 +70,9 @@ class Outcome:
     reason: str = ""
     expected: str = ""
     seen: str = ""
+    blocker: str = ""
+    word: str = ""
+    sentence: str = ""
     call: JSONObject | None = None
     steps: tuple[JSONObject, ...] = ()
     shell: str = ""
@@ -125,7 +131,9 @@ def read_report(path: Path) -> Report:
     except OSError as error:
         raise InvalidParameterError("report", str(path), f"cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidParameterError("report", str(path), f"is not a JSON report of this tool: {error!r}") from None
+        raise InvalidParameterError(
+            "report", str(path), f"is not a JSON report of this tool: {type(error).__name__}: {error}"
+        ) from None
     if not is_known:
         raise InvalidParameterError("report", str(path), f"has a format other than {FORMAT}")
     members = {name: document[name] for name in ("subjects", "seconds", "tool") if name in document}

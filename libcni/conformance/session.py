@@ -18,14 +18,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from libcni.conformance import isolation, kernel
-from libcni.conformance.calls import shell_line
-from libcni.conformance.catalogue import Level
-from libcni.conformance.expect import BlockedError, MismatchError, NotApplicableError
 from libcni.conformance.interrupts import on_interrupt
+from libcni.conformance.judge import evidence, judge, make_outcome
 from libcni.conformance.lab import CancelledError, Lab, Probe, elements
 from libcni.conformance.outcome import Outcome, Report, Status
 from libcni.conformance.processes import kill_groups
-from libcni.errors import CNIError, PluginNotFoundError
+from libcni.errors import PluginNotFoundError
 from libcni.invoke.find import find_in_path
 from libcni.protocol.versions import SUPPORTED_VERSIONS, is_at_least
 
@@ -43,10 +41,6 @@ DEFAULT_LIMIT = 60.0
 
 _FALLBACK = ("0.3.1", "0.4.0", "1.0.0")
 """Versions to try when VERSION lists none: nearly every plugin knows one of them."""
-
-
-_PUZZLED = (AttributeError, LookupError, TypeError, ValueError)
-"""Errors of a check that reads an answer of the wrong shape, which another check reports."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +88,13 @@ class Session:
                     if reason is None:
                         work.append(Job(subject, probe, check))
                     else:
-                        outcomes.append(self._told(_outcome(subject, check, Status.SKIPPED, reason=reason)))
+                        outcomes.append(self._told(make_outcome(subject, check, Status.SKIPPED, reason=reason)))
             outcomes += [self._told(outcome) for _, outcome in self.work(work)]
         order = {
             (subject.name, check.id): n for n, (subject, check) in enumerate((s, c) for s in subjects for c in checks)
         }
         outcomes.sort(key=lambda outcome: order[outcome.subject, outcome.check])
-        described = {subject.name: _description(subject, probe) for subject, probe in known}
+        described = {subject.name: _description(subject, probe, checks) for subject, probe in known}
         seconds = time.monotonic() - started
         return Report(tuple(outcomes), described, seconds, was_stopped=self._is_cancelled.is_set())
 
@@ -141,8 +135,8 @@ class Session:
     def _trace(self, job: Job) -> str:
         with _machine(job.subject) as machine:
             lab = self._lab(job.subject, job.probe, machine)
-            _judge(job.subject, job.check, lab)
-            line: str = _evidence(job.subject, lab)["shell"]
+            judge(job.subject, job.check, lab)
+            line: str = evidence(job.subject, lab)["shell"]
             return line
 
     def _lab(self, subject: Subject, probe: Probe, machine: isolation.Machine) -> Lab:
@@ -199,7 +193,7 @@ class Session:
         """
         started = time.monotonic()
         with _machine(job.subject) as machine:
-            outcome = _judge(job.subject, job.check, self._lab(job.subject, job.probe, machine))
+            outcome = judge(job.subject, job.check, self._lab(job.subject, job.probe, machine))
         return replace(outcome, seconds=time.monotonic() - started)
 
 
@@ -230,85 +224,29 @@ class _plain_machine:  # noqa: N801 -- used like a function
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _judge(subject: Subject, check: Check, lab: Lab) -> Outcome:
-    """Run the function of a check and say how it went."""
-    try:
-        check.function(lab, **check.arguments)
-    except NotApplicableError as error:
-        return _outcome(subject, check, Status.SKIPPED, reason=error.msg)
-    except MismatchError as error:
-        return _failure(subject, check, lab, error=error)
-    except CancelledError:
-        raise
-    except (CNIError, OSError, *_PUZZLED) as error:
-        if time.monotonic() < lab.deadline:
-            return _outcome(
-                subject,
-                check,
-                Status.BROKEN,
-                reason=f"the check could not be done: {error!r}",
-                **_evidence(subject, lab),
-            )
-        over = MismatchError("the check to end within its time", "it was ended")
-        return _failure(subject, check, lab, error=over)
-    reason = subject.known.get(check.id, "")
-    return _outcome(
-        subject, check, Status.PASSED, reason=f"it passes now, though known to fail: {reason}" if reason else ""
-    )
-
-
-def _failure(subject: Subject, check: Check, lab: Lab, *, error: MismatchError) -> Outcome:
-    status = Status.FAILED if check.level is Level.MUST else Status.WARNED
-    if isinstance(error, BlockedError):
-        status = Status.BLOCKED
-    reason = subject.known.get(check.id, "")
-    if reason:
-        status = Status.KNOWN
-    call = next((step.document() for step in reversed(lab.steps) if error.answer and step.answer is error.answer), None)
-    told = {"reason": reason, "expected": error.expected, "seen": error.seen, "call": call}
-    return _outcome(subject, check, status, **told, **_evidence(subject, lab))
-
-
-def _evidence(subject: Subject, lab: Lab) -> dict[str, Any]:
-    folders = " ".join(dict.fromkeys((*isolation.PRIVATE_FOLDERS, *subject.private)))
-    machine = lab.machine
-    before = [
-        f"for folder in {folders}; do mkdir -p $folder; mount -t tmpfs tmpfs $folder; done",
-        "mount -t sysfs sysfs /sys",
-        f"mkdir -p {machine.data} {machine.work} {machine.scratch} {machine.tools}",
-        f"cd {machine.work}",
-    ]
-    steps = [step.document() for step in lab.steps]
-    return {"steps": tuple(steps), "shell": shell_line(lab.steps, before)}
-
-
-def _outcome(subject: Subject, check: Check, status: Status, **members: Any) -> Outcome:
-    return Outcome(
-        subject=subject.name,
-        check=check.id,
-        level=str(check.level),
-        title=check.title,
-        section=check.section,
-        rule=check.rule,
-        status=status,
-        **members,
-    )
-
-
 def _probe(path: str, listed: object, missing: tuple[str, ...]) -> Probe:
     items = tuple(map(str, elements(listed)))
     versions = tuple(version for version in SUPPORTED_VERSIONS if version in items)
     return Probe(path, versions or _FALLBACK, items, missing)
 
 
-def _description(subject: Subject, probe: Probe) -> dict[str, Any]:
+def _description(subject: Subject, probe: Probe, checks: Sequence[Check]) -> dict[str, Any]:
     return {
+        "notes": list(_notes(probe, checks)),
         "path": probe.path,
         "profile": str(subject.kind),
         "versions": list(probe.listed),
         "config": dict(subject.config),
         "source": subject.source,
     }
+
+
+def _notes(probe: Probe, checks: Sequence[Check]) -> Generator[str]:
+    """Yield what there is to say of a subject as a whole."""
+    late = sum(bool(check.since) and not is_at_least(probe.newest, check.since) for check in checks)
+    if late:
+        lacks = f"{late} check{'s' if late > 1 else ''} of what later versions have"
+        yield f"supports versions up to {probe.newest}: {lacks} {'do' if late > 1 else 'does'} not apply"
 
 
 def reason_to_skip(subject: Subject, probe: Probe, check: Check) -> str | None:
@@ -322,7 +260,7 @@ def _reasons(subject: Subject, probe: Probe, check: Check) -> Generator[str]:
     if check.profiles and subject.kind not in check.profiles:
         yield f"is not for plugins of the profile {subject.kind}"
     if check.since and not is_at_least(probe.newest, check.since):
-        yield f"the plugin supports no version from {check.since} on"
+        yield f"supports no version from {check.since} on"
     ignored = subject.reason_to_ignore(check.id)
     if ignored:
         yield ignored

@@ -29,8 +29,15 @@ _PROFILES = Path(__file__).parent / "profiles"
 DATA_PLACEHOLDER = "{data}"
 """In the configuration: the data directory of the check."""
 
+LOG_PLACEHOLDER = "{log}"
+"""In the configuration: the folder for logs of the check, in which nothing counts as state."""
+
 NUMBER_PLACEHOLDER = "{number}"
 """In the configuration: the number of the container within the check, from 1."""
+
+
+FAMILIES = ("ipv4", "ipv6")
+"""Families of addresses."""
 
 
 class Kind(StrEnum):
@@ -50,6 +57,8 @@ class Subject:
     :param config: members of the plugin's configuration beside ``cniVersion``, ``name`` and ``type``.
     :param prepare: lines of ``ip`` commands that make what the configuration refers to in the host's namespace.
     :param private: further folders in which the plugin keeps state; each check gets empty ones.
+    :param logs: paths that the plugin logs to, with ``*``: what is there is no state, as below ``/var/log``.
+    :param families: of the addresses that the checks give: ``ipv4``, ``ipv6``, or both.
     :param visible: paths below private folders that stay as they are, the socket of a daemon for instance.
     :param delegate: the member of the configuration whose object names the plugin that this one calls.
     :param links: kinds of links that the kernel must be able to make.
@@ -69,6 +78,8 @@ class Subject:
     prepare: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     visible: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    families: tuple[str, ...] = ("ipv4",)
     delegate: str = ""
     links: tuple[str, ...] = ()
     missing: str = ""
@@ -93,12 +104,13 @@ class Subject:
 
     def members(self, data: Path, number: int) -> JSONObject:
         """Return the configuration for a container, with the placeholders filled in."""
-        filled: JSONObject = _filled(dict(self.config), {DATA_PLACEHOLDER: str(data), NUMBER_PLACEHOLDER: str(number)})
+        words = {**_places(data), NUMBER_PLACEHOLDER: str(number)}
+        filled: JSONObject = _filled(dict(self.config), words)
         return {"type": self.name, **filled}
 
     def unready_members(self, data: Path) -> JSONObject:
         """Return the members with which STATUS has to fail."""
-        filled: JSONObject = _filled(dict(self.unready), {DATA_PLACEHOLDER: str(data)})
+        filled: JSONObject = _filled(dict(self.unready), _places(data))
         return filled
 
     def reason_to_ignore(self, check_id: str) -> str | None:
@@ -107,6 +119,11 @@ class Subject:
             if check_id == pattern or (pattern.endswith("*") and check_id.startswith(pattern[:-1])):
                 return reason
         return None
+
+
+def _places(data: Path) -> dict[str, str]:
+    """Return the placeholders of folders; that of logs stands beside the data directory."""
+    return {DATA_PLACEHOLDER: str(data), LOG_PLACEHOLDER: str(data.with_name("log"))}
 
 
 def _filled(value: Any, words: Mapping[str, str]) -> Any:
@@ -187,7 +204,7 @@ def _subject(document: Mapping[str, Any], source: Path) -> Subject:
     values: dict[str, Any] = {}
     for key, value in document.items():
         if not _fits(value, str(keys[key].type)):
-            raise ConfigError(f"must not be {value!r}", source=source, field=key)
+            raise ConfigError(f"must not be {json.dumps(value, default=str)}", source=source, field=key)
         values[keys[key].name] = tuple(value) if _is_list(value) else value
     values["kind"] = _kind(document["profile"], source)
     problem = plugin_type_problem(Path(values["plugin"]).name)
@@ -196,6 +213,7 @@ def _subject(document: Mapping[str, Any], source: Path) -> Subject:
     problem = interface_name_problem(values.get("ifname", "eth0"))
     if problem:
         raise ConfigError(problem, source=source, field="ifname")
+    _check_families(values, source)
     _check_reasons(values, source)
     if "/" in values["plugin"]:
         values["plugin"] = str((source.parent / values["plugin"]).absolute())
@@ -215,6 +233,12 @@ def _kind(text: str, source: Path) -> Kind:
         return Kind(text)
     except ValueError:
         raise ConfigError(f"must be one of {', '.join(Kind)}", source=source, field="profile") from None
+
+
+def _check_families(values: Mapping[str, Any], source: Path) -> None:
+    families = values.get("families", FAMILIES)
+    if not families or not set(families) <= set(FAMILIES):
+        raise ConfigError(f"must have one or both of {', '.join(FAMILIES)}", source=source, field="families")
 
 
 def _check_reasons(values: Mapping[str, Any], source: Path) -> None:

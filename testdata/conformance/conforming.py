@@ -24,7 +24,9 @@ REQUIRED = {
     "STATUS": (),
 }
 NETWORK = "10.98.0."
+NETWORK6 = "fd98::"
 EXTRA_ROUTE = "198.51.100.0/24"
+EXTRA_ROUTE6 = "2001:db8:51::/48"
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 REPLACEMENT = "conformance-delegate"
 
@@ -100,6 +102,10 @@ class Request:
         return f"{binascii.crc32(f'{identity}/{self.ifname}'.encode()):08x}"
 
     @property
+    def families(self):
+        return self.config.get("families") or (self.config.get("ipam") or {}).get("families") or ["ipv4"]
+
+    @property
     def host_link(self):
         return f"c{self.key}"
 
@@ -161,10 +167,18 @@ def _print(document):
 
 
 def _print_error(failure):
+    if wrong("output-error-json:stderr"):
+        os.write(2, f"error: {failure.msg}\n".encode())
+        return 1
+    if wrong("output-error-status:stderr"):
+        os.write(2, f"error: {failure.msg}\n".encode())
+        return 0
     version = _last_version[0] or VERSIONS[-1]
     document = {"cniVersion": version, "code": failure.code, "msg": failure.msg, "details": failure.details}
     if wrong("output-error-version"):
         del document["cniVersion"]
+    if wrong("output-error-members:code"):
+        del document["code"]
     if wrong("output-error-members"):
         document["msg"], document["details"] = "", f"{failure.msg} {failure.details}"
     _print(document)
@@ -217,9 +231,18 @@ def _dispatch(handlers):
     _check_variables(verb, environ)
     _check_name(config)
     request = Request(verb, config, environ)
+    _log(request)
     _check_version(request, handlers)
     _check_oddities(request)
     return handlers[verb](request)
+
+
+def _log(request):
+    """Write to a log, which keeps what is in it for ever."""
+    path = request.config.get("logFile")
+    if path:
+        with open(path, "a") as file:
+            file.write(f"{request.verb} {request.container_id} {request.ifname}\n")
 
 
 def _version(data):
@@ -329,12 +352,13 @@ def _spawn_sleeper(*, quiet):
 # --------------------------------------------------------------------------------------------------------- the kernel
 
 
-def run(command, data, environ=None):
+def run(command, data, environ=None, *, quiet=False):
     """Run a program; return its exit status and what it printed."""
     in_read, in_write = os.pipe()
     out_read, out_write = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, in_read, 0), (os.POSIX_SPAWN_DUP2, out_write, 1)]
     actions += [(os.POSIX_SPAWN_DUP2, out_write, 2)] if environ is None else []
+    actions += [(os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_RDWR, 0)] if quiet else []
     pid = os.posix_spawnp(command[0], command, environ or os.environ, file_actions=actions)
     os.close(in_read)
     os.close(out_write)
@@ -368,13 +392,65 @@ def exists_on_host(link):
     return os.path.exists(f"/sys/class/net/{link}")
 
 
-def look(netns):
+def look(netns, families=("ipv4",)):
     """Return the links of a namespace with their addresses, and its routes."""
     text = ip("address show", "route show", netns=netns, options=["-json"])
     links, end = scan(text)
     routes, _ = scan(text, end)
     found = {link["ifname"]: {info["local"] for info in link["addr_info"]} for link in links if link}
-    return found, {"0.0.0.0/0" if route["dst"] == "default" else route["dst"] for route in routes}
+    present = {"0.0.0.0/0" if route["dst"] == "default" else route["dst"] for route in routes}
+    if "ipv6" in families:
+        routes, _ = scan(ip("route show", netns=netns, options=["-6", "-json"]))
+        present |= {"::/0" if route["dst"] == "default" else route["dst"] for route in routes}
+    return found, present
+
+
+EXTRAS = {
+    "rule": ("ip", "rule", "{verb}", "from", "192.0.2.{number}"),
+    "route": ("ip", "route", "{verb}", "blackhole", "192.0.2.{number}"),
+    "address": ("ip", "address", "{verb}", "192.0.2.{number}/32", "dev", "lo"),
+    "link": ("ip", "link", "{verb}", "x{key}", "type", "veth", "peer", "name", "y{key}"),
+    "firewall": ("nft", "{verb}", "chain", "ip", "conforming", "c{key}"),
+}
+"""Commands that make something on the host, or take it away, which belongs to one container."""
+
+CARELESS = (
+    "del-host-clean:link",
+    "del-host-clean:sysctl",
+    "del-rules:firewall",
+    "del-no-netns:firewall",
+    "del-no-netns:link",
+    "del-netns-gone:rule",
+    "del-netns-gone-state:address",
+    "del-no-prevresult:firewall",
+    "gc-removes:rule",
+    "gc-empty:firewall",
+)
+"""Faults of a plugin that makes something on the host, and forgets it in one case."""
+
+
+def extra(kind, verb, request):
+    """Make something on the host for a container, or take it away."""
+    number = int(request.key[:2], 16)
+    if kind == "sysctl":
+        with open("/proc/sys/net/ipv4/ip_default_ttl", "w") as file:
+            file.write(str(64 + number % 100 if verb == "add" else 64))
+        return
+    if kind == "firewall" and verb == "add":
+        run(["nft", "add", "table", "ip", "conforming"], b"")
+    words = EXTRAS[kind][: 4 if kind == "link" and verb == "delete" else None]
+    if kind == "route":  # a blackhole belongs to no device, and so to no check: let it lead to the loopback
+        words = ("ip", "route", "{verb}", "192.0.2.{number}", "dev", "lo")
+    run([word.format(verb=verb, number=number, key=request.key) for word in words], b"")
+
+
+def careless(verb, request, case=""):
+    """Make what the fault of this mutant forgets, or take it away unless this is the case of the fault."""
+    for fault in CARELESS:
+        if wrong(fault):
+            check, _, kind = fault.partition(":")
+            if check not in case.split():
+                extra(kind, verb, request)
 
 
 # --------------------------------------------------------------------------------------------------------- the leases
@@ -434,6 +510,12 @@ def leases(folder):
     return found
 
 
+def others(request):
+    """Return the folders of all networks."""
+    parent = os.path.dirname(request.folder)
+    return [os.path.join(parent, name) for name in os.listdir(parent)] if os.path.isdir(parent) else []
+
+
 def release(folder, owners):
     for name, owner in leases(folder).items():
         if owner in owners:
@@ -479,10 +561,14 @@ def delegate(request, name, *, config=None, verb=""):
         sent.pop("example.org/kept", None)
         if name in sent:
             sent[name] = {key: value for key, value in sent[name].items() if key != "example.org/kept"}
-    status, printed = run([path], encode(sent).encode(), environ)
+    status, printed = run([path], encode(sent).encode(), environ, quiet=is_test and wrong("delegate-stderr"))
     document = decode(printed.decode()) if printed.strip() else None
     if status:
-        said = "" if is_test and wrong("delegate-error") else (document or {}).get("msg", "")
+        if is_test and environ["CNI_COMMAND"] == "ADD" and wrong("delegate-error"):
+            return {"ips": [{"address": f"{NETWORK}5/24", "gateway": f"{NETWORK}1"}]}
+        if is_test and wrong(f"delegate-{environ['CNI_COMMAND'].lower()}-error"):
+            return None
+        said = "" if is_test and wrong("delegate-error-text") else (document or {}).get("msg", "")
         raise Failure((document or {}).get("code", 100), f"plugin {kind} failed: {said}")
     return document
 
@@ -522,12 +608,17 @@ def add_interface(request):
             touch(request.marker("failed"))
         if wrong("del-failed-add-state"):
             touch(os.path.join(request.folder, f"failed-{request.container_id}"))
+        if wrong("del-failed-add-state:rule"):
+            extra("rule", "add", request)
         raise
+    careless("add", request)
     _after_add(request)
     return result
 
 
 def _before_add(request):
+    if wrong("status-no-gate") and os.path.exists("/var/lib/cni/not-ready"):
+        raise Failure(50, "STATUS said that this is not possible")
     if wrong("parallel-add"):
         lock = os.path.join(request.folder, "lock")
         try:
@@ -564,7 +655,10 @@ def _after_add(request):
 def _add_interface(request):
     if not os.path.exists(request.netns):
         if wrong("netns-absent"):
-            ip(f"link add {request.host_link} type veth peer name p{request.key}")
+            return _result(request, _entries(request, f"{NETWORK}5"), _mac(request, "02cf"), _mac(request, "02ce"))
+        for kind in ("link", "address", "rule"):
+            if wrong(f"add-failed-clean:{kind}"):
+                extra(kind, "add", request)
         raise Failure(3, f"the namespace {request.netns} does not exist")
     if (
         "ipam" in request.config
@@ -576,12 +670,11 @@ def _add_interface(request):
     if kept:
         return kept
     if "ipam" in request.config:
-        given = delegate_add(request, "ipam", request.config)
-        address = given["ips"][0]["address"].partition("/")[0]
+        entries = delegate_add(request, "ipam", request.config)["ips"]
     else:
-        address = take_address(request)
+        entries = _entries(request, _take_or_leave(request))
     try:
-        return _make(request, address)
+        return _make(request, entries)
     except Failure:
         try_ip(f"link delete {request.host_link}")
         if "ipam" in request.config:
@@ -591,18 +684,29 @@ def _add_interface(request):
         raise
 
 
+def _take_or_leave(request):
+    try:
+        return take_address(request)
+    except OSError:
+        if wrong("data-unwritable-clean"):
+            ip(f"link add {request.host_link} type veth peer name p{request.key}")
+        raise
+
+
 def _refuse_existing(request):
     links, _ = look(request.netns)
     name = _name(request)
     if name not in links:
         return None
     if not exists_on_host(request.host_link):
+        if wrong("add-failed-clean"):
+            ip(f"link add {request.host_link} type veth peer name p{request.key}")
         if not wrong("add-foreign-interface"):
             raise Failure(100, f"interface {name} exists in the container")
         ip(f"link delete {name}", netns=request.netns)
         return None
     if wrong("add-twice"):
-        return _result(request, min(links[name]), _mac(request, "02cf"), _mac(request, "02ce"))
+        return _result(request, _entries(request, min(links[name])), _mac(request, "02cf"), _mac(request, "02ce"))
     if wrong("add-twice-harmless"):
         ip(f"link set {name} down", netns=request.netns)
     raise Failure(100, f"interface {name} exists in the container")
@@ -617,39 +721,50 @@ def _mac(request, prefix):
     return ":".join(digits[index : index + 2] for index in range(0, 12, 2))
 
 
-def _make(request, address):
+def _entries(request, address):
+    """Return the addresses of a result, one of each family."""
+    return [_address_entry(request, address, family) for family in request.families]
+
+
+def _make(request, entries):
     mac = _mac(request, "02cf")
     if request.runtime.get("mac") and not wrong("capability-mac"):
         mac = request.runtime["mac"]
     name, host_mac = _name(request), _mac(request, "02ce")
-    number = address.rpartition(".")[2]
+    number = entries[0]["address"].partition("/")[0].replace(":", ".").rpartition(".")[2]
     ip(
         f"link add {request.host_link} mtu 1400 address {host_mac} type veth "
         f"peer name {name} mtu 1400 address {mac} netns {request.netns}",
         f"link set {request.host_link} up",
         *([f"address replace 192.0.2.{number}/32 dev lo"] if wrong("add-host-untouched") else []),
     )
-    routes = (
-        []
-        if wrong("add-up")
-        else [f"route append {route['dst']} via {NETWORK}1 dev {name}" for route in _routes(request)]
-    )
+    via = {":" in entry["gateway"]: entry["gateway"].partition("/")[0] for entry in entries}
+    routes = [f"route append {route['dst']} via {via[':' in route['dst']]} dev {name}" for route in _routes(request)]
+    if any(":" in route for route in routes) and wrong("add-route:ipv6"):
+        routes = [route for route in routes if "::/0" not in route]
     ip(
-        f"address add {address}/{25 if wrong('add-address') else 24} dev {name}",
+        *[f"address add {_with_length(entry)} dev {name} nodad" for entry in entries],
         *([] if wrong("add-up") else [f"link set {name} up"]),
         *routes,
         *(["address replace 192.0.2.9/32 dev lo"] if wrong("add-nothing-else") else []),
         *([f"route append {EXTRA_ROUTE} via {NETWORK}1 dev {name}"] if wrong("add-no-other-route") else []),
         netns=request.netns,
     )
-    return _result(request, address, mac, host_mac)
+    return _result(request, entries, mac, host_mac)
+
+
+def _with_length(entry):
+    address, _, length = entry["address"].partition("/")
+    if ":" in address:
+        return f"{address}/{65 if wrong('add-address:ipv6') else length or 64}"
+    return f"{address}/{25 if wrong('add-address') else length or 24}"
 
 
 def _routes(request):
     return [] if wrong("add-up") else request.config.get("routes", [])
 
 
-def _result(request, address, mac, host_mac):
+def _result(request, entries, mac, host_mac):
     inside = {"name": _name(request), "mac": "02:00:00:00:00:99" if wrong("add-mac") else mac, "sandbox": request.netns}
     host = {"name": request.host_link, "mac": host_mac}
     if request.version == "1.1.0":
@@ -659,18 +774,19 @@ def _result(request, address, mac, host_mac):
     interfaces = [host, inside]
     interfaces += [{"name": "ghost0", "sandbox": request.netns}] if wrong("add-interface") else []
     interfaces += [{"name": "ghost1"}] if wrong("add-host-interface") else []
-    entry = _address_entry(request, address)
-    entry["interface"] = 7 if wrong("result-index") else 0 if wrong("result-index-inside") else 1
+    interfaces += [{"name": "lo", "sandbox": request.netns}] if wrong("add-address:inside") else []
+    index = 7 if wrong("result-index") else 0 if wrong("add-address:host") else 2 if wrong("add-address:inside") else 1
+    entries = [{**entry, "interface": index} for entry in entries]
     routes = [dict(route) for route in _routes(request)]
     if wrong("add-route"):
         routes.append({"dst": "203.0.113.0/24"})
     if wrong("add-route-gateway"):
-        routes = [{**route, "gw": f"{NETWORK}254"} for route in routes]
+        routes = [{**route, "gw": f"{NETWORK6 if ':' in route['dst'] else NETWORK}254"} for route in routes]
     dns = {} if wrong("dns") else request.config.get("dns", [] if wrong("result-schema") else {})
     return {
         "cniVersion": _said_version(request),
         "interfaces": interfaces,
-        "ips": [entry],
+        "ips": entries,
         "routes": routes,
         "dns": dns,
     }
@@ -680,12 +796,15 @@ def _said_version(request):
     return VERSIONS[-1] if wrong("result-version") else request.version
 
 
-def _address_entry(request, address):
+def _address_entry(request, address, family):
     entry = {"address": address if wrong("result-cidr") else f"{address}/24", "gateway": f"{NETWORK}1"}
+    if family == "ipv6":
+        number = address.rpartition(".")[2]
+        entry = {"address": f"{NETWORK6}{number}/64", "gateway": f"{NETWORK6}ffff"}
     if wrong("result-gateway"):
         entry["gateway"] += "/24"
     if request.version < "1.0.0":
-        entry["version"] = "4"
+        entry["version"] = "6" if family == "ipv6" else "4"
     return entry
 
 
@@ -699,6 +818,7 @@ def delete_interface(request):
     has_link = exists_on_host(request.host_link)
     if request.netns and not os.path.exists(request.netns) and wrong("del-netns-gone-state"):
         return
+    careless("delete", request, _case(request))
     if has_link and wrong("del-other-interface"):
         _delete_all_links(request)
     if wrong("parallel-del"):
@@ -721,6 +841,16 @@ def delete_interface(request):
     return
 
 
+def _case(request):
+    """Return the checks whose case a DEL is."""
+    if not request.netns:
+        return "del-no-netns"
+    if not os.path.exists(request.netns):
+        return "del-netns-gone del-netns-gone-state"
+    usual = "del-host-clean del-rules"
+    return "del-no-prevresult" if request.previous is None else usual
+
+
 def _delete_all_links(request):
     for owner in leases(request.folder).values():
         if owner[0] == request.container_id:
@@ -734,7 +864,12 @@ def _delete_leases(request, owner):
             delegate(request, "ipam", config=request.config)
         return
     owners = list(leases(request.folder).values()) if wrong("del-others-kept") else [owner]
-    release(request.folder, owners)
+    if wrong("del-other-interface:lease"):
+        owners = [found for found in leases(request.folder).values() if found[0] == owner[0]]
+    if request.previous is None and wrong("del-no-prevresult:lease"):
+        return
+    for folder in others(request) if wrong("del-other-network") else [request.folder]:
+        release(folder, owners)
     remove(os.path.join(request.folder, f".{request.key}"))
 
 
@@ -742,9 +877,9 @@ def _leave_behind(request, is_usual):
     """What a careless plugin forgets."""
     if os.path.exists(request.netns) and wrong("del-container-clean") and len(look(request.netns)[0]) == 1:
         ip("link add left0 type veth peer name left1", netns=request.netns)
-    if wrong("del-host-clean"):
+    if is_usual and wrong("del-host-clean"):
         try_ip(f"link add l{request.key} type veth peer name r{request.key}")
-    if wrong("del-rules"):
+    if is_usual and wrong("del-rules"):
         try_ip(f"rule add from 192.0.2.{int(request.key[:2], 16)}")
     if is_usual and wrong("del-state"):
         touch(os.path.join(request.folder, f"deleted-{request.container_id}"))
@@ -811,8 +946,9 @@ def _check_lease(request):
 
 
 def _check_kernel(request):
-    links, routes = look(request.netns)
+    links, routes = look(request.netns, request.families)
     name = _name(request)
+    _check_strangers(request, links.get(name, ()), routes)
     if name not in links:
         if wrong("check-interface"):
             return
@@ -820,16 +956,35 @@ def _check_kernel(request):
     for entry in request.previous.get("ips", []):
         address = entry["address"].partition("/")[0]
         if address not in links[name]:
-            if wrong("check-address"):
+            if wrong("check-address:ipv6" if ":" in address else "check-address"):
                 return
             raise Failure(
                 100, "an address is gone" if wrong("check-address-named") else f"address {address} is gone from {name}"
             )
     for route in _routes(request):
-        if route["dst"] not in routes and not wrong("check-route"):
+        if route["dst"] not in routes and not _is_overlooked(route["dst"]):
             raise Failure(
                 100, "a route is gone" if wrong("check-route-named") else f"the route to {route['dst']} is gone"
             )
+
+
+def _is_overlooked(dst):
+    return wrong("check-route:ipv6") or wrong("add-route:ipv6") if ":" in dst else wrong("check-route")
+
+
+def _check_strangers(request, addresses, routes):
+    """What a strict plugin takes for damage."""
+    known = {entry["address"].partition("/")[0] for entry in request.previous.get("ips", [])}
+    if wrong("check-later-changes") and {text for text in addresses if not text.startswith("fe80:")} - known:
+        raise Failure(100, "there is a foreign address")
+    if wrong("check-later-changes:route") and any(text.startswith(("198.18.", "2001:db8:d:")) for text in routes):
+        raise Failure(100, "there is a foreign route")
+    if wrong("check-later-changes:rule"):
+        text = ip("rule show", netns=request.netns, options=["-json"])
+        if len(scan(text)[0]) > 3:
+            raise Failure(100, "there is a foreign rule")
+    if wrong("check-later-result") and len(known) > len(request.families):
+        raise Failure(100, "prevResult has a foreign address")
 
 
 def status(request):
@@ -840,9 +995,13 @@ def status(request):
             delegate(request, name, config=request.config if name == "ipam" else meta_config(request))
         return
     if not os.path.isdir(os.path.dirname(request.config.get("dataDir") or "/var/lib/cni/conforming")):
+        if wrong("status-no-gate"):
+            touch("/var/lib/cni/not-ready")
         raise Failure(100 if wrong("status-not-ready") else 50, "the folder for the leases is missing")
     if not request.container_id and wrong("status-ready"):
         raise Failure(4, "CNI_CONTAINERID is missing")
+    if wrong("output-quiet-status"):
+        os.write(1, b"ready\n")
     if wrong("status-harmless"):
         touch(os.path.join(request.folder, "asked"))
     return
@@ -866,14 +1025,19 @@ def collect(request):
         return
     if wrong("gc-keeps"):
         valid = valid[1:]
+    if wrong("output-quiet-gc"):
+        os.write(1, b"collected\n")
+    if wrong("gc-interface"):
+        kept = {container_id for container_id, _ in valid}
+        valid = [owner for owner in leases(request.folder).values() if owner[0] in kept]
     folders = [request.folder]
     if wrong("gc-other-network"):
-        parent = os.path.dirname(request.folder)
-        folders = [os.path.join(parent, name) for name in os.listdir(parent)] if os.path.isdir(parent) else []
+        folders = others(request)
     for folder in folders:
         stale = [owner for owner in leases(folder).values() if owner not in valid]
         for container_id, ifname in stale:
             other = Request(request.verb, request.config, {"CNI_CONTAINERID": container_id, "CNI_IFNAME": ifname})
+            careless("delete", other, "gc-removes" if valid else "gc-empty")
             if exists_on_host(other.host_link):
                 try_ip(f"link delete {other.host_link}")
         release(folder, stale)
@@ -887,10 +1051,9 @@ def add_address(request):
     os.makedirs(request.folder, exist_ok=True)
     if (request.container_id, request.ifname) in leases(request.folder).values():
         raise Failure(100, f"{request.container_id} has an address for {request.ifname}")
-    entry = _address_entry(request, take_address(request))
     result = {
         "cniVersion": request.version,
-        "ips": [entry],
+        "ips": _entries(request, take_address(request)),
         "routes": request.config["ipam"].get("routes", []),
         "dns": {},
     }
@@ -900,7 +1063,11 @@ def add_address(request):
 
 
 def delete_address(request):
-    release(request.folder, [(request.container_id, request.ifname)])
+    owners = [(request.container_id, request.ifname)]
+    if wrong("del-other-interface:ipam"):
+        owners = [found for found in leases(request.folder).values() if found[0] == request.container_id]
+    for folder in others(request) if wrong("del-other-network:ipam") else [request.folder]:
+        release(folder, owners)
     remove(os.path.join(request.folder, f".{request.key}"))
 
 
@@ -937,31 +1104,67 @@ def add_route(request):
         if not wrong("chained-wrong"):
             raise Failure(6, "prevResult is no result")
         return {**previous, "ips": []}
-    gateway = previous["ips"][0]["gateway"]
-    ip(f"route replace {EXTRA_ROUTE} via {gateway} dev {request.ifname}", netns=request.netns)
+    added = _extra_routes(previous)
+    ip(*[f"route replace {dst} via {gateway} dev {request.ifname}" for dst, gateway in added], netns=request.netns)
+    _mark(request, "add")
     result = {**previous, "cniVersion": request.version}
     result["routes"] = [
         *([] if wrong("chained-kept") else previous.get("routes", [])),
-        {"dst": EXTRA_ROUTE, "gw": gateway},
+        *[{"dst": dst, "gw": gateway} for dst, gateway in added],
     ]
+    if wrong("chained-kept:gateway"):
+        result["ips"] = [_without(entry, "gateway") for entry in previous["ips"]]
+    if wrong("chained-kept:mac"):
+        result["interfaces"] = [_without(entry, "mac") for entry in previous["interfaces"]]
+    if wrong("chained-kept:place"):
+        result["ips"] = [{**entry, "interface": 0} for entry in previous["ips"]]
     if wrong("chained-dns-kept"):
         result["dns"] = {}
     return result
 
 
+def _without(entry, name):
+    return {key: value for key, value in entry.items() if key != name}
+
+
+def _extra_routes(previous):
+    """Return destination and gateway of the route to add for each family that the container has."""
+    found = {":" in entry["gateway"]: entry["gateway"] for entry in previous["ips"] if entry.get("gateway")}
+    return [(EXTRA_ROUTE6 if is_new else EXTRA_ROUTE, gateway) for is_new, gateway in found.items()]
+
+
+MARKS = {
+    "del-container-clean:sysctl": ("sysctl", "-q", "-w", "net.core.somaxconn={}"),
+    "del-container-clean:qdisc": ("tc", "qdisc", "{}", "dev", "{ifname}", "root", "pfifo"),
+    "del-host-clean:qdisc": ("tc", "qdisc", "{}", "dev", "{host}", "ingress"),
+}
+"""Faults of a plugin that changes one more thing, and does not set it back."""
+
+
+def _mark(request, verb):
+    for fault, words in MARKS.items():
+        if wrong(fault):
+            host = request.previous["interfaces"][0]["name"]
+            place = "501" if words[0] == "sysctl" else verb
+            command = [word.format(place, ifname=request.ifname, host=host) for word in words]
+            inside = [] if fault.startswith("del-host") else ["nsenter", f"--net={request.netns}"]
+            run([*inside, *command], b"")
+
+
 def delete_route(request):
     if os.path.exists(request.netns):
-        try_ip(f"route delete {EXTRA_ROUTE}", netns=request.netns)
+        try_ip(f"route delete {EXTRA_ROUTE}", f"route delete {EXTRA_ROUTE6}", netns=request.netns)
 
 
 def check_route(request):
     if request.previous is None:
         raise Failure(7, "prevResult is missing")
-    links, routes = look(request.netns)
+    links, routes = look(request.netns, ["ipv6"])
     if request.ifname not in links:
         raise Failure(100, f"interface {request.ifname} is gone")
-    if EXTRA_ROUTE not in routes:
-        raise Failure(100, f"the route to {EXTRA_ROUTE} is gone")
+    for dst, _ in _extra_routes(request.previous):
+        if dst not in routes and not wrong("check-undone"):
+            raise Failure(100, f"the route to {dst} is gone")
 
 
 # ------------------------------------------------------------------------------------------ kind: calls another plugin

@@ -128,6 +128,7 @@ def is_sent(key, declared):
 
 
 def execute(plugin, config, variables):
+    inside = f"nsenter --net={variables['CNI_NETNS']} " if "CNI_NETNS" in variables and wrong("rt-domain") else ""
     path = os.path.join(os.environ["CNI_PATH"], plugin["type"])
     if not os.path.exists(path):
         if wrong("rt-add-missing"):
@@ -135,7 +136,7 @@ def execute(plugin, config, variables):
         raise Failure(f"plugin {plugin['type']} is missing")
     data = encode([config] if wrong("rt-stdin") else config).encode()
     log = "/dev/stdout" if wrong("rt-result-only") else "/dev/null"
-    status, printed = run(["sh", "-c", f"exec {path} 2>>{log}"], data, variables)
+    status, printed = run(["sh", "-c", f"exec {inside}{path} 2>>{log}"], data, variables)
     document, text = None, printed.decode()
     if log == "/dev/stdout" and text.startswith("log of"):
         line, _, text = text.partition("\n")
@@ -160,6 +161,8 @@ def at_least(network, version):
 
 
 def add(network, rest):
+    if stored() is not None and not wrong("rt-add-again"):
+        raise Failure("the container is added already")
     result = first = None
     plugins = network["plugins"][::-1] if wrong("rt-add-order") else network["plugins"]
     failures = []
@@ -215,6 +218,8 @@ def check(network, rest):
         not at_least(network, "0.4.0") and not wrong("rt-check-old")
     ):
         return
+    if stored() is None and not wrong("rt-check-after-del" if os.path.exists(f"{STATE}-gone") else "rt-check-unknown"):
+        raise Failure("the container is not added")
     plugins = network["plugins"][::-1] if wrong("rt-check-order") else network["plugins"]
     run_all(network, "CHECK", plugins, rest, stored())
 

@@ -33,7 +33,18 @@ OTHERS = 3
 """Checks that each mutant is run with beside its own and those that are declared, when not all are run."""
 
 KINDS = ("interface", "ipam", "chained", "meta")
-SUBJECTS = ("interface", "delegating", "ipam", "chained", "meta")
+PLAIN = ("interface", "delegating", "ipam", "chained", "meta")
+OTHER_FAMILIES = tuple(f"{name}{families}" for families in ("6", "46") for name in PLAIN)
+"""The same with IPv6 alone, and with addresses of both families."""
+
+SUBJECTS = (*PLAIN, *(OTHER_FAMILIES if RUN_ALL else ("interface6", "chained46")))
+
+OF_FAMILIES = (
+    *("add-address", "add-route", "add-route-gateway", "add-nothing-else", "add-no-other-route", "result-schema"),
+    *("check-passes", "check-address", "check-route", "check-later-changes", "check-undone"),
+    *("del-container-clean", "del-host-clean", "chained-kept"),
+)
+"""Checks that look at addresses and routes; the others of a plugin with IPv6 are run when all are."""
 
 _WRAPPER = """\
 #!{python} -IS
@@ -56,6 +67,12 @@ def write_plugins(folder: Path, kind: str = "", active: str = "", trace: str = "
         path.write_text(text)
         path.chmod(0o755)
     return folder
+
+
+def kind_of(name: str) -> str:
+    """Return which of the conforming plugins a description is of."""
+    plain = name.rstrip("46")
+    return plain if plain in KINDS else "interface"
 
 
 def subject(name: str, folder: Path) -> Subject:
@@ -81,6 +98,17 @@ def check_ids() -> list[str]:
     return [check.id for check in load_checks()]
 
 
+def mutants() -> list[str]:
+    """Return the mutants: one for each check, named as it is, and others, named ``check:what``."""
+    ids = check_ids()
+    return [*ids, *(name for name in declared_collateral() if check_of(name) in ids and ":" in name)]
+
+
+def check_of(mutant: str) -> str:
+    """Return the check that a mutant has to fail."""
+    return mutant.partition(":")[0]
+
+
 def run_jobs(jobs: Sequence[Job]) -> list[tuple[Job, Outcome]]:
     return list(Session(jobs=3).work(jobs))
 
@@ -99,11 +127,12 @@ def run_conforming(folder: Path) -> list[Traced]:
     jobs: list[Job] = []
     names: dict[str, str] = {}
     for name in SUBJECTS:
-        kind = name if name in KINDS else "interface"
+        kind = kind_of(name)
         plain = subject(name, write_plugins(folder / name / "plain"))
         probe = Session().probe(plain)
         for check in load_checks():
-            if reason_to_skip(plain, probe, check) is None:
+            is_due = RUN_ALL or name in PLAIN or check.id in OF_FAMILIES
+            if is_due and reason_to_skip(plain, probe, check) is None:
                 home = folder / name / check.id
                 write_plugins(home, kind, trace=str(home / "trace"))
                 own = replace(plain, bin_dirs=(str(home),))
@@ -134,7 +163,7 @@ def choose_subject(mutant: str, traced: Sequence[Traced]) -> str | None:
         for item in traced:
             if (
                 item.subject == name
-                and item.check.id == mutant
+                and item.check.id == check_of(mutant)
                 and item.outcome.status is Status.PASSED
                 and mutant in item.places
             ):
@@ -150,7 +179,7 @@ def run_mutants(folder: Path, traced: Sequence[Traced], mutants: Sequence[str]) 
         name = choose_subject(mutant, traced)
         if name is None:
             continue
-        home = write_plugins(folder / mutant, name if name in KINDS else "interface", active=mutant)
+        home = write_plugins(folder / mutant.replace(":", "-"), kind_of(name), active=mutant)
         owners[str(home)] = (mutant, name)
         own = subject(name, home)
         probe = Session().probe(own)
@@ -164,14 +193,14 @@ def run_mutants(folder: Path, traced: Sequence[Traced], mutants: Sequence[str]) 
 def _checks_with(mutant: str, subject: str, traced: Sequence[Traced]) -> list[Check]:
     """Return what to run with a mutant, of the checks that come to the place of its fault."""
     seen = [item.check for item in traced if item.subject == subject and mutant in item.places]
-    if not RUN_ALL and not is_costly(_check(mutant)):
+    if not RUN_ALL and not is_costly(_check(check_of(mutant))):
         seen = [check for check in seen if not is_costly(check) or check.id in declared_collateral().get(mutant, {})]
     return some_of(seen, mutant)
 
 
 def some_of(seen: Sequence[Check], mutant: str) -> list[Check]:
     """Return a mutant's own check, those that may fail as well, and a few of the others, or all of them."""
-    declared = {mutant, *declared_collateral().get(mutant, {})}
+    declared = {check_of(mutant), *declared_collateral().get(mutant, {})}
     others = [check for check in seen if check.id not in declared]
     if not RUN_ALL:
         others = others[:: max(len(others) // OTHERS, 1)][:OTHERS]

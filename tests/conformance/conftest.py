@@ -50,5 +50,5 @@ def traced(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> list[b
 @pytest.fixture(scope="session")
 def verdicts(traced: list[bench.Traced], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bench.Verdict]:
     """What the checks say of each mutant."""
-    found = bench.run_mutants(tmp_path_factory.mktemp("mutants"), traced, bench.check_ids())
+    found = bench.run_mutants(tmp_path_factory.mktemp("mutants"), traced, bench.mutants())
     return {verdict.mutant: verdict for verdict in found}

@@ -28,7 +28,9 @@ def test_shell_line_of_a_failure_repeats_it(mutant: str, namespaces: None, tmp_p
 
     done = subprocess.run(["sh", "-c", outcome.shell], capture_output=True, text=True, check=False, timeout=60)
 
-    assert done.stdout.strip().endswith(outcome.call["stdout"].strip()), done.stderr
+    printed, _, compared = done.stdout.partition("\n== compared:\n")
+    assert outcome.call["stdout"].strip() in printed, done.stderr
+    assert ("lo" in compared) == (mutant == "del-no-netns"), compared
     assert outcome.call["environment"]["CNI_COMMAND"] in {"ADD", "DEL", "CHECK"}
 
 

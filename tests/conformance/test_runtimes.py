@@ -139,6 +139,7 @@ def test_tool_that_calls_no_plugin_passes_what_forbids_a_call_alone(namespaces: 
 
     assert {outcome.check for outcome in report.outcomes if outcome.status is Status.PASSED} == {
         "rt-add",
+        "rt-check-unknown",
         "rt-gc-old",
         "rt-gc-disabled",
     }

@@ -6,11 +6,14 @@ import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success
+from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success, listed
+from libcni.conformance.kernel import canonical
 from libcni.conformance.lab import members
 from libcni.conformance.subject import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from libcni.conformance.calls import Answer
     from libcni.conformance.kernel import Link, Snapshot
     from libcni.conformance.lab import Container, Lab
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "addresses_are_set",
+    "failure_leaves_nothing",
     "foreign_interface_refused",
     "gateways_agree",
     "hardware_addresses_agree",
@@ -74,7 +78,7 @@ def interfaces_exist(lab: Lab) -> None:
         name = interface.get("name")
         expect(
             name in links,
-            f"interface {name!r} in the container, as the result says",
+            f"interface {name} in the container, as the result says",
             f"it has {', '.join(links)}",
             answer,
         )
@@ -89,7 +93,7 @@ def host_interfaces_exist(lab: Lab) -> None:
             name = interface.get("name")
             expect(
                 name in links,
-                f"interface {name!r} on the host, as the result says",
+                f"interface {name} on the host, as the result says",
                 f"it has {', '.join(links)}",
                 answer,
             )
@@ -129,25 +133,37 @@ def addresses_are_set(lab: Lab) -> None:
     """Compare the addresses."""
     container, answer = _added(lab)
     lab.addresses(container)
-    links = lab.look(container).links
+    inside, host = lab.look(container).links, lab.look().links
     interfaces = members(lab.result(container), "interfaces")
     for entry in members(lab.result(container), "ips"):
-        index = entry.get("interface")
-        named = interfaces[index].get("name") if isinstance(index, int) and 0 <= index < len(interfaces) else None
-        holders = [links[str(named)]] if named in links else list(links.values())
+        named = _interface_of(entry, interfaces)
+        links = inside if named is None or named.get("sandbox") else host
+        place = "in the container" if links is inside else "on the host"
+        if named is not None and named.get("name") not in links:
+            continue  # an interface that is not there is another check's business
+        holders = [links[str(named["name"])]] if named is not None else list(links.values())
         present = frozenset[str]().union(*(link.addresses for link in holders))
-        wanted = entry.get("address")
-        expect(
-            _same(wanted, present),
-            f"address {wanted} on {named or 'an interface'} in the container",
-            sorted(present),
-            answer,
-        )
+        expected = f"address {entry.get('address')} on {named['name'] if named else 'an interface'} {place}"
+        expect(_same(entry.get("address"), present), expected, _elsewhere(entry, inside, host), answer)
+
+
+def _interface_of(entry: JSONObject, interfaces: list[JSONObject]) -> JSONObject | None:
+    """Return the interface that an address points to, ``None`` if it points to none."""
+    index = entry.get("interface")
+    return interfaces[index] if isinstance(index, int) and 0 <= index < len(interfaces) else None
+
+
+def _elsewhere(entry: JSONObject, inside: Mapping[str, Link], host: Mapping[str, Link]) -> str:
+    """Return where an address is in place of the interface that the result names."""
+    wanted = entry.get("address")
+    found = [f"{name} in the container" for name, link in inside.items() if _same(wanted, link.addresses)]
+    found += [f"{name} on the host" for name, link in host.items() if _same(wanted, link.addresses)]
+    return f"it is on {', '.join(found)}" if found else "it is on no interface"
 
 
 def _same(wanted: object, present: frozenset[str]) -> bool:
     # An address that lost its prefix length in the result is another check's business.
-    return any(wanted in {have, have.partition("/")[0]} for have in present)
+    return any(canonical(wanted) in {have, have.partition("/")[0]} for have in present)
 
 
 def routes_are_set(lab: Lab) -> None:
@@ -158,8 +174,12 @@ def routes_are_set(lab: Lab) -> None:
     if not declared:
         raise NotApplicableError("the configuration gives no route")
     for dst in declared:
-        network = str(ipaddress.ip_network(str(dst), strict=False))
-        expect(network in present, f"a route to {network} in the container", sorted(present), answer)
+        network = _network(dst)
+        expect(network in present, f"a route to {network} in the container", ", ".join(sorted(present)), answer)
+
+
+def _network(dst: object) -> str:
+    return str(ipaddress.ip_network(str(dst), strict=False))
 
 
 def gateways_agree(lab: Lab) -> None:
@@ -168,9 +188,10 @@ def gateways_agree(lab: Lab) -> None:
     present = lab.look(container).routes
     for entry in members(lab.result(container), "routes"):
         gateway = entry.get("gw")
-        seen = [route.gateway for route in present if route.dst == entry.get("dst")]
+        seen = [route.gateway for route in present if route.dst == _network(entry.get("dst"))]
         if gateway and seen:
-            expect(gateway in seen, f"the route to {entry['dst']} over {gateway}", seen, answer)
+            expected = f"the route to {entry['dst']} over {gateway}"
+            expect(canonical(gateway) in seen, expected, ", ".join(seen), answer)
 
 
 def links_declared(lab: Lab) -> None:
@@ -181,7 +202,7 @@ def links_declared(lab: Lab) -> None:
     after = lab.look(container)
     result = lab.result(container)
     named = {entry.get("name") for entry in members(result, "interfaces") if entry.get("sandbox")} | {container.ifname}
-    given = {str(entry.get("address")).partition("/")[0] for entry in members(result, "ips")}
+    given = {canonical(entry.get("address")).partition("/")[0] for entry in members(result, "ips")}
     for name, link in after.links.items():
         old = before.links.get(name)
         if old is None:
@@ -195,7 +216,8 @@ def links_declared(lab: Lab) -> None:
             )
         extra = {address for address in link.addresses if address.partition("/")[0] not in given}
         extra -= (old.addresses if old else frozenset[str]()) | {"127.0.0.1/8", "::1/128"}
-        expect(not extra, f"no address on {name} beside those in the result", sorted(extra), answer)
+        expected = f"no address on {name} beside those in the result"
+        expect(not extra, expected, ", ".join(sorted(extra)), answer)
 
 
 def _comparable(link: Link) -> Link:
@@ -209,7 +231,7 @@ def routes_declared(lab: Lab) -> None:
     before = lab.look(container)
     answer = lab.add(container)
     result = lab.result(container)
-    declared = {str(entry.get("dst")) for entry in members(result, "routes")}
+    declared = {_network(entry.get("dst")) for entry in members(result, "routes")}
     networks = [ipaddress.ip_interface(address).network for address in _texts(result, "address")]
     for route in lab.look(container).routes - before.routes:
         is_declared = (
@@ -220,7 +242,11 @@ def routes_declared(lab: Lab) -> None:
 
 def _is_within(text: str, known: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     network = ipaddress.ip_network(text)
-    return network.network_address in known and network.prefixlen >= known.prefixlen > 0
+    return (
+        network.version == known.version
+        and network.network_address in known
+        and network.prefixlen >= known.prefixlen > 0
+    )
 
 
 def _texts(result: JSONObject, name: str) -> list[str]:
@@ -236,7 +262,7 @@ def host_untouched(lab: Lab) -> None:
     answer = lab.add(container)
     named = {entry.get("name") for entry in members(lab.result(container), "interfaces") if not entry.get("sandbox")}
     changes = _foreign_changes(before, lab.look(), {str(name) for name in named})
-    expect(not changes, "no change on the host beside the interfaces in the result", "; ".join(changes), answer)
+    expect(not changes, "no change on the host beside the interfaces in the result", listed(changes), answer)
 
 
 def _foreign_changes(before: Snapshot, after: Snapshot, own: set[str]) -> list[str]:
@@ -257,7 +283,7 @@ def second_gets_another_address(lab: Lab) -> None:
     expect_success(answer, "for a second container")
     lab.add_known(second, answer)
     shared = set(lab.addresses(first)) & set(lab.addresses(second))
-    expect(not shared, "another address for the second container", f"both have {sorted(shared)}", answer)
+    expect(not shared, "another address for the second container", f"both have {', '.join(sorted(shared))}", answer)
 
 
 def second_interface(lab: Lab) -> None:
@@ -270,7 +296,7 @@ def second_interface(lab: Lab) -> None:
     if lab.subject.kind in {Kind.INTERFACE, Kind.META}:
         links = lab.look(container).links
         missing = {container.ifname, "net1"} - set(links)
-        expect(not missing, "both interfaces in the container", f"{sorted(missing)} is missing", answer)
+        expect(not missing, "both interfaces in the container", f"{', '.join(sorted(missing))} is missing", answer)
 
 
 def same_interface_refused(lab: Lab) -> None:
@@ -286,7 +312,7 @@ def same_interface_harmless(lab: Lab) -> None:
     before = lab.look(container)
     answer = lab.send(lab.request("ADD", container))
     changes = before.differences(lab.look(container))
-    expect(not changes, "the first interface to stay as it was", "; ".join(changes), answer)
+    expect(not changes, "the first interface to stay as it was", listed(changes), answer)
 
 
 def foreign_interface_refused(lab: Lab) -> None:
@@ -297,7 +323,23 @@ def foreign_interface_refused(lab: Lab) -> None:
     answer = lab.send(lab.request("ADD", container))
     expect_refusal(answer, f"{container.ifname} is already there")
     changes = before.differences(lab.look(container))
-    expect(not changes, "the interface that was there to stay as it was", "; ".join(changes), answer)
+    expect(not changes, "the interface that was there to stay as it was", listed(changes), answer)
+
+
+def failure_leaves_nothing(lab: Lab) -> None:
+    """ADD to a container with an interface of that name, and to one that is not there; look at the host."""
+    lab.add(lab.container())
+    for is_absent in (False, True):
+        container = lab.container()
+        if not is_absent:
+            lab.ip(f"link add {container.ifname} type veth peer name foreign0\n", container)
+        before = lab.state()
+        request = lab.request("ADD", container)
+        answer = lab.send(request.with_environment(CNI_NETNS=f"{container.netns}-absent") if is_absent else request)
+        if answer.is_success:
+            raise NotApplicableError("ADD succeeds: see add-foreign-interface and netns-absent")
+        left = lab.left_on_host(before) + [f"{path} mentions {container.id}" for path in lab.traces(container)]
+        expect(not left, "nothing on the host of an ADD that failed", listed(left), answer)
 
 
 def namespace_of_process(lab: Lab) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success
+from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success, listed
 from libcni.conformance.lab import members
+from libcni.conformance.undo import undoing
+from libcni.errors import CNIError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from libcni.conformance.calls import Answer
     from libcni.conformance.lab import Container, Lab
+    from libcni.jsontext.scan import JSONObject
 
 __all__ = [
     "address_removed",
     "address_removed_is_named",
     "after_delete",
     "changes_nothing",
+    "changes_undone",
     "interface_deleted",
     "interface_deleted_is_named",
+    "later_changes_are_borne",
     "namespace_gone",
     "passes",
     "passes_twice",
@@ -57,7 +65,7 @@ def changes_nothing(lab: Lab) -> None:
     answer = lab.send(lab.request("CHECK", container))
     changes = before.differences(lab.look(container)) + host.differences(lab.look())
     changes += [f"{path} changed" for path, text in lab.files().items() if files.get(path) != text]
-    expect(not changes, "CHECK to change nothing", "; ".join(changes), answer)
+    expect(not changes, "CHECK to change nothing", listed(changes), answer)
 
 
 def _checked_without(lab: Lab, container: Container, batch: str) -> Answer:
@@ -165,3 +173,70 @@ def without_previous_result(lab: Lab) -> None:
     container = _added(lab)
     answer = lab.send(lab.request("CHECK", container).with_config(prevResult=None))
     expect_refusal(answer, "there is nothing to compare with")
+
+
+_LATER = {
+    "ipv4": ("203.0.113.7/32", "198.18.7.0/24"),
+    "ipv6": ("2001:db8:c::7/128", "2001:db8:d::/64"),
+}
+"""An address and a route that a later plugin of the chain could add."""
+
+
+def later_changes_are_borne(lab: Lab, *, is_told: bool) -> None:
+    """CHECK after a later plugin of the chain added an address, a route and a rule, in prevResult too or not."""
+    container = _added(lab)
+    _expect_usual(lab, container)
+    name = _interface(lab, container)
+    index = [entry.get("name") for entry in members(lab.result(container), "interfaces")].index(name)
+    told: dict[str, list[JSONObject]] = {"ips": [], "routes": []}
+    for family in lab.subject.families:
+        address, dst = _LATER[family]
+        version = {} if lab.supports("1.0.0") else {"version": family.removeprefix("ipv")}
+        entries = {"ips": {"address": address, "interface": index, **version}, "routes": {"dst": dst}}
+        for kind, line in (("ips", f"address add {address} dev {name}"), ("routes", f"route add {dst} dev {name}")):
+            _change(lab, container, line)
+            told[kind] += [entries[kind]] if is_told else []
+            _expect_borne(lab, container, line, told)
+        _change(lab, container, f"rule add from {address} table 107")
+        _expect_borne(lab, container, f"rule add from {address} table 107", told)
+
+
+def _expect_usual(lab: Lab, container: Container) -> None:
+    """Ask for a CHECK that succeeds as things are.
+
+    :raises NotApplicableError: if it does not.
+    """
+    if not lab.send(lab.request("CHECK", container)).is_success:
+        raise NotApplicableError("CHECK fails right after ADD: see check-passes")
+
+
+def _change(lab: Lab, container: Container, line: str) -> None:
+    try:
+        lab.ip(f"{line}\n", container)
+    except CNIError as error:  # the interface is down, for instance
+        raise NotApplicableError(f"no later plugin could do it: {error.msg}") from None
+
+
+def _expect_borne(lab: Lab, container: Container, what: str, told: Mapping[str, list[JSONObject]]) -> None:
+    request = lab.request("CHECK", container)
+    previous: JSONObject = dict(request.config.get("prevResult") or {})
+    more = {kind: [*members(previous, kind), *entries] for kind, entries in told.items()}
+    answer = lab.send(request.with_config(prevResult={**previous, **more}))
+    how = ", and its result has that" if any(told.values()) else ""
+    expect_success(answer, f"after a later plugin did: ip {what}{how}")
+
+
+def changes_undone(lab: Lab) -> None:
+    """Take away what ADD added and set back what it changed, on the host and in the container; then CHECK."""
+    container = lab.container()
+    before = lab.state(container), lab.state()
+    lab.add(container)
+    lines = undoing(before[0], lab.state(container), str(container.netns)) + undoing(before[1], lab.state())
+    if not lines:
+        raise NotApplicableError("the plugin changes nothing that could be taken away")
+    _expect_usual(lab, container)
+    for line in lines:
+        with suppress(CNIError):  # what belonged to something that was taken away is gone already
+            lab.shell(line)
+    answer = lab.send(lab.request("CHECK", container))
+    expect(not answer.is_success, f"CHECK to fail after: {listed(lines)}", "success", answer)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success
+from libcni.conformance.expect import NotApplicableError, expect, expect_refusal, expect_success, listed
 from libcni.conformance.subject import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libcni.conformance.calls import Answer, Request
+    from libcni.conformance.kernel import Snapshot
     from libcni.conformance.lab import Container, Lab
 
 __all__ = [
     "collection_before_add",
     "collection_empty_list",
     "collection_keeps",
+    "collection_of_interface",
     "collection_other_network",
     "collection_removes",
     "collection_twice",
     "status_after_add",
+    "status_gates_nothing",
     "status_not_ready",
     "status_ready",
+    "success_is_quiet",
 ]
 
 _NOT_READY = {50, 51}
@@ -54,9 +59,23 @@ def status_after_add(lab: Lab) -> None:
 def status_not_ready(lab: Lab) -> None:
     """STATUS of a plugin that cannot do its work."""
     lab.prepare()
-    members = lab.subject.members(lab.machine.data, 1)
-    answer = lab.send(lab.request("STATUS").with_config(**{**members, **lab.subject.unready_members(lab.machine.data)}))
+    answer = lab.send(_unready(lab))
     expect_refusal(answer, "the plugin cannot do its work", codes=_NOT_READY)
+
+
+def status_gates_nothing(lab: Lab) -> None:
+    """STATUS that fails, then ADD and DEL that could be served."""
+    container = lab.container()
+    lab.send(_unready(lab))
+    answer = lab.send(lab.request("ADD", container))
+    expect_success(answer, "after STATUS failed for another configuration")
+    lab.add_known(container, answer)
+    expect_success(lab.send(lab.request("DEL", container)), "after STATUS failed for another configuration")
+
+
+def _unready(lab: Lab) -> Request:
+    members = lab.subject.members(lab.machine.data, 1)
+    return lab.request("STATUS").with_config(**{**members, **lab.subject.unready_members(lab.machine.data)})
 
 
 def _records(lab: Lab, container: Container) -> list[str]:
@@ -75,24 +94,59 @@ def _two(lab: Lab) -> tuple[Container, Container]:
 
 
 def collection_keeps(lab: Lab) -> None:
-    """GC that lists both containers."""
+    """GC that lists both containers, and look at the containers, the host and the records."""
     both = _two(lab)
     before = [_records(lab, container) for container in both]
+    states = [lab.state(), *(lab.state(container) for container in both)]
     answer = lab.send(_collect(lab, both))
     expect_success(answer)
     after = [_records(lab, container) for container in both]
-    expect(after == before, "everything of the listed containers to stay", f"{before} became {after}", answer)
+    changes = [f"{gone} is gone" for old, new in zip(before, after, strict=True) for gone in old if gone not in new]
+    for old, new in zip(states, [lab.state(), *(lab.state(container) for container in both)], strict=True):
+        changes += old.differences(new)
+    expect(not changes, "everything of the listed containers to stay", listed(changes), answer)
+
+
+def _stale(lab: Lab) -> tuple[Container, Container, Snapshot]:
+    """ADD two containers and lose the second; return both, and the host before the second.
+
+    Its namespace is gone without a DEL, as after a crash: what a namespace holds is nothing that GC has to remove.
+    """
+    kept, stale = lab.containers(2)
+    lab.add(kept)
+    before = lab.state()
+    lab.add(stale)
+    if not lab.traces(stale) and not before.additions(lab.state()):
+        raise NotApplicableError("the plugin keeps nothing of a container outside its namespace")
+    lab.remove_namespace(stale)
+    return kept, stale, before
 
 
 def collection_removes(lab: Lab) -> None:
-    """GC that lists one of two containers."""
-    kept, stale = _two(lab)
-    if not lab.traces(stale):
-        raise NotApplicableError("the plugin keeps no record of the container in its data directory")
+    """GC that lists one of two containers; look for what is left of the other, in files and on the host."""
+    kept, stale, before = _stale(lab)
     answer = lab.send(_collect(lab, [kept]))
     expect_success(answer)
-    left = lab.traces(stale)
-    expect(not left, f"no record of {stale.id}, which is not listed", left, answer)
+    left = lab.left_on_host(before) + [f"{path} mentions {stale.id}" for path in lab.traces(stale)]
+    expect(not left, f"nothing of {stale.id}, which is not listed", listed(left), answer)
+
+
+def collection_of_interface(lab: Lab) -> None:
+    """GC that lists one of two interfaces of a container."""
+    container = lab.container()
+    lab.add(container)
+    files = lab.files()
+    other = replace(container, ifname="net1")
+    answer = lab.send(lab.request("ADD", other))
+    new = [path for path in lab.files() if path not in files and path in lab.traces(container)]
+    if not answer.is_success or not new:
+        raise NotApplicableError("the plugin keeps no file of its own for a second interface")
+    answer = lab.send(_collect(lab, [container]))
+    expect_success(answer)
+    left = [path for path in lab.files() if path in new]
+    expect(not left, f"no record of {other.ifname} of the container, which is not listed", listed(left), answer)
+    gone = [path for path in files if path not in lab.files()]
+    expect(not gone, f"the record of {container.ifname} of the container, which is listed", listed(gone), answer)
 
 
 def collection_twice(lab: Lab) -> None:
@@ -103,14 +157,14 @@ def collection_twice(lab: Lab) -> None:
 
 
 def collection_empty_list(lab: Lab) -> None:
-    """GC that lists nothing."""
-    containers = _two(lab)
-    if not lab.traces(containers[0]):
-        raise NotApplicableError("the plugin keeps no record of the container in its data directory")
+    """GC that lists nothing, when the namespaces of all containers are gone."""
+    kept, stale, before = _stale(lab)
+    lab.remove_namespace(kept)
     answer = lab.send(_collect(lab, []))
     expect_success(answer, "with an empty list")
-    left = [path for container in containers for path in lab.traces(container)]
-    expect(not left, "no record of any container", left, answer)
+    left = lab.left_on_host(before)
+    left += [f"{path} mentions {container.id}" for container in (kept, stale) for path in lab.traces(container)]
+    expect(not left, "nothing of any container", listed(left), answer)
 
 
 def collection_before_add(lab: Lab) -> None:
@@ -126,4 +180,15 @@ def collection_other_network(lab: Lab) -> None:
     before = _records(lab, container)
     answer: Answer = lab.send(_collect(lab, []).with_config(name="another"))
     after = _records(lab, container)
-    expect(after == before, "the containers of other networks to stay", f"{before} became {after}", answer)
+    gone = [record for record in before if record not in after]
+    expect(not gone, "the containers of other networks to stay", f"gone: {listed(gone)}", answer)
+
+
+def success_is_quiet(lab: Lab, verb: str) -> None:
+    """Read what GC or STATUS prints when it succeeds."""
+    container = lab.container()
+    lab.add(container)
+    answer = lab.send(_collect(lab, [container]) if verb == "GC" else lab.request("STATUS"))
+    if answer.is_success:
+        printed = answer.stdout.strip()
+        expect(not printed, f"no output when {verb} succeeds", printed[:200], answer)

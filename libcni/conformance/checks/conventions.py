@@ -45,7 +45,7 @@ def capability_mac(lab: Lab) -> None:
     wanted = str(lab.subject.capabilities["mac"]).lower()
     answer = lab.add(container, runtimeConfig={"mac": wanted})
     link = lab.look(container).links.get(container.ifname)
-    expect(link and link.mac == wanted, f"hardware address {wanted} in the container", link, answer)
+    expect(link and link.mac == wanted, f"hardware address {wanted} in the container", str(link), answer)
 
 
 def capability_ips(lab: Lab) -> None:
@@ -57,7 +57,7 @@ def capability_ips(lab: Lab) -> None:
     missing = [
         address for address in wanted if address.partition("/")[0] not in {text.partition("/")[0] for text in given}
     ]
-    expect(not missing, f"the addresses {wanted}", given, answer)
+    expect(not missing, f"the addresses {', '.join(wanted)}", given, answer)
 
 
 def args_ips(lab: Lab) -> None:

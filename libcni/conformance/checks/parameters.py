@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import expect, expect_refusal, expect_success
+from libcni.conformance.expect import expect_refusal, expect_success
 from libcni.invoke.environment import CNI_COMMAND, CNI_NETNS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def value_bad(lab: Lab, variable: str, values: Collection[str]) -> None:
         request = lab.request(verb, container)
         for value in values:
             answer = lab.send(request.with_environment(**{variable: value}))
-            expect_refusal(answer, f"{variable} {value!r} is not allowed", codes=_CODE)
+            expect_refusal(answer, f"{variable} {json.dumps(value)} is not allowed", codes=_CODE)
 
 
 def value_bad_is_named(lab: Lab, values: dict[str, str]) -> None:
@@ -65,21 +66,15 @@ def value_bad_is_named(lab: Lab, values: dict[str, str]) -> None:
     request = _request(lab, "ADD")
     for variable, value in values.items():
         answer = lab.send(request.with_environment(**{variable: value}))
-        expect_refusal(answer, f"{variable} {value!r} is not allowed", naming=[variable])
+        expect_refusal(answer, f"{variable} {json.dumps(value)} is not allowed", naming=[variable])
 
 
 def namespace_absent(lab: Lab) -> None:
     """ADD to a namespace that does not exist."""
     container = lab.container()
-    before = lab.look()
     absent = f"{container.netns}-absent"
     answer = lab.send(lab.request("ADD", container).with_environment(**{CNI_NETNS: absent}))
     expect_refusal(answer, f"{absent} does not exist")
-    left = [name for name in lab.look().links if name not in before.links and name in lab.look().links]
-    private = [
-        name for name in left if lab.look().links[name].kind in {"veth", "macvlan", "ipvlan", "vlan", "tap", "tun"}
-    ]
-    expect(not private, "no interface left on the host", private, answer)
 
 
 _WRONG_STDIN: Mapping[str, Callable[[Request], list[bytes]]] = {
@@ -119,7 +114,7 @@ def name_bad(lab: Lab, values: Collection[object], codes: list[int]) -> None:
     request = _request(lab, "ADD")
     for value in values:
         answer: Answer = lab.send(request.with_config(name=value))
-        expect_refusal(answer, f"the network's name must not be {value!r}", codes=codes)
+        expect_refusal(answer, f"the network's name must not be {json.dumps(value)}", codes=codes)
 
 
 def unaffected_by_environment(lab: Lab) -> None:

@@ -48,7 +48,7 @@ def echoes_version(lab: Lab) -> None:
         answer = lab.send(lab.version_request(version))
         expect_success(answer)
         said = (answer.document or {}).get("cniVersion")
-        expect(said == version, f"cniVersion {version!r}, as in the request", said, answer)
+        expect(said == version, f"cniVersion {version}, as in the request", said, answer)
 
 
 def lists_versions(lab: Lab) -> None:

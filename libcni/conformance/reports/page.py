@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libcni.conformance.outcome import Status
-from libcni.conformance.reports.text import call_lines
+from libcni.conformance.reports.text import call_lines, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,8 +52,11 @@ def page_text(report: Report) -> str:
 
 def _head(report: Report, subjects: list[str]) -> Iterator[str]:
     yield "<h1>CNI conformance</h1>"
-    yield f"<p>{len(subjects)} plugins, {len(report.outcomes)} checks in {report.seconds:.0f} s."
+    yield f"<p>{_count(len(subjects), 'plugin')}, {_count(len(report.outcomes), 'check')} in {report.seconds:.0f} s."
     yield "<strong>The run was stopped.</strong></p>" if report.was_stopped else "</p>"
+    for subject in subjects:
+        notes = report.subjects.get(subject, {}).get("notes", ())
+        yield from (f"<p>{escape(subject)} {escape(note)}.</p>" for note in notes)
     yield '<ul class="legend">'
     yield from (f'<li><b class="{status}">{sign}</b> {escape(text)}</li>' for status, (sign, text) in _SIGNS.items())
     yield "</ul>"
@@ -69,6 +72,15 @@ def _head(report: Report, subjects: list[str]) -> Iterator[str]:
         )
         yield f"<tr><th>{escape(subject)}</th>{cells}</tr>"
     yield "</tbody></table></div>"
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> _count(1, "plugin"), _count(16, "plugin")
+    ('1 plugin', '16 plugins')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _matrix(report: Report, subjects: list[str]) -> Iterator[str]:
@@ -97,10 +109,17 @@ def _anchor(outcome: Outcome) -> str:
 
 def _evidence(outcome: Outcome) -> str:
     parts = [
-        f'<section id="{_anchor(outcome)}" class="evidence {outcome.status}">',
+        f'<section id="{_anchor(outcome)}" class="evidence {outcome.status}{" held" if outcome.blocker else ""}">',
         f"<h3>{escape(outcome.subject)}: {escape(outcome.title)}</h3>",
         f'<p class="place"><b class="{outcome.status}">{outcome.status}</b> {escape(_place(outcome))}</p>',
-        *_facts([("Reason", outcome.reason), ("Expected", outcome.expected), ("Seen", outcome.seen)]),
+        *_facts(
+            [
+                ("Reason", outcome.reason),
+                ("Blocked by", outcome.blocker),
+                ("Expected", outcome.expected),
+                ("Seen", outcome.seen),
+            ]
+        ),
     ]
     if outcome.call:
         parts.append(f"<pre>{escape(chr(10).join(call_lines(outcome.call)))}</pre>")
@@ -113,7 +132,8 @@ def _evidence(outcome: Outcome) -> str:
 
 
 def _place(outcome: Outcome) -> str:
-    return f"{outcome.check}, {outcome.level}, specification {outcome.section}. {outcome.rule}"
+    said = f" {outcome.sentence}" if outcome.sentence else ""
+    return f"{outcome.check}, {outcome.level}, {place(outcome.section)}.{said} {outcome.rule}"
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> Iterator[str]:

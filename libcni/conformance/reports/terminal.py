@@ -14,7 +14,7 @@ from libcni.conformance.outcome import Status
 from libcni.conformance.reports.text import evidence_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from libcni.conformance.outcome import Outcome, Report
 
@@ -54,14 +54,31 @@ def show_report(report: Report, console: Console | None = None) -> None:
     shown = console or Console(highlight=False)
     for status in _SHOWN:
         for outcome in report.outcomes:
-            if outcome.status is status:
+            if outcome.status is status and not outcome.blocker:
                 colour = _COLOURS[status]
                 shown.print(f"\n[{colour}]{status}[/] [bold]{escape(f'{outcome.subject} {outcome.check}')}[/]")
                 shown.print(escape(_indented(evidence_text(outcome))), soft_wrap=True)
+    for line in (*_blocked_lines(report), *_notes(report)):
+        shown.print(escape(line), soft_wrap=True)
     shown.print()
     shown.print(_counts(report))
     if report.was_stopped:
         shown.print("[bold red]The run was stopped.[/]")
+
+
+def _blocked_lines(report: Report) -> Iterator[str]:
+    """Yield a line for each failure that makes that others cannot be judged."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for outcome in report.outcomes:
+        if outcome.blocker:
+            found.setdefault((outcome.subject, outcome.blocker), []).append(outcome.check)
+    for (subject, blocker), checks in found.items():
+        yield f"\nblocked {subject}: {len(checks)} checks cannot be judged because of {blocker}: {', '.join(checks)}"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    for subject, described in report.subjects.items():
+        yield from (f"\n{subject} {note}" for note in described.get("notes", ()))
 
 
 def _indented(text: str) -> str:

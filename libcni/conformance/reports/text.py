@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
     from libcni.conformance.outcome import Outcome
 
-__all__ = ["call_lines", "evidence_text", "headline"]
+__all__ = ["call_lines", "evidence_text", "headline", "place"]
+
+
+def place(section: str) -> str:
+    """Return where a sentence stands, as a reader looks for it.
+
+    >>> place("2, DEL"), place("0.4.0, Parameters"), place("Conventions, CNI_ARGS")
+    ('specification 1.1.0, 2, DEL', 'specification 0.4.0, Parameters', 'Conventions, CNI_ARGS')
+    """
+    if not section[:1].isdigit():
+        return section
+    return f"specification {section}" if section.partition(",")[0].count(".") else f"specification 1.1.0, {section}"
 
 
 def headline(outcome: Outcome) -> str:
@@ -28,9 +39,16 @@ def evidence_text(outcome: Outcome) -> str:
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
-    yield f"{outcome.title} (SPEC {outcome.section}; {outcome.level})"
+    yield f"{outcome.title} ({place(outcome.section)}; {outcome.level})"
+    if outcome.sentence:
+        yield f"sentence: {outcome.sentence} ({outcome.word})"
     yield f"rule:     {outcome.rule}"
-    for name, text in (("reason", outcome.reason), ("expected", outcome.expected), ("seen", outcome.seen)):
+    for name, text in (
+        ("reason", outcome.reason),
+        ("blocked", outcome.blocker),
+        ("expected", outcome.expected),
+        ("seen", outcome.seen),
+    ):
         if text:
             yield f"{name + ':':9} {text}"
     if outcome.call:

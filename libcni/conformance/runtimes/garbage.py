@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcni.conformance.expect import BlockedError, NotApplicableError, expect
+from libcni.conformance.expect import BlockedError, NotApplicableError, expect, told
 from libcni.conformance.runtimes.session import CHAIN
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def list_is_complete(lab: RuntimeLab) -> None:
     for call in _keep(lab, container_id):
         if call.verb == "GC":
             said = call.config.get(_VALID)
-            expect(said == wanted, f"{_VALID} {wanted}", said)
+            expect(said == wanted, f"{_VALID} {told(wanted)}", said)
 
 
 def kept_is_not_deleted(lab: RuntimeLab) -> None:

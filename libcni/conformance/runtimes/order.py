@@ -31,6 +31,8 @@ __all__ = [
     "deletes_again",
     "deletes_backward",
     "deletes_unknown",
+    "not_added_again",
+    "not_checked",
     "plugin_missing",
     "prints_final_result",
     "prints_only_result",
@@ -98,7 +100,7 @@ def add_reports_failure(lab: RuntimeLab, verb: str) -> None:
     answer, _ = lab.run(verb.lower())
     expect(answer.output.exit_status != 0, "an exit status other than 0", answer.summary, answer)
     text = answer.stdout + answer.output.stderr.decode("utf-8", "replace")
-    expect(_REASON in text, f"what the plugin said, {_REASON!r}", text[-500:], answer)
+    expect(_REASON in text, f"what the plugin said, {_REASON}", text[-500:], answer)
 
 
 def check_stops_at_failure(lab: RuntimeLab) -> None:
@@ -127,7 +129,7 @@ def deleted_after_failed_add(lab: RuntimeLab) -> None:
     answer, more = lab.run("del")
     names = _names(calls + more, "DEL")
     missing = [name for name in _BACKWARD if name not in names]
-    expect(not missing, "DEL of every plugin after an ADD that failed", f"no DEL of {missing}", answer)
+    expect(not missing, "DEL of every plugin after an ADD that failed", f"no DEL of {', '.join(missing)}", answer)
 
 
 def deletes_unknown(lab: RuntimeLab) -> None:
@@ -156,6 +158,24 @@ def delete_can_be_repeated(lab: RuntimeLab) -> None:
     lab.recorder.works("DEL", name="second")
     answer, calls = lab.run("del")
     _ordered(answer, calls, "DEL", wanted=_BACKWARD)
+
+
+def not_checked(lab: RuntimeLab, *, is_deleted: bool) -> None:
+    """Check a container that was never added, or was deleted."""
+    lab.configure()
+    if is_deleted:
+        lab.attached()
+        lab.run("del")
+    answer, calls = lab.run("check")
+    _ordered(answer, calls, "CHECK", wanted=[])
+
+
+def not_added_again(lab: RuntimeLab) -> None:
+    """Add twice."""
+    lab.configure()
+    lab.attached()
+    answer, calls = lab.run("add")
+    _ordered(answer, calls, "ADD", wanted=[])
 
 
 def check_disabled(lab: RuntimeLab) -> None:
@@ -189,7 +209,7 @@ def prints_final_result(lab: RuntimeLab) -> None:
     answer, _ = lab.run("add")
     printed = _routes(answer.document or {})
     wanted = _routes(lab.result_of(2))
-    expect(printed == wanted, f"the result of the last plugin, with routes {wanted}", printed, answer)
+    expect(printed == wanted, f"the result of the last plugin, with routes {', '.join(wanted)}", printed, answer)
 
 
 def _routes(result: JSONObject) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni.conformance.calls import is_object
-from libcni.conformance.expect import BlockedError, expect
+from libcni.conformance.expect import BlockedError, expect, told
 from libcni.conformance.runtimes.session import NETWORK, PORTS
+from libcni.errors import InvalidParameterError
+from libcni.protocol.names import check_container_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,7 @@ __all__ = [
     "capability_is_not_sent",
     "capability_is_sent",
     "container_is_named",
+    "domain_is_the_hosts",
     "environment_is_stable",
     "first_gets_no_result",
     "highest_version_is_chosen",
@@ -57,14 +61,14 @@ def name_is_inserted(lab: RuntimeLab) -> None:
     """Look for the network's name in each request."""
     lab.configure()
     for call in _all_calls(lab):
-        expect(call.config.get("name") == NETWORK, f"name {NETWORK!r} in every request", _told(call))
+        expect(call.config.get("name") == NETWORK, f"name {NETWORK} in every request", _told(call))
 
 
 def version_is_inserted(lab: RuntimeLab) -> None:
     """Look for the version in each request."""
     lab.configure("0.4.0")
     for call in _all_calls(lab):
-        expect(call.config.get("cniVersion") == "0.4.0", "cniVersion '0.4.0' in every request", _told(call))
+        expect(call.config.get("cniVersion") == "0.4.0", "cniVersion 0.4.0 in every request", _told(call))
 
 
 def highest_version_is_chosen(lab: RuntimeLab) -> None:
@@ -72,7 +76,7 @@ def highest_version_is_chosen(lab: RuntimeLab) -> None:
     lab.configure("1.0.0", cniVersions=["0.4.0", "1.0.0", "1.1.0"])
     for call in lab.attached():
         said = call.config.get("cniVersion")
-        expect(said == "1.1.0", "cniVersion '1.1.0', the highest that is listed", _told(call))
+        expect(said == "1.1.0", "cniVersion 1.1.0, the highest that is listed", _told(call))
 
 
 def members_are_kept(lab: RuntimeLab) -> None:
@@ -210,14 +214,24 @@ def variable_is_sent(lab: RuntimeLab, variable: str) -> None:
     }
     for call in _all_calls(lab):
         seen = call.environment.get(variable)
-        expect(seen == given[variable], f"{variable}={given[variable]} in every call", f"{call.verb}: {seen}")
+        expect(seen == given[variable], f"{variable}={given[variable]} in every call", f"{call.verb}: {told(seen)}")
 
 
 def container_is_named(lab: RuntimeLab) -> None:
     """Look at the container id of every call."""
     lab.configure()
     seen = {call.environment.get("CNI_CONTAINERID", "") for call in _all_calls(lab)}
-    expect(len(seen) == 1 and all(seen), "one container id in every call of a container", sorted(seen))
+    expect(len(seen) == 1 and all(seen), "one container id in every call of a container", ", ".join(sorted(seen)))
+    for text in seen:
+        expect(_is_container_id(text), "a container id of letters, digits, underscores, dots and hyphens", text)
+
+
+def _is_container_id(text: str) -> bool:
+    try:
+        check_container_id(text)
+    except InvalidParameterError:
+        return False
+    return True
 
 
 def environment_is_stable(lab: RuntimeLab) -> None:
@@ -226,7 +240,17 @@ def environment_is_stable(lab: RuntimeLab) -> None:
     calls = _all_calls(lab)
     chosen = [{name: call.environment.get(name, "") for name in _ATTACHMENT_VARIABLES} for call in calls]
     for call, variables in zip(calls, chosen, strict=True):
-        expect(variables == chosen[0], f"the variables of ADD, {chosen[0]}, in every call", f"{call.verb}: {variables}")
+        expected = f"the variables of ADD, {told(chosen[0])}, in every call"
+        expect(variables == chosen[0], expected, f"{call.verb}: {told(variables)}")
+
+
+def domain_is_the_hosts(lab: RuntimeLab) -> None:
+    """Look at the network namespace that the plugins run in."""
+    lab.configure()
+    calls = _all_calls(lab)
+    wanted = str(Path("/proc/thread-self/ns/net").readlink())
+    for call in calls:
+        expect(call.domain == wanted, "every plugin to run in the namespace of the runtime", f"{call.verb}: another")
 
 
 def input_is_object(lab: RuntimeLab) -> None:

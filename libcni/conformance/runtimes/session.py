@@ -10,11 +10,12 @@ import os
 import shlex
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from libcni.conformance import isolation
-from libcni.conformance.calls import Answer, Request, Step
+from libcni.conformance.calls import Answer, Request, Step, printing
 from libcni.conformance.chain import interface_result
 from libcni.conformance.delegates import Recorder
 from libcni.conformance.expect import BlockedError
@@ -22,7 +23,7 @@ from libcni.conformance.lab import Lab, Probe
 from libcni.conformance.session import Session
 from libcni.conformance.subject import Kind, Subject
 from libcni.errors import CNIError, InvalidParameterError
-from libcni.protocol.versions import SUPPORTED_VERSIONS
+from libcni.protocol.versions import SUPPORTED_VERSIONS, is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["CHAIN", "RuntimeLab", "RuntimeSession", "runtime_subject"]
 
 CHAIN = ("first", "second", "third")
+_TRIED = 3
+"""Versions, from the newest on, of which a runtime takes one."""
 NETWORK = "chain"
 PORTS = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
 
@@ -67,10 +70,27 @@ class RuntimeSession(Session):
         return super().run(subjects, checks)
 
     def probe(self, subject: Subject) -> Probe:
-        """Return the facts before the first check: the file of the program."""
-        return Probe(subject.plugin, SUPPORTED_VERSIONS)
+        """Return the facts before the first check: the file of the program, and the newest version that it takes."""
+        if not isolation.is_possible():
+            return Probe(subject.plugin, SUPPORTED_VERSIONS)
+        with ThreadPoolExecutor(1) as pool:  # a thread of its own, which ends: it has left the host's namespaces
+            return pool.submit(self._ask, subject).result()
 
-    def _lab(self, subject: Subject, probe: Probe, machine: Machine) -> Lab:
+    def _ask(self, subject: Subject) -> Probe:
+        """Add a container to a network of the newest version, and to one of the version before that."""
+        every = Probe(subject.plugin, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
+        folders = dict.fromkeys((*isolation.PRIVATE_FOLDERS, *subject.private))
+        with isolation.open_machine(isolation.ROOT, folders, subject.visible) as machine:
+            lab = self._lab(subject, every, machine)
+            for newest in reversed(SUPPORTED_VERSIONS[-_TRIED:]):
+                lab.configure(newest)
+                answer, calls = lab.run("add")
+                if answer.is_success and calls:
+                    versions = tuple(version for version in SUPPORTED_VERSIONS if is_at_least(newest, version))
+                    return Probe(subject.plugin, versions, versions)
+        return every
+
+    def _lab(self, subject: Subject, probe: Probe, machine: Machine) -> RuntimeLab:
         deadline = time.monotonic() + self.limit
         return RuntimeLab(subject, probe, machine, deadline, self._running, self._is_cancelled.is_set)
 
@@ -85,7 +105,9 @@ class RuntimeLab(Lab):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.conf_dir.mkdir(parents=True, exist_ok=True)
-        self.recorder = Recorder.make(self.bin_dir, *CHAIN)
+        self.note(f"mkdir -p {self.conf_dir}")
+        self.recorder = Recorder.make(self.bin_dir, *CHAIN, note=self.note)
+        self.shows[self.recorder.showing] = None
         self.ifname = "eth0"
 
     @property
@@ -108,7 +130,7 @@ class RuntimeLab(Lab):
         document = {"cniVersion": version, "name": NETWORK, **members, "plugins": sections}
         kept = {name: value for name, value in document.items() if value is not None}
         (self.conf_dir / f"10-{NETWORK}.conflist").write_text(json.dumps(kept))
-        self.note(f"printf %s {shlex.quote(json.dumps(kept))} > {self.conf_dir}/10-{NETWORK}.conflist")
+        self.note(f"{printing(json.dumps(kept).encode(), {})} > {self.conf_dir}/10-{NETWORK}.conflist")
         for number, name in enumerate(CHAIN):
             self.recorder.answers("ADD", self.result_of(number), name=name)
             listed = {"cniVersion": "1.1.0", "supportedVersions": list(SUPPORTED_VERSIONS)}
