@@ -192,13 +192,16 @@ def later_changes_are_borne(lab: Lab, *, is_told: bool) -> None:
     for family in lab.subject.families:
         address, dst = _LATER[family]
         version = {} if lab.supports("1.0.0") else {"version": family.removeprefix("ipv")}
-        entries = {"ips": {"address": address, "interface": index, **version}, "routes": {"dst": dst}}
+        entries: dict[str, JSONObject] = {
+            "ips": {"address": address, "interface": index, **version},
+            "routes": {"dst": dst},
+        }
         for kind, line in (("ips", f"address add {address} dev {name}"), ("routes", f"route add {dst} dev {name}")):
             _change(lab, container, line)
             told[kind] += [entries[kind]] if is_told else []
-            _expect_borne(lab, container, line, told)
+            _expect_borne(lab, container, what=line, told=told)
         _change(lab, container, f"rule add from {address} table 107")
-        _expect_borne(lab, container, f"rule add from {address} table 107", told)
+        _expect_borne(lab, container, what=f"rule add from {address} table 107", told=told)
 
 
 def _expect_usual(lab: Lab, container: Container) -> None:
@@ -217,7 +220,7 @@ def _change(lab: Lab, container: Container, line: str) -> None:
         raise NotApplicableError(f"no later plugin could do it: {error.msg}") from None
 
 
-def _expect_borne(lab: Lab, container: Container, what: str, told: Mapping[str, list[JSONObject]]) -> None:
+def _expect_borne(lab: Lab, container: Container, *, what: str, told: Mapping[str, list[JSONObject]]) -> None:
     request = lab.request("CHECK", container)
     previous: JSONObject = dict(request.config.get("prevResult") or {})
     more = {kind: [*members(previous, kind), *entries] for kind, entries in told.items()}
