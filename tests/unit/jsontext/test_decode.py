@@ -168,7 +168,11 @@ def test_kind_of_names_the_json_type(value: object, kind: str) -> None:
     assert kind_of(None) == "null"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1: object()}, b"x", {("a",): 1}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), object(), {1: object()}, b"x", {("a",): 1}],
+    ids=["nan", "inf", "object", "object-inside", "bytes", "key"],
+)
 def test_dump_of_what_json_has_no_form_for_is_an_error(value: object) -> None:
     with pytest.raises(DocumentError, match="not a JSON value"):
         dump(value)
