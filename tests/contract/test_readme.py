@@ -44,7 +44,7 @@ def test_readme_sets_up_demo_and_tests_with_one_command_each() -> None:
 
 def test_readme_shows_the_library_in_ten_lines_each() -> None:
     blocks = [block for kind, block in BLOCKS if kind == "python"]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     assert all(len(block.strip().splitlines()) <= 14 for block in blocks)
     assert "await" in blocks[1]
 
@@ -97,10 +97,11 @@ def test_real_thing_of_the_readme_works_as_pasted(environ: dict[str, str], tmp_p
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert done.stdout.count("1 received") == 2
     assert {"10.22.0.2/16", "10.22.0.3/16"} <= set(re.findall(r"10\.22\.[0-9.]+/16", done.stdout))
-    # What Python printed: one container, and then two side by side.
-    assert {line for line in done.stdout.splitlines() if line.startswith("10.22.")} == {
+    # What Python printed: one container, two side by side, and one of the layer above.
+    assert {line.strip() for line in done.stdout.splitlines() if line.startswith("10.22.")} == {
         "10.22.0.5/16",
         "10.22.0.6/16",
         "10.22.0.7/16",
+        "10.22.0.8/16",
     }
     assert not (tmp_path / "net.d").exists()
