@@ -32,7 +32,17 @@ WITHOUT = {"demo", "completion"}
 """Verbs that are for people, or for a shell."""
 
 OUTCOME = Outcome(
-    "bridge", "version-asked", "MUST", "title", "2", "rule", Status.FAILED, 0.5, "", "one", "two", {"a": 1}
+    subject="bridge",
+    check="version-asked",
+    level="MUST",
+    title="title",
+    section="2",
+    rule="rule",
+    status=Status.FAILED,
+    seconds=0.5,
+    expected="one",
+    seen="two",
+    call={"a": 1},
 )
 
 
