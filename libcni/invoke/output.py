@@ -20,13 +20,15 @@ from libcni.errors import (
     PluginStartError,
     PluginTimeoutError,
     ResultError,
+    VersionError,
 )
 from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import dump, join_object
+from libcni.jsontext.frozen import is_array
 from libcni.jsontext.scan import DocumentError, format_path, split_object
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
-from libcni.protocol.versions import FIRST_VERSION, PluginInfo
+from libcni.protocol.versions import FIRST_VERSION, PluginInfo, parse_version
 from libcni.results.check import check_result
 from libcni.results.result import Result, result_of
 
@@ -233,13 +235,35 @@ def read_version(invocation: Invocation, output: PluginOutput, timeout: float | 
             return PluginInfo(FIRST_VERSION, (FIRST_VERSION,))
         raise
     _, document = _read_object(invocation, output, "version document")
+    if document.get("cniVersion") == "":
+        raise _output_error(invocation, output, "printed version information with an empty cniVersion")
     try:
+        document = _without_malformed_versions(document)
         model: VersionDocument = validated("VersionDocument", document)
     except ValidationError as error:
         problem = first_problem(error)
         message = f"printed invalid version information: {format_path(problem.path)}: {problem.message}"
         raise _output_error(invocation, output, message) from None
     return PluginInfo(model.cniVersion, _supported(invocation, output, model))
+
+
+def _without_malformed_versions(document: JSONObject) -> JSONObject:
+    """Pass over texts that are no versions, as Go does: nobody asks for them."""
+    listed = document.get("supportedVersions")
+    if not is_array(listed):
+        return document
+    return {
+        **document,
+        "supportedVersions": [item for item in listed if not isinstance(item, str) or _is_version(item)],
+    }
+
+
+def _is_version(text: str) -> bool:
+    try:
+        parse_version(text)
+    except VersionError:
+        return False
+    return True
 
 
 def _supported(invocation: Invocation, output: PluginOutput, model: VersionDocument) -> tuple[str, ...]:

@@ -191,7 +191,11 @@ def _has_lists(document: ResultDocument) -> TypeIs[ListResultDocument]:
 
 def _kept(items: Sequence[T], table: Table, version: str) -> Sequence[T]:
     dropped = table.dropped(version)
-    return tuple([replace(item, **dropped) for item in items]) if dropped else items
+    if dropped:
+        return tuple([replace(item, **dropped) for item in items])
+    if not any(item.extra for item in items):
+        return items
+    return tuple([replace(item, **table.taken_up(item, version)) for item in items])
 
 
 def _without_lists(result: Result) -> Result:

@@ -34,6 +34,7 @@ LISTS_SINCE = "0.3.0"
 """The first version with lists of interfaces, addresses and routes in place of one address for each family."""
 
 _LAST_WITHOUT_LISTS = "0.2.0"
+_UINT32_MAX = 2**32 - 1
 
 NO_EXTRA: Mapping[str, Any] = FrozenDict()
 
@@ -72,6 +73,14 @@ def _family(address: InterfaceAddress) -> str:
     return str(address.version)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _UINT32_MAX
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 _VALUE = Codec(_same, _same, None)
 _TEXT = Codec(_text, _same, "")
 _TEXTS = Codec(_texts, _list, ())
@@ -90,6 +99,8 @@ class Member(NamedTuple):
     """The last version that has it."""
     is_required: bool = False
     """Whether it is written even when it is empty."""
+    fits: Callable[[object], bool] | None = None
+    """Whether a value that a plugin put under this name into an older result is one of this member."""
 
 
 class Table:
@@ -102,6 +113,7 @@ class Table:
             for version in SUPPORTED_VERSIONS
         }
         self._names = {version: frozenset(m.name for m in known) for version, known in self._members.items()}
+        self._later = {m.name: m for m in members if m.fits is not None}
         absent: dict[str, Any] = {m.attribute: m.codec.absent for m in members if m.attribute}
         self._dropped = {
             version: {name: absent[name] for name in absent.keys() - {m.attribute for m in known}}
@@ -136,6 +148,21 @@ class Table:
         document.update((key, thaw(value)) for key, value in item.extra.items() if key not in names)
         return document
 
+    def taken_up(self, item: HasExtra, version: str) -> Mapping[str, Any]:
+        """Return the attributes that members of the plugin's own become in a version that knows them.
+
+        A plugin of an older version may print them; with ``extra``, from which they are gone.
+        """
+        found = {
+            m.attribute: value
+            for name, m in self._later.items()
+            if name in self._names[version] and m.fits is not None and m.fits(value := item.extra.get(name))
+        }
+        if not found:
+            return NO_EXTRA
+        taken = {name for name, m in self._later.items() if m.attribute in found}
+        return {**found, "extra": FrozenDict({key: value for key, value in item.extra.items() if key not in taken})}
+
     def dropped(self, version: str) -> Mapping[str, Any]:
         """Return the attributes that a version has no member for, each with the value that stands for absent."""
         return self._dropped[version]
@@ -145,9 +172,9 @@ INTERFACE = Table(
     Member("name", "name", _TEXT, is_required=True),
     Member("mac", "mac", _TEXT),
     Member("sandbox", "sandbox", _TEXT),
-    Member("mtu", "mtu", since="1.1.0"),
-    Member("socketPath", "socket_path", _TEXT, since="1.1.0"),
-    Member("pciID", "pci_id", _TEXT, since="1.1.0"),
+    Member("mtu", "mtu", since="1.1.0", fits=_is_number),
+    Member("socketPath", "socket_path", _TEXT, since="1.1.0", fits=_is_text),
+    Member("pciID", "pci_id", _TEXT, since="1.1.0", fits=_is_text),
 )
 IP = Table(
     Member("version", "address", _FAMILY, since=LISTS_SINCE, until="0.4.0"),
@@ -160,11 +187,11 @@ IP = Table(
 ROUTE = Table(
     Member("dst", "dst", _ADDRESS),
     Member("gw", "gw", _ADDRESS),
-    Member("mtu", "mtu", since="1.1.0"),
-    Member("advmss", "advmss", since="1.1.0"),
-    Member("priority", "priority", since="1.1.0"),
-    Member("table", "table", since="1.1.0"),
-    Member("scope", "scope", since="1.1.0"),
+    Member("mtu", "mtu", since="1.1.0", fits=_is_number),
+    Member("advmss", "advmss", since="1.1.0", fits=_is_number),
+    Member("priority", "priority", since="1.1.0", fits=_is_number),
+    Member("table", "table", since="1.1.0", fits=_is_number),
+    Member("scope", "scope", since="1.1.0", fits=_is_number),
 )
 DNS = Table(
     Member("nameservers", "nameservers", _TEXTS),

@@ -27,6 +27,7 @@ from libcni.protocol import cache_keys
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
+from libcni.protocol.versions import FIRST_VERSION
 from libcni.results.result import Result
 from libcni.storage.attachment import NetworkAttachment
 from libcni.storage.cache_entry import CacheEntry, members_of
@@ -361,6 +362,8 @@ class ResultCache:
     def _legacy_entry(self, name: str, text: str, key: AttachmentKey | None) -> CacheEntry:
         try:
             result = parse_object(text)
+            if not result.get("cniVersion"):  # whatever it holds: Go reads it so
+                result = {**result, "cniVersion": FIRST_VERSION}
             Result.from_dict(result)
         except CNIError as error:
             raise DamagedFileError(self.folder.path(name), f"damaged: {error}") from None

@@ -179,11 +179,18 @@ def test_answer_goes_on_as_printed_in_the_version_of_the_list(stdout: str, versi
         '{"cniVersion": "1.0.0", "supportedVersions": ["x"]}',
         '{"cniVersion": 1, "supportedVersions": []}',
         '{"supportedVersions": ["1.0.0"]}',
+        '{"cniVersion": "", "supportedVersions": ["1.0.0"]}',
+        '{"cniVersion": "1.0.0", "supportedVersions": ["1.0.0", 5]}',
     ],
 )
 def test_bad_version_information_is_an_output_error(stdout: str) -> None:
     with pytest.raises(PluginOutputError):
         read_version(PLACE, output(stdout))
+
+
+def test_malformed_version_among_those_that_a_plugin_supports_is_passed_over() -> None:
+    stdout = '{"cniVersion": "1.0.0", "supportedVersions": ["0.-42.0", "1.0.0", ""]}'
+    assert read_version(PLACE, output(stdout)).supported_versions == ("1.0.0",)
 
 
 def test_failure_of_version_for_another_reason_is_an_error() -> None:

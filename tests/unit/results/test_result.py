@@ -411,3 +411,21 @@ def test_result_made_by_hand_is_written_in_its_version() -> None:
         routes=[Route(dst=ipaddress.ip_interface("0.0.0.0/0"), mtu=1400)],
     )
     assert result.to_dict() == {"cniVersion": "0.2.0", "ip4": {"ip": "10.0.0.1/8", "routes": [{"dst": "0.0.0.0/0"}]}}
+
+
+def test_members_that_a_plugin_put_into_an_older_result_are_kept_in_every_version() -> None:
+    interface = {"name": "eth0", "mtu": 1400, "pciID": "0000:05:00.1", "socketPath": "/run/lab.sock", "own": [1]}
+    route = {"dst": "0.0.0.0/0", "table": 0, "priority": 5}
+    given = {"cniVersion": "0.4.0", "interfaces": [interface], "routes": [route], "ips": []}
+    for version in ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"):
+        document = Result.from_dict(given).as_version(version).to_dict()
+        assert (document["interfaces"], document["routes"]) == ([interface], [route]), version
+    newest = Result.from_dict(given).as_version("1.1.0")
+    assert (newest.interfaces[0].mtu, newest.interfaces[0].pci_id, newest.routes[0].table) == (1400, "0000:05:00.1", 0)
+    assert list(newest.interfaces[0].extra) == ["own"]
+
+
+@pytest.mark.parametrize("mtu", [True, -1, 2**32, "1400", 1.5])
+def test_member_that_does_not_fit_the_newer_version_is_left_out(mtu: object) -> None:
+    given = {"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "mtu": mtu}]}
+    assert Result.from_dict(given).as_version("1.1.0").to_dict()["interfaces"] == [{"name": "eth0"}]

@@ -532,3 +532,10 @@ def test_sweep_of_a_folder_that_cannot_be_read_is_a_cache_error(store: Store, tm
     (tmp_path / "journal").touch()
     with pytest.raises(CacheError):
         store.sweep()
+
+
+def test_legacy_file_without_a_version_is_of_the_first_one(cache: ResultCache, tmp_path: Path) -> None:
+    put(tmp_path, '{"ips": [{"address": "10.1.0.5/24"}]}')
+    entry = cache.find(KEY)
+    assert entry is not None
+    assert entry.checked_result("1.0.0").version == "0.1.0"
