@@ -32,6 +32,7 @@ def networks_command(settings: Settings) -> None:
         raise NoConfigsFoundError(settings.directory)
     if settings.is_json:
         click.echo(dump(_networks_document(directory)))
+        _exit_without_network(directory)
         return
     if directory.networks:
         rows = [_network_row(network, network is directory.default) for network in directory.networks]
@@ -41,6 +42,14 @@ def networks_command(settings: Settings) -> None:
         click.echo(f"\nDefault: {name}, as its file is the first good one in the lexical order of the file names.")
     for problem in directory.problems:
         click.echo(f"\nNot used: {problem}")
+    if not directory.networks:
+        click.echo(f"\nNo network in {settings.directory} can be used.")
+    _exit_without_network(directory)
+
+
+def _exit_without_network(directory: ConfDir) -> None:
+    if not directory.networks:
+        click.get_current_context().exit(1)
 
 
 networks_command.add_command(create_command)

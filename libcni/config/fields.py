@@ -18,7 +18,7 @@ from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.field_validators import MALFORMED_VERSION
 from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.names import network_name_problem
-from libcni.protocol.versions import FIRST_VERSION, SUPPORTED_VERSIONS, newest_supported
+from libcni.protocol.versions import FIRST_VERSION, newest_supported, unsupported_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,19 @@ if TYPE_CHECKING:
     from libcni.jsontext.scan import JSONObject, Path
     from libcni.protocol.documents.configuration import NetworkDocument, PluginDocument
 
-__all__ = ["NetworkFields", "PluginFields", "error_at", "read_network", "read_plugin"]
+__all__ = [
+    "LIST_AS_PLUGIN",
+    "PLUGIN_AS_LIST",
+    "NetworkFields",
+    "PluginFields",
+    "error_at",
+    "read_network",
+    "read_plugin",
+]
+
+
+LIST_AS_PLUGIN = "is a list of plugins, and a .conf or .json file has a single one: rename it to .conflist"
+PLUGIN_AS_LIST = "is the configuration of a single plugin, and a .conflist file has a list: rename it to .conf"
 
 
 class PluginFields(NamedTuple):
@@ -77,6 +89,8 @@ def read_network(data: bytes | str, source: FilePath | None = None) -> NetworkFi
     :raises IncompatibleVersionError: if no version that it names is supported.
     """
     text, document = _decode(data, source)
+    if "type" in document and "plugins" not in document and document.get("loadOnlyInlinedPlugins") is None:
+        raise error_at(text, ("type",), PLUGIN_AS_LIST, source=source)
     model: NetworkDocument = _validated("NetworkDocument", text, document, source=source)
     raw_plugins = split_array(split_object(text)["plugins"]) if model.plugins else []
     return NetworkFields(
@@ -105,9 +119,7 @@ def read_plugin(data: bytes | str, source: FilePath | None = None) -> PluginFiel
     """
     text, document = _decode(data, source)
     if "type" not in document and "plugins" in document:
-        raise error_at(
-            text, ("plugins",), "is a list of plugins, where the configuration of one is expected", source=source
-        )
+        raise error_at(text, ("plugins",), LIST_AS_PLUGIN, source=source)
     model: PluginDocument = _validated("PluginDocument", text, document, source=source)
     if model.name:
         problem = network_name_problem(model.name)
@@ -152,8 +164,7 @@ def _choose_version(text: str, model: NetworkDocument | PluginDocument, source: 
         return FIRST_VERSION
     chosen = newest_supported(named)
     if chosen is None:
-        known = ", ".join(SUPPORTED_VERSIONS)
-        message = f"no version of {', '.join(named)} is supported (known: {known})"
+        message = unsupported_message(named)
         path = ("cniVersion",) if model.cniVersion else ("cniVersions",)
         raise error_at(text, path, message, source=source, kind=IncompatibleConfigError)
     return chosen

@@ -21,6 +21,9 @@ __all__ = ["decode_text", "parse", "parse_object"]
 MAX_DEPTH = 200
 """Nested arrays and objects; far more than any plugin uses, and far from the interpreter's recursion limit."""
 
+_HEAD = 4
+"""Bytes that tell UTF-16 from UTF-8."""
+
 _BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -37,12 +40,24 @@ def decode_text(data: bytes | str) -> str:
         raise _encoding_error(data, error) from None
     if text.startswith("\ufeff"):
         raise DocumentError(
-            "begins with a byte order mark, which JSON does not allow", line=1, column=1, kind="encoding"
+            "begins with a byte order mark, which JSON does not allow",
+            line=1,
+            column=1,
+            kind="encoding",
+            hint="save the file as UTF-8 without a mark (BOM)",
         )
     return text
 
 
+def _is_utf16(head: bytes) -> bool:
+    """Return whether the first bytes of a text are of UTF-16: its mark, or a zero in every other byte."""
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in {head[:1], head[1:2]}
+
+
 def _encoding_error(data: bytes | str, error: UnicodeError) -> DocumentError:
+    if isinstance(data, bytes | bytearray | memoryview) and _is_utf16(bytes(data[:_HEAD])):
+        hint = "save the file as UTF-8"
+        return DocumentError("is UTF-16, and JSON is UTF-8", line=1, column=1, kind="encoding", hint=hint)
     start = error.start if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else 0
     before = data[:start] if isinstance(data, str) else bytes(data[:start]).decode("utf-8", "replace")
     line, column = place_of(before, None)
@@ -70,7 +85,7 @@ def parse(data: bytes | str) -> Any:
         raise diagnose(text, error) from None
     end = skip_space(text, end)
     if end != len(text):
-        raise error_at(text, end, "unexpected data after the end of the document")
+        raise diagnose(text, ValueError("data after the end of the document"))
     return value
 
 

@@ -1,15 +1,17 @@
-"""Diagnosis of a text that is not a strict JSON document: the mistake and its position.
+"""Diagnosis of a text that is not a strict JSON document: the mistake in words, the place of its cause, and a hint.
 
-Owns the slow walk through a text that :func:`libcni.jsontext.decode.parse` did not take. Source: RFC 8259.
+Owns the slow walk through a text that :func:`libcni.jsontext.decode.parse` did not take. The walk stops at the first
+mistake; what people write by hand, such as comments and single quotes, it knows by name. A message repeats no value,
+which may be secret. Source: RFC 8259.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from typing import TYPE_CHECKING
 
-from libcni.jsontext.scan import DocumentError, error_at, scan, scan_string, skip_space
+from libcni.jsontext.scan import DocumentError, error_at, place_of, scan_string, skip_space
 
 if TYPE_CHECKING:
     from libcni.jsontext.scan import Path
@@ -17,73 +19,241 @@ if TYPE_CHECKING:
 __all__ = ["diagnose"]
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER_LIKE = re.compile(r"[-+.0-9][\w.+-]*")
+_NO_NUMBERS = re.compile(r"-?(?:NaN|Infinity)")
+_WORD = re.compile(r"[^\W\d][\w.-]*")
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|\$\{[^}\n]*\}|\$\([^)\n]*\)|__\w+__|<[A-Za-z][^>\n]*>|\$\w+", re.DOTALL)
+_TEXT_PART = re.compile(r'[^"\\\x00-\x1f]*')
+_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
+_TYPOGRAPHIC = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2033\u2032\uff02"
+_COMMENTS = ("//", "/*", "#", "<!--")
+_PYTHON = {"True": "true", "False": "false", "None": "null", "nil": "null", "NULL": "null", "undefined": "null"}
+_SPELT = _PYTHON | {
+    "TRUE": "true",
+    "FALSE": "false",
+    "Null": "null",
+    "yes": "true",
+    "no": "false",
+    "on": "true",
+    "off": "false",
+}
+_DOUBLE = 'JSON has double quotes: "…"'
+_LITERALS = frozenset({"true", "false", "null"})
+_CLOSING = {"{": "}", "[": "]"}
+_CONTROLS = {"\t": ("a tab", r"\t"), "\n": ("a line break", r"\n"), "\r": ("a line break", r"\r")}
 
 
 def diagnose(text: str, error: Exception) -> DocumentError:
-    """Return the error for ``text``, on which the C scanner gave up: the position and the reason."""
-    if isinstance(error, json.JSONDecodeError):
-        return _syntax_error(text, error)
-    if isinstance(error, StopIteration):
-        return error_at(text, error.value, "invalid JSON: expected a value")
+    """Return the error for ``text``, on which the C scanner gave up: the reason, the place of its cause, and a hint."""
+    walk = _Walk(text)
     try:
-        _walk(text, skip_space(text, 0), ())
+        end = walk.value(walk.skip(0), ())
+        walk.rest(end)
     except DocumentError as found:
         return found
     return DocumentError(f"invalid JSON: {error}")
 
 
-def _syntax_error(text: str, error: json.JSONDecodeError) -> DocumentError:
-    # Python 3.13 and later point at a trailing comma, those before at what follows it, where there should be a value.
-    if not error.msg.startswith("Illegal trailing comma"):
-        return DocumentError(f"invalid JSON: {error.msg}", line=error.lineno, column=error.colno)
-    offset = skip_space(text, error.pos + 1)
-    is_object = text[offset : offset + 1] == "}"
-    expected = "Expecting property name enclosed in double quotes" if is_object else "expected a value"
-    return error_at(text, offset, f"invalid JSON: {expected}")
-
-
-def _walk(text: str, position: int, path: Path) -> int:
-    """Find the duplicate key or forbidden number in a text, and return the end of the value at ``position``."""
-    if text[position] == "{":
-        return _walk_object(text, position, path)
-    if text[position] == "[":
-        return _walk_array(text, position, path)
-    if text[position] in "-0123456789NI":
-        return _walk_number(text, position, path)
-    return int(scan(text, position)[1])
-
-
-def _walk_object(text: str, start: int, path: Path) -> int:
-    seen: set[str] = set()
-    position = skip_space(text, start + 1)
-    while text[position] != "}":
-        if text[position] == ",":
-            position = skip_space(text, position + 1)
-        key_at = position
-        key, position = scan_string(text, position + 1)
-        if key in seen:
-            raise error_at(text, key_at, f"duplicate key {key!r}", path=(*path, key), kind="duplicate")
-        seen.add(key)
-        position = skip_space(text, _walk(text, skip_space(text, skip_space(text, position) + 1), (*path, key)))
-    return position + 1
-
-
-def _walk_array(text: str, start: int, path: Path) -> int:
-    position = skip_space(text, start + 1)
-    index = 0
-    while text[position] != "]":
-        if text[position] == ",":
-            position = skip_space(text, position + 1)
-        position = skip_space(text, _walk(text, position, (*path, index)))
-        index += 1
-    return position + 1
-
-
-def _walk_number(text: str, position: int, path: Path) -> int:
-    match = _NUMBER.match(text, position)
-    if match is None:
-        raise error_at(text, position, "NaN and Infinity are not JSON numbers", path=path, kind="number")
+def _is_finite(number: str) -> bool:
     try:
-        return int(scan(text, position)[1])
-    except ValueError:
-        raise error_at(text, position, "number too large to represent", path=path, kind="number") from None
+        return abs(int(number) if number.lstrip("-").isdigit() else float(number)) != math.inf
+    except ValueError:  # more digits than Python reads
+        return False
+
+
+class _Walk:
+    """A walk through a text; each method returns the offset behind what it has read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.open: list[int] = []
+        """Offsets of the brackets that are open."""
+
+    def error(
+        self, offset: int, message: str, hint: str = "", *, path: Path = (), kind: str = "syntax"
+    ) -> DocumentError:
+        """Return the error for a place."""
+        found = error_at(self.text, offset, message, path=path, kind=kind)
+        found.hint = hint
+        return found
+
+    def skip(self, position: int) -> int:
+        """Skip white space; what other languages have between values is a mistake."""
+        position = skip_space(self.text, position)
+        for mark in _COMMENTS:
+            if self.text.startswith(mark, position):
+                hint = "remove it, or make it a key that begins with '_'"
+                raise self.error(position, f"a comment ({mark}), which JSON does not have", hint)
+        if position == len(self.text):
+            raise self._ends()
+        return position
+
+    def _ends(self) -> DocumentError:
+        if not self.open:
+            return self.error(len(self.text), "the file ends where a value is expected")
+        at = self.open[-1]
+        line, column = place_of(self.text, at)
+        bracket = self.text[at]
+        message = f"the file ends, and the {bracket!r} of line {line}, column {column} has no {_CLOSING[bracket]!r}"
+        return self.error(len(self.text.rstrip()), message, "the file may be cut off; add what is missing")
+
+    def rest(self, position: int) -> None:
+        """Look at what follows the document."""
+        if skip_space(self.text, position) == len(self.text):
+            return
+        position = self.skip(position)
+        if self.text[position] in "}]":
+            raise self.error(position, f"one {self.text[position]!r} too many")
+        raise self.error(position, "unexpected data after the end of the document")
+
+    def value(self, position: int, path: Path) -> int:
+        """Read a value."""
+        character = self.text[position]
+        if character == "{" and not self.text.startswith("{{", position):
+            return self._object(position, path)
+        if character == "[":
+            return self._array(position, path)
+        if character == '"':
+            return self._string(position, "text")
+        return self._scalar(position, path)
+
+    def _scalar(self, position: int, path: Path) -> int:
+        word = _WORD.match(self.text, position)
+        if word is not None and word.group() in _LITERALS:
+            return word.end()
+        if _NO_NUMBERS.match(self.text, position):
+            raise self.error(position, "NaN and Infinity are not JSON numbers", path=path, kind="number")
+        number = _NUMBER_LIKE.match(self.text, position)
+        if number is not None:
+            return self._number(number, path)
+        raise self._no_value(position, word.group() if word is not None else "")
+
+    def _number(self, match: re.Match[str], path: Path) -> int:
+        text, start = match.group(), match.start()
+        if _NUMBER.fullmatch(text) is None:
+            raise self.error(start, "not a JSON number", "write it in double quotes if it is a text", path=path)
+        if not _is_finite(text):
+            raise self.error(start, "number too large to represent", path=path, kind="number")
+        return match.end()
+
+    def _no_value(self, position: int, word: str) -> DocumentError:
+        """Return the error for a place where a value should stand, and none does."""
+        character = self.text[position]
+        placeholder = _PLACEHOLDER.match(self.text, position)
+        if placeholder is not None:
+            message = f"the placeholder {placeholder.group()[:60]} was left in"
+            return self.error(position, message, "put the value in its place", kind="placeholder")
+        if word in _SPELT:
+            return self.error(position, f"{word!r} is not JSON", f"write {_SPELT[word]}")
+        if word:
+            return self.error(position, "a text without quotes", _DOUBLE)
+        if character in ",:}]":
+            return self.error(position, f"expected a value, found {character!r}")
+        return self._quotes(position)
+
+    def _quotes(self, position: int) -> DocumentError:
+        character = self.text[position]
+        if character in "'`":
+            return self.error(position, "a text in single quotes", _DOUBLE)
+        if character in _TYPOGRAPHIC:
+            return self.error(position, f"a typographic quote ({character})", 'write the plain quote: "')
+        if character.isspace() or not character.isprintable():
+            return self.error(
+                position, f"the invisible character U+{ord(character):04X}", "remove it, or write a space"
+            )
+        return self.error(position, f"expected a value, found {character!r}")
+
+    def _string(self, start: int, kind: str) -> int:
+        position = start + 1
+        while True:
+            part = _TEXT_PART.match(self.text, position)
+            position = position if part is None else part.end()
+            if position == len(self.text):
+                raise self.error(start, f"the {kind} that begins here has no closing quote")
+            character = self.text[position]
+            if character == '"':
+                return position + 1
+            position = self._special(start, position, kind)
+
+    def _special(self, start: int, position: int, kind: str) -> int:
+        escape = _ESCAPE.match(self.text, position)
+        if escape is not None:
+            return escape.end()
+        character = self.text[position]
+        if character == "\\":
+            found = self.text[position : position + 2]
+            raise self.error(position, f"{found} is no escape of JSON", r"a backslash is written as \\")
+        name, written = _CONTROLS.get(
+            character, (f"the control character U+{ord(character):04X}", f"\\u{ord(character):04x}")
+        )
+        if character in "\n\r":
+            raise self.error(start, f"the {kind} that begins here has no closing quote on its line")
+        raise self.error(position, f"{name} in a {kind}", f"write {written}")
+
+    def _object(self, start: int, path: Path) -> int:
+        self.open.append(start)
+        seen: set[str] = set()
+        position = self.skip(start + 1)
+        while self.text[position] != "}":
+            key_at = position
+            key, position = self._key(position)
+            if key in seen:
+                raise self.error(key_at, f"duplicate key {key!r}", path=(*path, key), kind="duplicate")
+            seen.add(key)
+            end = self.value(self._colon(position), (*path, key))
+            position = self._next(end, "}")
+        self.open.pop()
+        return position + 1
+
+    def _array(self, start: int, path: Path) -> int:
+        self.open.append(start)
+        position = self.skip(start + 1)
+        index = 0
+        while self.text[position] != "]":
+            end = self.value(position, (*path, index))
+            position = self._next(end, "]")
+            index += 1
+        self.open.pop()
+        return position + 1
+
+    def _key(self, position: int) -> tuple[str, int]:
+        if self.text[position] == '"':
+            end = self._string(position, "key")
+            return scan_string(self.text, position + 1)[0], end
+        word = _WORD.match(self.text, position)
+        placeholder = _PLACEHOLDER.match(self.text, position)
+        if placeholder is not None:
+            raise self._no_value(position, "")
+        if word is not None:
+            raise self.error(position, "a key without quotes", _DOUBLE)
+        character = self.text[position]
+        if character in "'`" or character in _TYPOGRAPHIC or not character.isprintable():
+            raise self._quotes(position)
+        raise self.error(position, f"expected a key in double quotes, found {character!r}")
+
+    def _colon(self, position: int) -> int:
+        behind = self.skip(position)
+        if self.text[behind] != ":":
+            hint = "JSON has ':' between key and value"
+            raise self.error(position, "a ':' is missing behind the key", hint)
+        return self.skip(behind + 1)
+
+    def _next(self, end: int, closing: str) -> int:
+        """Go on from the end of a member or item: to the next one, or to the closing bracket."""
+        position = self.skip(end)
+        character = self.text[position]
+        if character == ",":
+            behind = self.skip(position + 1)
+            if self.text[behind] in "}]":
+                raise self.error(position, f"a comma before {self.text[behind]!r}", "remove the comma")
+            if self.text[behind] == ",":
+                raise self.error(behind, "a comma too many", "remove the comma")
+            return behind
+        if character == closing:
+            return position
+        if character in "}]":
+            line = place_of(self.text, self.open[-1])[0]
+            opened = self.text[self.open[-1]]
+            raise self.error(position, f"{character!r} where the {opened!r} of line {line} needs {closing!r}")
+        # What is wrong is the end of the value before, not what follows it.
+        raise self.error(end, "a comma is missing here", "values are separated by commas")

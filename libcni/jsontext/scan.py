@@ -44,7 +44,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w\-./]*")
 class DocumentError(ValueError):
     """A text is not a strict JSON document; ``path`` leads to the place, ``line`` and ``column`` count from 1.
 
-    ``kind`` says what sort of mistake it is: ``"syntax"``, ``"encoding"``, ``"duplicate"`` or ``"number"``.
+    ``kind`` says what sort of mistake it is: ``"syntax"``, ``"encoding"``, ``"duplicate"``, ``"number"`` or
+    ``"placeholder"``; ``hint`` what to do, where that is known.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class DocumentError(ValueError):
         line: int | None = None,
         column: int | None = None,
         kind: str = "syntax",
+        hint: str = "",
     ) -> None:
         super().__init__(msg)
+        self.hint = hint
         self.kind = kind
         self.msg = msg
         self.path = path

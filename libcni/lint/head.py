@@ -12,11 +12,11 @@ from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.names import network_name_problem
-from libcni.protocol.versions import FIRST_VERSION, SUPPORTED_VERSIONS, is_at_least, newest_supported, parse_version
+from libcni.protocol.versions import FIRST_VERSION, is_at_least, newest_supported, parse_version, unsupported_message
 from libcni.schema.check import checker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from libcni.jsontext.scan import Path
     from libcni.lint.findings import Source
@@ -52,6 +52,8 @@ def add_problems(source: Source, path: Path, value: object, *, problems: Sequenc
 
 def _hint(problem: SchemaProblem, value: object) -> str:
     """Return a hint at the key that may be meant for one that is missing."""
+    if problem.rule == "type" and problem.path[-2:-1] == ("ranges",):
+        return 'each set of ranges is a list of its own: "ranges": [[{"subnet": "…"}]]'
     if problem.rule != "required" or not problem.path:
         return ""
     return _meant(str(problem.path[-1]), object_of(value_at(value, problem.path[:-1])))
@@ -62,23 +64,23 @@ def _meant(missing: str, members: Mapping[str, Any]) -> str:
     return f"{found!r} is there: did you mean {missing!r}?" if found else ""
 
 
-def check_versions(source: Source, document: Mapping[str, Any]) -> str:
+def check_versions(source: Source, document: Mapping[str, Any], suggested: Callable[[], str]) -> str:
     """Check the versions that a configuration names.
 
+    :param suggested: gives a hint at a version, for a configuration that names none.
     :returns: the one that a runtime takes; empty when none can be used.
     """
     single, several = document.get("cniVersion"), array_of(document.get("cniVersions"))
     named = [version for version in (single, *several) if isinstance(version, str) and version]
     if not named:
         message = f"names no version of the specification: runtimes assume {FIRST_VERSION}"
-        source.report("CNI112", ("cniVersion",), message, hint="add cniVersion")
+        source.report("CNI112", ("cniVersion",), message, hint=suggested())
         return FIRST_VERSION
     if any(not _is_version(version) for version in named):
         return ""
     chosen = newest_supported(named)
     if chosen is None:
-        message = f"no version of {', '.join(named)} is supported (known: {', '.join(SUPPORTED_VERSIONS)})"
-        source.report("CNI105", ("cniVersion" if single else "cniVersions",), message)
+        source.report("CNI105", ("cniVersion" if single else "cniVersions",), unsupported_message(named))
         return ""
     if single and several and single not in several:
         message = f"cniVersion {single!r} is not one of cniVersions ({', '.join(map(str, several))})"

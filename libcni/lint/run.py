@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libcni.config.fields import LIST_AS_PLUGIN, PLUGIN_AS_LIST
 from libcni.config.load import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
 from libcni.errors import ConfigError, InvalidParameterError
 from libcni.jsontext.decode import decode_text, parse
-from libcni.jsontext.frozen import is_object, object_of
+from libcni.jsontext.frozen import array_of, is_object, object_of
 from libcni.jsontext.scan import DocumentError, format_path, kind_of
 from libcni.lint.binaries import Binaries
 from libcni.lint.catalog import catalog_of
 from libcni.lint.directory import check_together, facts_of
 from libcni.lint.findings import Findings, Place, Source
-from libcni.lint.head import check_form, check_member_versions, check_single, check_versions
-from libcni.lint.keys import check_list_keys
+from libcni.lint.head import LISTS_ONLY_SINCE, check_form, check_member_versions, check_single, check_versions
+from libcni.lint.keys import check_list_keys, similar
 from libcni.lint.placed import plugin_at, plugins_of
 from libcni.lint.placeholders import check_placeholders
 from libcni.lint.plugins import check_chain, check_plugin
@@ -35,10 +36,40 @@ if TYPE_CHECKING:
 
 __all__ = ["lint_paths"]
 
+_BACKUPS = frozenset(
+    {
+        ".bak",
+        ".backup",
+        ".old",
+        ".orig",
+        ".save",
+        ".disabled",
+        ".off",
+        ".rpmsave",
+        ".rpmnew",
+        ".rpmorig",
+        ".swp",
+        ".tmp",
+    }
+) | {
+    ".dpkg-old",
+    ".dpkg-new",
+    ".dpkg-dist",
+    ".inactive",
+    ".ignore",
+    ".copy",
+    ".prev",
+    ".unused",
+    ".example",
+    ".template",
+}
+"""Extensions of copies and of files that are switched off."""
 VERSION_TIMEOUT = 10.0
 """Seconds that a plugin may take to say which versions it supports."""
 
-_CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"}
+_CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"} | {
+    "placeholder": "CNI315"
+}
 _EXPECTED_EXTENSIONS = frozenset({*ALL_EXTENSIONS, ".kubeconfig", ".lock", ""})
 """Extensions of the files that runtimes read, and of those that other programs keep beside them."""
 
@@ -154,7 +185,7 @@ class _Linter:
 
     def _report_extension(self, path: Path, known: Sequence[str]) -> None:
         message = f"no runtime reads a file with the extension {_extension(path)!r}"
-        hint = f"rename it to {' or '.join(known)}, or move it elsewhere"
+        hint = _hint_at_extension(_extension(path), known)
         self.findings.add("CNI503", Place(path), message, hint=hint)
 
     # One file
@@ -185,7 +216,7 @@ class _Linter:
     def _report_document(self, path: Path, data: bytes, error: DocumentError) -> None:
         source = Source(path, data.decode("utf-8", "replace"), None, findings=self.findings)
         place = source.place_at(error.line or 1, error.column or 1, field=format_path(error.path))
-        self.findings.add(_CODES_OF_KINDS[error.kind], place, error.msg)
+        self.findings.add(_CODES_OF_KINDS[error.kind], place, error.msg, hint=error.hint)
 
     def _lint_file(self, path: Path, seen: _Seen) -> None:
         source = self._read(path)
@@ -206,27 +237,33 @@ class _Linter:
         """Return whether a document is a list, and report one whose extension does not fit."""
         extension = _extension(source.file)
         if extension in LIST_EXTENSIONS and "type" in document and "plugins" not in document:
-            message = "is the configuration of a single plugin, and runtimes expect a list here"
-            source.report("CNI111", (), message, hint="rename it to .conf, or put it into 'plugins'")
+            source.report("CNI111", ("type",), PLUGIN_AS_LIST, hint="or put it into 'plugins'", at_key=True)
             return False
         has_list_form = "plugins" in document and "type" not in document
         if extension in {".conf", ".json"} and has_list_form:
-            message = "is a list of plugins, and runtimes expect a single one here"
-            source.report("CNI111", ("plugins",), message, hint="rename it to .conflist", at_key=True)
+            source.report("CNI111", ("plugins",), LIST_AS_PLUGIN, hint="rename it to .conflist", at_key=True)
         return extension in LIST_EXTENSIONS or has_list_form
 
     def _lint_single(self, source: Source, document: JSONObject) -> list[PlacedPlugin]:
         check_form(source, "plugin")
-        version = check_versions(source, document)
+        version = check_versions(source, document, lambda: self._suggested([document], below=LISTS_ONLY_SINCE))
         check_single(source, document, version)
         plugin = plugin_at(source, (), document, catalog=self.catalog)
         self._lint_plugin(plugin, version)
         return [plugin]
 
+    def _suggested(self, plugins: Sequence[object], below: str = "") -> str:
+        """Return a hint at a version that the plugins of a configuration support."""
+        types = {str(object_of(one).get("type")) for one in plugins}
+        version = "" if self.binaries is None else self.binaries.newest_of(types, below)
+        if version:
+            return f'add "cniVersion": "{version}", which the plugins support'
+        return f'add "cniVersion": "{"0.4.0" if below else "1.0.0"}"'
+
     def _lint_list(self, source: Source, document: JSONObject, seen: _Seen) -> list[PlacedPlugin]:
         check_form(source, "network")
         check_list_keys(source, document)
-        version = check_versions(source, document)
+        version = check_versions(source, document, lambda: self._suggested(array_of(document.get("plugins"))))
         chain = list(plugins_of(source, self.catalog))
         for plugin in chain:
             self._lint_plugin(plugin, version)
@@ -271,6 +308,16 @@ def _extension(path: Path) -> str:
     # As the loader has it: ".conf" is all extension, which runtimes load.
     _, dot, extension = path.name.rpartition(".")
     return dot + extension if dot else ""
+
+
+def _hint_at_extension(extension: str, known: Sequence[str]) -> str:
+    """Return what to do about a file that no runtime reads; a copy that somebody switched off stays off."""
+    if extension.endswith("~") or extension.lower() in _BACKUPS:
+        return "it may stay as a copy that is switched off, or move elsewhere"
+    meant = similar(extension, known)
+    return (
+        f"did you mean {meant!r}?" if meant else f"move it elsewhere; what runtimes read ends in {' or '.join(known)}"
+    )
 
 
 def _is_drop_in(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from libcni.errors import IncompatibleVersionError, VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "CHECK_SINCE",
@@ -28,6 +28,7 @@ __all__ = [
     "is_at_least",
     "newest_supported",
     "parse_version",
+    "unsupported_message",
 ]
 
 SUPPORTED_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -47,6 +48,8 @@ _NUMBER = "(0|[1-9][0-9]{0,8})"
 VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
 """Regular expression of a whole version, as the schemas have it too."""
 
+_OF_PLUGINS = re.compile(r"0\.[5-9]\.[0-9]+|1\.[01]\.[1-9]")
+"""Releases of the plugins and of Go libcni, which people take for versions of the specification."""
 _VERSION = re.compile(VERSION)
 
 
@@ -94,6 +97,19 @@ def is_at_least(version: str, other: str) -> bool:
     (True, False)
     """
     return parse_version(version) >= parse_version(other)
+
+
+def unsupported_message(named: Sequence[str]) -> str:
+    """Return why none of some versions can be used; one of the plugins is told from those of the specification.
+
+    >>> print(unsupported_message(["2.0.0"]))
+    no version of 2.0.0 is supported (known: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0)
+    """
+    known = ", ".join(SUPPORTED_VERSIONS)
+    of_plugins = next((version for version in named if _OF_PLUGINS.fullmatch(version)), "")
+    if of_plugins:
+        return f"{of_plugins} is a version of the plugins or of libcni; the specification has {known}"
+    return f"no version of {', '.join(named)} is supported (known: {known})"
 
 
 def newest_supported(versions: Iterable[str]) -> str | None:

@@ -78,10 +78,11 @@ def test_networks_for_programs(place: Place) -> None:
 
 def test_networks_with_bad_files_only_shows_them(place: Place) -> None:
     (place.conf / "10-dbnet.conflist").write_text("")
-    output = place.run("networks").stdout
+    output = place.run("networks", status=1).stdout
     assert "Default" not in output
     assert "Not used: " in output
-    assert json.loads(place.run("networks", "--output=json").stdout)["default"] is None
+    assert output.endswith(f"No network in {place.conf} can be used.\n")
+    assert json.loads(place.run("networks", "--output=json", status=1).stdout)["default"] is None
 
 
 def test_networks_of_an_empty_directory_is_an_error(place: Place) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcni.lint import Severity, lint_paths
-from tests.lint.trees import network, write_tree
+from tests.lint.trees import network, write_plugins, write_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,3 +172,48 @@ def test_note_says_which_network_a_kubelet_takes(tmp_path: Path) -> None:
     [note] = lint_paths([tmp_path])
     assert (note.code, note.severity) == ("CNI509", Severity.NOTE)
     assert "'a' in 10.conf" in note.message
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "code", "hint"),
+    [
+        ("10.conflist", {"name": "a", "plugins": [PTP]}, "CNI112", 'add "cniVersion": "1.0.0"'),
+        ("10.conf", {"name": "a", **PTP}, "CNI112", 'add "cniVersion": "0.4.0"'),
+        ("10.conflist", network("a", {"type": "ptp", "ipam": {"type": "host-local", "ranges": [{}]}}), "CNI301", "[[{"),
+        ("10.conflist", network("a", {"type": "macvlan", "vlan": 5, "ipam": HOST_LOCAL}), "CNI204", "eth0.100"),
+        ("10.conf", network("a", PTP), "CNI111", "rename it to .conflist"),
+        ("10.conflist.bak", "", "CNI503", "switched off"),
+        ("10.conlist", "", "CNI503", "did you mean '.conflist'?"),
+        ("10.conflist", '{"name": "a",\n  "plugins": [],\n}', "CNI002", "remove the comma"),
+    ],
+    ids=str,
+)
+def test_hint_says_what_to_do(name: str, document: Any, code: str, hint: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {name: document or "{}"})
+    [finding] = [item for item in lint_paths([tmp_path]) if item.code == code]
+    assert hint in finding.hint
+    assert "rename" not in finding.hint or not name.endswith(".bak")
+
+
+def test_hint_at_a_version_is_one_that_the_plugins_support(tmp_path: Path) -> None:
+    write_tree(tmp_path / "net.d", {"10.conflist": {"name": "a", "plugins": [{"type": "x"}, {"type": "y"}]}})
+    write_plugins(tmp_path / "bin", {"x": ["0.3.1", "0.4.0", "1.0.0"], "y": ["0.3.1", "0.4.0"]})
+    findings = lint_paths([tmp_path / "net.d"], bin_dirs=[str(tmp_path / "bin")])
+    assert [item.hint for item in findings if item.code == "CNI112"] == [
+        'add "cniVersion": "0.4.0", which the plugins support'
+    ]
+
+
+def test_texts_of_mistakes_hold_no_regular_expression(tmp_path: Path) -> None:
+    plugins: list[dict[str, Any]] = [
+        {"type": "calico", "log_file_path": "log", "etcd_endpoints": "x", "ipam": {"type": "calico-ipam"}},
+        {"type": "host-device", "pciBusID": "x"},
+        {"type": "tuning", "sysctl": {"kernel.x": "1"}},
+        {"type": "bridge", "bridge": "a/b"},
+        {"type": "portmap", "capabilities": {"portMappings": True}, "conditionsV4": [""]},
+        {"type": "multus", "delegates": []},
+    ]
+    write_tree(tmp_path, {"10.conflist": network("lab", *plugins)})
+    texts = [item.message for item in lint_paths([tmp_path])]
+    assert len(texts) >= 4
+    assert not [text for text in texts if "^" in text or "(?" in text or "number of" in text or "non-empty" in text]

@@ -80,7 +80,7 @@ MISTAKES: dict[str, tuple[str | bytes, str, int, str]] = {
     # name: document, field, line, part of the message
     "empty": ("", "", 1, "is empty"),
     "array": ("[]", "", 1, "expected a JSON object, found an array"),
-    "truncated": ('{"name": "a",\n"plugins": [', "", 2, "invalid JSON"),
+    "truncated": ('{"name": "a",\n"plugins": [', "", 2, "the file ends"),
     "duplicate-key": (
         '{"name": "a",\n"plugins": [{"type": "b",\n"type": "c"}]}',
         "plugins[0].type",
@@ -175,7 +175,7 @@ def test_mistake_in_a_plugin_is_reported_with_its_field(data: str, field: str) -
 
 
 def test_list_where_a_plugin_is_expected_is_named_so() -> None:
-    with pytest.raises(ConfigError, match="is a list of plugins, where the configuration of one is expected"):
+    with pytest.raises(ConfigError, match=r"is a list of plugins, and a \.conf or \.json file has a single one"):
         conf_from_bytes('{"name": "a", "plugins": []}')
 
 
@@ -203,7 +203,7 @@ def test_version_is_the_highest_that_is_supported_of_all(members: dict[str, Any]
     ("members", "field"),
     [
         ({"cniVersion": "1.2.0"}, "cniVersion"),
-        ({"cniVersion": "1.2.0", "cniVersions": ["0.5.0"]}, "cniVersion"),
+        ({"cniVersion": "1.2.0", "cniVersions": ["1.3.0"]}, "cniVersion"),
         ({"cniVersion": ..., "cniVersions": ["2.0.0"]}, "cniVersions"),
     ],
     ids=str,
@@ -418,6 +418,16 @@ def test_version_of_a_list_that_is_null_is_refused_as_by_go(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         network_conf_from_bytes(json.dumps({"name": "lab", "plugins": [{"type": "loopback"}], key: None}))
     assert caught.value.field == key
+
+
+def test_version_of_the_plugins_is_told_from_those_of_the_specification() -> None:
+    with pytest.raises(ConfigError, match=r"0\.5\.1 is a version of the plugins"):
+        network_conf_from_bytes('{"cniVersion": "0.5.1", "name": "lab", "plugins": [{"type": "loopback"}]}')
+
+
+def test_single_plugin_where_a_list_is_expected_is_named_so() -> None:
+    with pytest.raises(ConfigError, match=r"single plugin, and a \.conflist file has a list: rename it to \.conf"):
+        network_conf_from_bytes('{"cniVersion": "0.4.0", "name": "lab", "type": "loopback"}')
 
 
 def test_null_in_a_plugin_is_absent() -> None:
