@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libcni.api import CNIConfig
 from libcni.errors import CNIError, PluginNotFoundError
 from libcni.protocol.names import plugin_type_problem
-from libcni.protocol.versions import is_at_least, newest_supported
+from libcni.protocol.versions import SUPPORTED_VERSIONS, is_at_least, newest_supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,10 +42,10 @@ class Binaries:
 
         :param below: only versions before this one, when it is given.
         """
-        answers = [self._ask(name) for name in types if plugin_type_problem(name) is None]
-        common: list[set[str]] = [set() if isinstance(answer, CNIError) else set(answer) for answer in answers]
-        usable: set[str] = set.intersection(*common) if common else set()
-        return newest_supported(one for one in usable if not below or not is_at_least(one, below)) or ""
+        usable = set(SUPPORTED_VERSIONS)
+        for answer in [self._ask(name) for name in types if plugin_type_problem(name) is None]:
+            usable &= set() if isinstance(answer, CNIError) else set(answer)
+        return newest_supported([one for one in usable if not below or not is_at_least(one, below)]) or ""
 
     def check(self, plugin: PlacedPlugin, version: str) -> None:
         """Check that a plugin and its IPAM plugin are there and support the version, where one was chosen."""
