@@ -12,7 +12,7 @@ import os
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
@@ -21,6 +21,8 @@ from libcni.invoke.environment import CNI_ARGS, CNI_COMMAND, CNI_CONTAINERID, CN
 from libcni.invoke.runner import PluginOutput
 from libcni.jsontext.decode import parse
 from libcni.jsontext.encode import dump
+from libcni.jsontext.scan import DocumentError
+from libcni.jsontext.secrets import HIDDEN, is_secret, without_secrets
 from libcni.protocol.cni_args import parse_args
 from libcni.protocol.names import plugin_type_problem
 
@@ -191,11 +193,14 @@ class RecordingRunner:
 
     :param runner: does the work.
     :param path: of the file; it is made or continued. It holds requests and answers as they were, secrets included.
+    :param hide_secrets: whether values whose name looks like that of a secret are left out: members of the documents,
+        and pairs of ``CNI_ARGS``. What a plugin writes to stderr stays as it is.
     """
 
-    def __init__(self, runner: Runner, path: str | PathLike[str]) -> None:
+    def __init__(self, runner: Runner, path: str | PathLike[str], *, hide_secrets: bool = False) -> None:
         self._runner = runner
         self._path = Path(path)
+        self._hides = hide_secrets
         self._lock = threading.Lock()
         self.find = runner.find
         self.call = runner.call
@@ -205,14 +210,33 @@ class RecordingRunner:
 
     async def run(self, call: PluginCall) -> PluginOutput:
         """Execute the plugin and record the execution."""
-        output = await self._runner.run(call)
+        answer = output = await self._runner.run(call)
         seen = _seen(call)
         protocol = {key: value for key, value in seen.environment.items() if key.startswith("CNI_")}
+        stdin = call.stdin
+        if self._hides:
+            protocol[CNI_ARGS] = _args_without_secrets(protocol.get(CNI_ARGS, ""))
+            stdin, output = _without_secrets(stdin), replace(output, stdout=_without_secrets(output.stdout))
         fields = asdict(output) | {name: _encoded(getattr(output, name)) for name in _OUTPUT_TEXTS}
-        line = dump({"plugin": seen.plugin, "environment": protocol, "stdin": _encoded(call.stdin), "output": fields})
+        line = dump({"plugin": seen.plugin, "environment": protocol, "stdin": _encoded(stdin), "output": fields})
         with self._lock:
             _append_private(self._path, f"{line}\n".encode())
-        return output
+        return answer
+
+
+def _without_secrets(data: bytes) -> bytes:
+    """Return a document without secrets; what is no JSON as it is."""
+    try:
+        document = parse(data)
+    except DocumentError:
+        return data
+    hidden = without_secrets(document)
+    return data if hidden == document else dump(hidden).encode()
+
+
+def _args_without_secrets(text: str) -> str:
+    pairs = (pair.partition("=") for pair in text.split(";"))
+    return ";".join(f"{key}{sign}{HIDDEN if sign and is_secret(key) else value}" for key, sign, value in pairs)
 
 
 def _append_private(path: Path, line: bytes) -> None:

@@ -129,6 +129,7 @@ def _show_deleted(
 @pass_settings(("bin_dir", "cache_dir", "timeout", "output"))
 def recover_command(settings: Settings) -> None:
     """Delete what an interrupted ADD or DEL has left, from its record."""
+    note_call(command="RECOVER")
     reports = settings.config().recover()
     errors = [report.error for report in reports if report.error is not None]
     documents = [_report_document(report) for report in reports]

@@ -14,7 +14,14 @@ from libcni.errors import CNIError
 if TYPE_CHECKING:
     from libcni.cli.settings import Settings
 
-__all__ = ["complete_codes", "complete_containers", "complete_netns", "complete_networks", "completion_command"]
+__all__ = [
+    "complete_codes",
+    "complete_containers",
+    "complete_netns",
+    "complete_networks",
+    "complete_schemas",
+    "completion_command",
+]
 
 _VARIABLE = "_CNITOOL_COMPLETE"
 _NETNS_DIRECTORY = "/run/netns"
@@ -72,6 +79,13 @@ def complete_codes(_context: click.Context, _parameter: click.Parameter, incompl
     from libcni.cli.explain import explanations  # noqa: PLC0415 -- as above
 
     return _items(((each.code, each.title) for each in explanations()), incomplete)
+
+
+def complete_schemas(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a schema."""
+    from libcni.schema.files import names  # noqa: PLC0415 -- as above
+
+    return _items(((name, "") for name in names()), incomplete)
 
 
 def _settings(context: click.Context) -> Settings:

@@ -12,7 +12,7 @@ import click
 from libcni.errors import CNIError, CNIErrorGroup
 from libcni.jsontext.encode import dump
 
-__all__ = ["echo_failure", "error_document", "note_call", "note_members"]
+__all__ = ["echo_failure", "error_document", "note_call", "note_members", "noted_command"]
 
 _MEMBERS = "libcni.cli.members"
 """Key of the members of a failure in click's context."""
@@ -30,6 +30,12 @@ def note_call(**members: str) -> dict[str, str]:
     call = {name: value for name, value in members.items() if value}
     note_members(**call)
     return call
+
+
+def noted_command(context: click.Context) -> str:
+    """Return the command of the plugins that the running verb stands for, if it has noted one."""
+    noted: dict[str, object] = context.meta.get(_MEMBERS, {})
+    return str(noted.get("command", ""))
 
 
 def error_document(error: CNIError) -> dict[str, object]:

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from libcni.cli.advice import closest
 from libcni.cli.arguments import container_argument, network_option
 from libcni.cli.failure import note_call
-from libcni.cli.secrets import HIDDEN, is_secret, without_secrets
 from libcni.cli.settings import Settings, default_container_id, pass_settings
 from libcni.errors import CNIError, ErrorCode
 from libcni.jsontext.decode import parse
 from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import thaw
 from libcni.jsontext.scan import DocumentError
+from libcni.jsontext.secrets import HIDDEN, is_secret, without_secrets
 from libcni.storage.namespace import is_same_namespace
 from libcni.verbs.configured import DEFAULT_CACHE_DIR
 
 if TYPE_CHECKING:
+    from libcni.api import CNIConfig
     from libcni.storage.attachment import NetworkAttachment
     from libcni.storage.store import Store
 
@@ -46,10 +48,18 @@ def inspect_command(settings: Settings, *, container: str, network: str | None) 
     if not found:
         place = settings.cache_dir or DEFAULT_CACHE_DIR
         message = f"nothing is stored about container {container_id!r} in {place}"
-        raise CNIError(message, code=ErrorCode.UNKNOWN_CONTAINER)
+        raise _with_hint(CNIError(message, code=ErrorCode.UNKNOWN_CONTAINER), container_id, config)
     store = settings.store()
     documents = [_document(item, store) for item in found]
     click.echo(dump(documents) if settings.is_json else "\n\n".join(map(_text, documents)))
+
+
+def _with_hint(error: CNIError, container_id: str, config: CNIConfig) -> CNIError:
+    """Note on an error which container was probably meant."""
+    near = closest(container_id, [item.container_id for item in config.get_cached_attachments()])
+    if near is not None and near != container_id:
+        error.add_note(f"did you mean {near!r}?")
+    return error
 
 
 def _is_asked_for(item: NetworkAttachment, container_id: str, network: str | None, *, ifname: str | None) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libcni import __version__
-from libcni.cli.failure import echo_failure
+from libcni.cli.failure import echo_failure, noted_command
 from libcni.cli.output import die_of_closed_pipe
 from libcni.cli.settings import TO_ATTACH, Settings, common_options
 from libcni.cli.signals import OF_SIGNAL, received
@@ -68,6 +68,10 @@ def verb_groups() -> dict[str, list[str]]:
     return {title: list(verbs) for title, verbs in _GROUPS.items()}
 
 
+_REPEATABLE = frozenset({"DEL", "GC", "RECOVER"})
+"""Commands that go on where they were interrupted."""
+
+
 class _Verbs(click.Group):
     """Finds a verb's module when it is called."""
 
@@ -118,7 +122,7 @@ class _Verbs(click.Group):
             die_of_closed_pipe()
         except KeyboardInterrupt as error:
             number = received()
-            _report(_interrupted(error, number), ctx)
+            _report(_interrupted(error, number, ctx), ctx)
             ctx.exit(OF_SIGNAL + number)
         except (CNIError, OSError) as error:
             _report(error, ctx)
@@ -148,9 +152,11 @@ def _next_steps(error: CNIError | OSError) -> list[str]:
     return next_steps(error)
 
 
-def _interrupted(error: KeyboardInterrupt, number: signal.Signals) -> CNIError:
+def _interrupted(error: KeyboardInterrupt, number: signal.Signals, context: click.Context) -> CNIError:
     """Return the error for a verb that a signal has ended; its notes say what became of its work."""
     interrupted = CNIError(f"interrupted by {number.name}")
+    if noted_command(context) in _REPEATABLE:
+        interrupted.add_note("what is not deleted yet is on record: call it again")
     for note in getattr(error, "__notes__", ()):
         interrupted.add_note(note)
     return interrupted

@@ -83,7 +83,21 @@ def run_command(
         command=command or ([] if keep else [os.environ.get("SHELL") or "/bin/sh"]),
     )
     note_call(command="ADD", network=network, containerID=request.container_id, ifname=settings.ifname or "")
-    click.get_current_context().exit(_run(settings, request))
+    try:
+        status = _run(settings, request)
+    except KeyboardInterrupt as error:
+        error.add_note(_what_stays(settings, request.container_id))
+        raise
+    click.get_current_context().exit(status)
+
+
+def _what_stays(settings: Settings, container_id: str) -> str:
+    """Return what an interrupted run has left behind."""
+    config = settings.config()
+    stored = [*config.get_cached_attachments(container_id), *config.pending()]
+    if any(item.container_id == container_id for item in stored):
+        return f"something stays: {cnitool_command(settings, 'inspect', container_id)}"
+    return f"nothing stays of container {container_id}"
 
 
 def _run(settings: Settings, request: _Request) -> int:
@@ -127,6 +141,7 @@ def _networks(settings: Settings) -> BlockingNetworks:
         cache_dir=settings.cache_dir or DEFAULT_CACHE_DIR,
         timeout=settings.timeout or DEFAULT_TIMEOUT,
         watch=False,
+        runner=settings.runner(),
     )
 
 

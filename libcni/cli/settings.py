@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from libcni.api import CNIConfig
+from libcni.cli.arguments import completed_by
 from libcni.errors import InvalidParameterError
 from libcni.invoke.environment import CNI_ARGS, CNI_IFNAME, CNI_PATH, split_path
 from libcni.jsontext.decode import parse_object
@@ -24,6 +25,7 @@ from libcni.verbs.configured import DEFAULT_CACHE_DIR, DEFAULT_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from libcni.invoke.runner import Runner
     from libcni.jsontext.scan import JSONObject
     from libcni.storage.store import Store
 
@@ -62,6 +64,8 @@ class Settings(NamedTuple):
     ifname: str | None = None
     timeout: float | None = None
     output: str | None = None
+    record: str | None = None
+    replay: str | None = None
 
     @classmethod
     def taken_from(cls, values: dict[str, Any]) -> Settings:
@@ -95,7 +99,19 @@ class Settings(NamedTuple):
             self.plugin_directories,
             cache_dir=self.cache_dir or DEFAULT_CACHE_DIR,
             timeout=self.timeout or DEFAULT_TIMEOUT,
+            runner=self.runner(),
         )
+
+    def runner(self) -> Runner | None:
+        """Return the runner that records plugin calls, or replays them; ``None`` for the ordinary one."""
+        if self.record is None and self.replay is None:
+            return None
+        from libcni.invoke.blocking_runner import BlockingRunner  # noqa: PLC0415 -- for those who ask for it
+        from libcni.testing import RecordingRunner, ReplayRunner  # noqa: PLC0415 -- as above
+
+        if self.replay is not None:
+            return ReplayRunner(self.replay)
+        return RecordingRunner(BlockingRunner(), self.record or "", hide_secrets=True)
 
     def store(self) -> Store:
         """Return the store in the cache directory."""
@@ -233,7 +249,11 @@ _OPTIONS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
     ),
     "container_id": (
         ("--container-id",),
-        {"metavar": "ID", "help": "Container id. [cnitool- and a digest of the namespace path]"},
+        {
+            "metavar": "ID",
+            "help": "Container id. [cnitool- and a digest of the namespace path]",
+            "shell_complete": completed_by("complete_containers"),
+        },
     ),
     "ifname": (
         ("-i", "--ifname"),
@@ -249,6 +269,14 @@ _OPTIONS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
         },
     ),
     "output": (("--output",), {"type": click.Choice(["text", "json"]), "help": "For people or for programs. [text]"}),
+    "record": (
+        ("--record",),
+        {"metavar": "FILE", "callback": _named, "help": "Append every plugin call to a file, without secrets."},
+    ),
+    "replay": (
+        ("--replay",),
+        {"metavar": "FILE", "callback": _named, "help": "Run no plugin: answer from a file of --record."},
+    ),
 }
 
 TO_LOOK = ("conf_dir", "output")
@@ -257,10 +285,10 @@ TO_LOOK = ("conf_dir", "output")
 OF_STORE = ("cache_dir", "output")
 """Of a verb that reads what is stored."""
 
-TO_RUN = ("conf_dir", "bin_dir", "cache_dir", "timeout", "output")
+TO_RUN = ("conf_dir", "bin_dir", "cache_dir", "timeout", "output", "record", "replay")
 """Of a verb that runs plugins of a network."""
 
-TO_ATTACH = ("conf_dir", "bin_dir", "cache_dir", "container_id", "ifname", "timeout", "output")
+TO_ATTACH = ("conf_dir", "bin_dir", "cache_dir", "container_id", "ifname", "timeout", "output", "record", "replay")
 """Of a verb that runs plugins for an attachment."""
 
 
@@ -288,6 +316,8 @@ def pass_settings(shown: Iterable[str]) -> Callable[[Callable[..., None]], Calla
         @functools.wraps(function)
         def command(context: click.Context, /, **values: Any) -> None:
             settings = context.ensure_object(Settings).merged(Settings.taken_from(values))
+            if settings.record is not None and settings.replay is not None:
+                raise click.UsageError("--record and --replay exclude each other")
             context.obj = context.find_root().obj = settings
             function(settings, **values)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libcni import schema
+from libcni.cli.arguments import schema_argument
 from libcni.cli.settings import Settings, pass_settings
 from libcni.cli.tables import echo_table
 from libcni.errors import CNIError
@@ -58,7 +59,7 @@ def _plugin_row(settings: Settings, name: str, path: str) -> tuple[str, list[str
 
 
 @click.command("schema")
-@click.argument("name", required=False)
+@schema_argument()
 @pass_settings(("output",))
 def schema_command(settings: Settings, name: str | None) -> None:
     """Print the JSON Schema NAME, such as network or plugins/bridge; without NAME, the names of all."""

@@ -68,8 +68,11 @@ def trace_command(
         echo_result(text, deletion=cnitool_command(settings, "del", network, rt.netns, *names))
     else:
         click.echo(text)
-    if traced.error is not None:
+    if traced.error is not None and settings.is_json:
+        click.echo(f"cnitool: {traced.error}", err=True)
         click.get_current_context().exit(1)
+    if traced.error is not None:
+        raise traced.error
 
 
 def _run(settings: Settings, verb: str, network: str, *, rt: RuntimeConf) -> TracedVerb:
@@ -82,6 +85,7 @@ def _run(settings: Settings, verb: str, network: str, *, rt: RuntimeConf) -> Tra
             cache_dir=settings.cache_dir or DEFAULT_CACHE_DIR,
             timeout=settings.timeout or DEFAULT_TIMEOUT,
             on_event=trace,
+            runner=settings.runner(),
         )
         began, clock = time.time(), time.perf_counter()
         try:
@@ -104,9 +108,6 @@ def _lines(traced: TracedVerb, *, is_brief: bool) -> Iterator[str]:
     result = "failed" if traced.error is not None else "done"
     yield f"{traced.command} {traced.network} {rt.container_id}/{rt.ifname}: {result} in {traced.duration:.3f} s"
     yield from _branches(traced.calls, is_brief=is_brief)
-    if traced.error is not None:
-        yield f"{traced.error}"
-        yield from (f"  {note}" for note in getattr(traced.error, "__notes__", ()))
 
 
 def _branches(calls: Sequence[TracedCall], *, is_brief: bool) -> Iterator[str]:

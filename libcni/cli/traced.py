@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libcni.cli.failure import error_document
-from libcni.cli.secrets import without_secrets
 from libcni.errors import CNIError
 from libcni.invoke.events import Observer
 from libcni.invoke.find import find_in_path
 from libcni.jsontext.decode import parse
 from libcni.jsontext.frozen import object_of
 from libcni.jsontext.scan import DocumentError
+from libcni.jsontext.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

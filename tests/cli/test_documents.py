@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,19 +31,8 @@ OF_VERB = {
 WITHOUT = {"demo", "completion"}
 """Verbs that are for people, or for a shell."""
 
-OUTCOME = Outcome(
-    subject="bridge",
-    check="version-asked",
-    level="MUST",
-    title="title",
-    section="2",
-    rule="rule",
-    status=Status.FAILED,
-    seconds=0.5,
-    expected="one",
-    seen="two",
-    call={"a": 1},
-)
+TEXTS = {each.name: "text" for each in fields(Outcome) if each.type == "str"}
+OUTCOME = Outcome(**TEXTS, status=Status.FAILED, seconds=0.5, call={"a": 1}, steps=({"b": 2},))
 
 
 def checked(name: str, text: str) -> Any:

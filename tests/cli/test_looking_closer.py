@@ -320,6 +320,8 @@ def test_trace_of_what_fails_shows_the_error_and_the_roll_back(place: Place) -> 
     assert "fake ADD: exit status 1" in result.stdout
     assert "error: plugin 'fake'" in result.stdout
     assert "fake DEL: exit status 0" in result.stdout
+    assert result.stderr.startswith("cnitool: plugin 'fake'")
+    assert result.stderr.endswith("  next: cnitool explain 11\n")
     page = place.folder / "trace.html"
     words = "trace", "add", "dbnet", NETNS, "--html", str(page)
     document = json.loads(place.run(*words, "--output=json", status=1).stdout)

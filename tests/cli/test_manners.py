@@ -66,6 +66,12 @@ def test_wrong_network_and_plugin_are_answered_with_those_that_were_meant(place:
     assert error.splitlines()[1:] == ["  did you mean 'fake'?", f"  next: cnitool plugins --bin-dir {place.bin}"]
 
 
+def test_wrong_container_is_answered_with_the_one_that_was_meant(place: Place) -> None:
+    place.run("add", "dbnet", NETNS, "--container-id", "webserver")
+    assert "did you mean 'webserver'?" in place.run("inspect", "webservre", status=1).stderr
+    assert "did you mean" not in place.run("inspect", "webserver", "--network", "other", status=1).stderr
+
+
 # What next
 
 
@@ -253,6 +259,8 @@ def test_names_are_completed(place: Place, monkeypatch: pytest.MonkeyPatch) -> N
     assert completed(place, "run", "dbnet", "--network", "s") == ["second"]
     assert completed(place, "forget", "b") == ["box-1"]
     assert completed(place, "explain", "CNI201") == ["CNI201"]
+    assert completed(place, "check", "dbnet", NETNS, "--container-id", "b") == ["box-1"]
+    assert completed(place, "schema", "plugins/brid") == ["plugins/bridge"]
     assert completed(place, "add", "--publ") == ["--publish"]
     assert completed(place, "add", "dbnet", "/etc/ho") == ["/etc/ho"]
     (place.conf / "10-dbnet.conflist").unlink()
@@ -318,3 +326,17 @@ def test_interrupted_add_that_cannot_be_deleted_says_how(place: Place) -> None:
     assert "cnitool: interrupted by SIGHUP" in errors
     assert "recover" in errors
     assert "unfinished" in place.run("attachments").stdout
+
+
+def test_interrupted_delete_says_that_it_can_be_called_again(place: Place) -> None:
+    place.run("add", "dbnet", NETNS, "--container-id", "box")
+    mark = place.folder / "mark"
+    (place.bin / "fake").write_text(f"#!/bin/sh\ncat >/dev/null\ntouch {mark}\nexec sleep 60\n")
+    command = words(place, "del", "dbnet", NETNS, "--container-id", "box")
+    with subprocess.Popen(command, env=ENVIRON, stderr=subprocess.PIPE, text=True) as process:
+        while not mark.exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "cnitool: interrupted by SIGINT\n  what is not deleted yet is on record: call it again\n"

@@ -187,6 +187,6 @@ def test_signal_while_the_network_is_set_up_leaves_nothing(
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert "cnitool: interrupted by SIGTERM" in errors
+    assert "cnitool: interrupted by SIGTERM\n  nothing stays of container cnitool-run-" in errors
     assert "Traceback" not in errors
     assert_nothing_is_left(run, tmp_path)
