@@ -33,6 +33,7 @@ __all__ = [
     "conf_files",
     "conf_from_bytes",
     "conf_from_file",
+    "is_directory",
     "load_conf",
     "load_conf_dir",
     "load_conf_files",
@@ -89,7 +90,7 @@ def _list(directory: str | PathLike[str], extensions: Sequence[str]) -> list[str
     wanted = frozenset(extensions)
     try:
         with os.scandir(directory) as entries:
-            found = [entry for entry in entries if _extension(entry.name) in wanted and not _is_directory(entry)]
+            found = [entry for entry in entries if _extension(entry.name) in wanted and not is_directory(entry)]
     except FileNotFoundError:
         return []
     except ValueError as error:
@@ -98,7 +99,8 @@ def _list(directory: str | PathLike[str], extensions: Sequence[str]) -> list[str
     return [os.fspath(entry.path) for entry in found]
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def is_directory(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a directory, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:

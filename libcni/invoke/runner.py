@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from libcni.invoke.steps import Steps
 
-__all__ = ["FileRunner", "HookedCall", "PluginCall", "PluginOutput", "Runner", "do_steps", "runs_hooks"]
+__all__ = ["FileRunner", "HookedCall", "PluginCall", "PluginOutput", "Runner", "do_steps", "run_shielded", "runs_hooks"]
 
 T = TypeVar("T")
 
@@ -158,3 +158,19 @@ async def do_steps(runner: Runner, steps: Steps[T]) -> T:
     """
     do: Callable[[Runner, Steps[T]], Coroutine[Any, Any, T]] | None = getattr(type(runner), "do", None)
     return await runner.call(partial(finish, steps)) if do is None else await do(runner, steps)
+
+
+async def run_shielded(runner: Runner, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a job to its end, also when an interrupt comes in the moment before the shield of the runner is up."""
+    begun: list[bool] = []
+
+    def begin() -> Coroutine[Any, Any, T]:
+        begun.append(True)
+        return job()
+
+    try:
+        return await runner.shielded(begin)
+    except BaseException:
+        if not begun:
+            await runner.shielded(job)
+        raise

@@ -81,10 +81,21 @@ class Networks:
             on_event=on_event,
         )
         self._operations = self._embedding.operations
+        self._operations.gate = AsyncGate(limit)
 
     async def __aenter__(self) -> Self:
-        self._operations.gate = AsyncGate(self._embedding.limit)
-        await self._runner.call(self._embedding.start)
+        started: list[bool] = []
+
+        def start() -> None:
+            self._embedding.start()
+            started.append(True)
+
+        try:
+            await self._runner.call(start)
+        except BaseException:
+            if started:  # a cancellation: its caller never comes to leave the context
+                await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -80,6 +80,7 @@ class Embedding:
         self._watcher: DirectoryWatcher | None = None
         self._directories = directories
         self._watches = watch
+        self._is_entered = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -89,8 +90,20 @@ class Embedding:
     def start(self) -> None:
         """Read the directory, and begin to follow it.
 
-        :raises MissingExtraError: if that is asked for, and watchfiles is not installed.
+        :raises RuntimeError: if the context is entered already.
+        :raises MissingExtraError: if following is asked for, and watchfiles is not installed.
         """
+        if self._is_entered:
+            raise RuntimeError("the context is entered already: share the instance, or make another one")
+        try:
+            self._start()
+        except BaseException:  # whose caller never comes to leave the context
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self._is_entered = True
+        self.feed.reopen()
         if self._watches:
             directories = [os.fspath(Path(each).absolute()) for each in self._directories]
             self._watcher = DirectoryWatcher(os.fspath(self.feed.directory), directories, self.feed.reload)
@@ -100,6 +113,7 @@ class Embedding:
 
     def stop(self) -> None:
         """Follow it no longer, and let nobody wait any more."""
+        self._is_entered = False
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.stop()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcni.config.model import NetworkConfigList
+    from libcni.protocol.attachment import AttachmentKey
 
 __all__ = ["Join", "PlannedAttachment", "choose_interface_names", "plan_attachments"]
 
@@ -55,6 +56,11 @@ class PlannedAttachment:
 
     network: NetworkConfigList
     rt: RuntimeConf
+
+    @property
+    def key(self) -> AttachmentKey:
+        """The three names of the attachment."""
+        return self.rt.check(self.network.name)
 
 
 def plan_attachments(

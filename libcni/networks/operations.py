@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from libcni import netns
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
+from libcni.invoke.runner import run_shielded
 from libcni.networks.expected import read_expected, read_once
 from libcni.networks.join import Join, plan_attachments
 from libcni.networks.retry import Retrier
@@ -34,12 +35,12 @@ from libcni.verbs.delete import delete_known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
-    from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
     from libcni.capabilities import ContainerOptions
     from libcni.config.model import NetworkConfigList
     from libcni.networks.expected import Expected
+    from libcni.networks.gates import Gate, Turn
     from libcni.networks.join import PlannedAttachment
     from libcni.networks.setup import Setup
     from libcni.networks.snapshot import Snapshot
@@ -63,7 +64,7 @@ class ContainerOperations(Config):
     the processes that share the cache directory.
     """
 
-    gate: AbstractAsyncContextManager[None]
+    gate: Gate
     """Lets a limited number of plugin chains in at once."""
 
     @property
@@ -121,10 +122,8 @@ class ContainerOperations(Config):
                 taken={item.key.ifname: item.key.network for item in stored if not item.is_unfinished},
             )
             await self._context.runner.call(functools.partial(_set_up_loopback, path))
-            async with self.gate:
-                results = await self._add_all(plan, timeout)
-        triples = [(item.network.name, item.rt.ifname, result) for item, result in zip(plan, results, strict=True)]
-        return setup_of(container_id, path, triples)
+            async with self.gate.turn() as turn:
+                return await self._set_up_all(plan, timeout, turn=turn)
 
     @asynccontextmanager
     async def alone(self, container_id: str) -> AsyncGenerator[None]:
@@ -143,42 +142,67 @@ class ContainerOperations(Config):
         """Return what is stored about a container, in the order of the ADDs."""
         return await self._context.runner.call(functools.partial(read_stored, self._context.store, container_id))
 
-    async def _add_all(self, plan: Sequence[PlannedAttachment], timeout: float | None) -> list[Result]:
-        results: list[Result] = []
+    async def _set_up_all(self, plan: Sequence[PlannedAttachment], timeout: float | None, *, turn: Turn) -> Setup:
+        """Run the ADDs, or leave nothing of them behind, whatever is raised until the setup can be returned."""
+        added: list[PlannedAttachment] = []
         try:
+            triples: list[tuple[str, str, Result]] = []
             for item in plan:
-                result = await self.add_one(item.network, item.rt, timeout)
-                results.append(result)
+                added.append(item)
+                result = await self.add_one(item.network, item.rt, timeout, turn=turn)
+                triples.append((item.network.name, item.rt.ifname, result))
+            return setup_of(plan[0].rt.container_id, plan[0].rt.netns, triples)
         except BaseException as error:
-            undo = functools.partial(self._undo, plan[: len(results)], error, timeout)
-            await self._context.runner.shielded(undo)
+            await run_shielded(
+                self._context.runner, functools.partial(self._undo, added, error, timeout=timeout, turn=turn)
+            )
             raise
-        return results
 
-    async def add_one(self, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None) -> Result:
+    async def add_one(
+        self, network: NetworkConfigList, rt: RuntimeConf, timeout: float | None, *, turn: Turn
+    ) -> Result:
         """Run ADD, again while a plugin asks for that."""
         once = functools.partial(add, self._context, network, rt, timeout, rollback=True)
-        return await Retrier(self._context.runner, timeout).run(once)
+        return await Retrier(self._context.runner, timeout, turn).run(once)
 
-    async def _undo(self, added: Sequence[PlannedAttachment], error: BaseException, timeout: float | None) -> None:
-        """Detach a container from the networks that a failed setup has attached it to; what that cannot is noted."""
+    async def _undo(
+        self, begun: Sequence[PlannedAttachment], error: BaseException, *, timeout: float | None, turn: Turn
+    ) -> None:
+        """Detach a container from the networks that a failed setup has attached it to; what that cannot is noted.
+
+        :param begun: the ADDs that were begun. One that failed has cleaned up itself; but an interrupt may come when it
+            has succeeded, and before it can say so.
+        """
         problems: list[CNIError] = []
-        for item in reversed(added):
+        done = begun[:-1]
+        try:
+            stored = await self.stored_of(begun[0].rt.container_id) if begun else []
+            complete = {item.key for item in stored if not item.is_unfinished}
+            done = [item for item in begun if item.key in complete]
+        except CNIError as problem:
+            problems.append(problem)
+        for item in reversed(done):
             try:
-                await self.delete_one(item.rt.check(item.network.name), item.rt, given=item.network, timeout=timeout)
+                await self.delete_one(item.key, item.rt, given=item.network, timeout=timeout, turn=turn)
             except CNIError as problem:
                 problems.append(problem)
         note_errors(error, "clean-up of the other networks", problems)
 
     async def delete_one(
-        self, key: AttachmentKey, rt: RuntimeConf, *, given: NetworkConfigList | None, timeout: float | None
+        self,
+        key: AttachmentKey,
+        rt: RuntimeConf,
+        *,
+        given: NetworkConfigList | None,
+        timeout: float | None,
+        turn: Turn,
     ) -> None:
         """Run DEL from what is stored, again while a plugin asks for that.
 
         :param given: for what is not stored, or damaged.
         """
         once = functools.partial(delete_known, self._context, key, rt, limits=Limits(timeout), given=given)
-        await Retrier(self._context.runner, timeout).run(once)
+        await Retrier(self._context.runner, timeout, turn).run(once)
 
     async def remove(
         self, snapshot: Snapshot, container_id: str, *, namespace: str | PathLike[str] | None, timeout: float | None
@@ -194,9 +218,9 @@ class ContainerOperations(Config):
         errors: list[CNIError] = []
         async with self.alone(container_id):
             stored = await self.stored_of(container_id)
-            async with self.gate:
+            async with self.gate.turn() as turn:
                 for item in reversed(stored):
-                    error = await self._remove_one(snapshot, item, namespace=namespace, timeout=timeout)
+                    error = await self._remove_one(snapshot, item, namespace=namespace, timeout=timeout, turn=turn)
                     errors += [] if error is None else [error]
         if errors:
             raise CNIErrorGroup(f"container {container_id!r} is not removed from every network", errors)
@@ -208,13 +232,14 @@ class ContainerOperations(Config):
         *,
         namespace: str | PathLike[str] | None,
         timeout: float | None,
+        turn: Turn,
     ) -> CNIError | None:
         rt = item.runtime_conf
         if namespace is not None:
             rt = replace(rt, netns=os.fspath(namespace))
         given = next((network for network in snapshot.networks if network.name == item.key.network), None)
         try:
-            await self.delete_one(item.key, rt, given=given, timeout=timeout)
+            await self.delete_one(item.key, rt, given=given, timeout=timeout, turn=turn)
         except CNIError as error:
             return error
         return None
@@ -226,7 +251,7 @@ class ContainerOperations(Config):
             stored = await self.stored_of(container_id)
             if not stored:
                 raise AttachmentNotFoundError("any", container_id, "any")
-            async with self.gate:
+            async with self.gate.turn():
                 found = [await self.check_one(item, timeout) for item in stored]
         errors = [error for error in found if error is not None]
         if errors:

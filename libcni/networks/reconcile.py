@@ -198,7 +198,7 @@ class Reconciler:
             return "namespace gone", None
         if dry_run or not policy.check:
             return "in order", None
-        async with self._operations.gate:
+        async with self._operations.gate.turn():
             problem = await self._operations.check_one(item, self._timeout)
         return ("in order", None) if problem is None else ("check failed", problem)
 
@@ -207,10 +207,10 @@ class Reconciler:
             await forget(self._context, item.key.container_id, ifname=item.key.ifname, network=item.key.network)
             return
         network, rt = item.network() or self._named(item.key.network), item.runtime_conf
-        async with self._operations.gate:
-            await self._operations.delete_one(item.key, rt, given=network, timeout=self._timeout)
+        async with self._operations.gate.turn() as turn:
+            await self._operations.delete_one(item.key, rt, given=network, timeout=self._timeout, turn=turn)
             if step.action == "re-add" and network is not None:
-                await self._operations.add_one(network, rt, self._timeout)
+                await self._operations.add_one(network, rt, self._timeout, turn=turn)
 
     def _named(self, name: str) -> NetworkConfigList | None:
         return next((network for network in self._snapshot.networks if network.name == name), None)

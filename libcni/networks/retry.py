@@ -5,6 +5,7 @@ Source: SPEC 1.1.0, section 5, "Error", code 11.
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from libcni.invoke.runner import Runner
+    from libcni.networks.gates import Turn
 
 __all__ = ["Retrier"]
 
@@ -28,11 +30,13 @@ class Retrier:
     """Repeats an operation while a plugin asks for it.
 
     :param seconds: how long to go on, from the first try; ``None`` for no limit.
+    :param turn: the place below the limit of plugin chains, which another one has during the pauses.
     """
 
-    def __init__(self, runner: Runner, seconds: float | None) -> None:
+    def __init__(self, runner: Runner, seconds: float | None, turn: Turn) -> None:
         self._runner = runner
         self._seconds = seconds
+        self._turn = turn
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation that leaves nothing behind when it fails, as ADD does, or may be repeated, as DEL.
@@ -58,7 +62,7 @@ class Retrier:
                         error.add_note(f"tried {tries} times in {spent:.1f} s")
                     raise
                 last = error
-            await self._runner.sleep(pause)
+            await self._turn.leave_for(functools.partial(self._runner.sleep, pause))
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _is_worth_another_try(self, error: PluginError, spent: float) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from libcni.config.load import ALL_EXTENSIONS, LoadedFile, load_conf_files, second_of_a_name
+from libcni.config.load import ALL_EXTENSIONS, LoadedFile, is_directory, load_conf_files, second_of_a_name
 from libcni.errors import CNIError, ConfigError, NetworkNotFoundError, NoConfigsFoundError
 from libcni.jsontext.frozen import FrozenDict, object_of
 
@@ -144,10 +144,10 @@ def _other_files(directory: Path) -> list[Path]:
     """Return the files that are no configuration by their name, such as copies of editors."""
     try:
         with os.scandir(directory) as entries:
-            found = [Path(entry.path) for entry in entries if not entry.name.endswith(ALL_EXTENSIONS)]
+            others = [entry for entry in entries if not entry.name.endswith(ALL_EXTENSIONS)]
     except FileNotFoundError:
         return []
-    return [path for path in found if not path.is_dir()]
+    return [Path(entry.path) for entry in others if not is_directory(entry)]
 
 
 def _snapshot(

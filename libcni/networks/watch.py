@@ -2,8 +2,9 @@
 
 Events of the kernel (through watchfiles) wake it up; what has changed is found by reading anew, so that no event has to
 be understood. Watched are the directories themselves, every directory on the way to them and to what their links lead
-to: one may be made later, removed and made again, or replaced by rename. Where the kernel gives no events, the
-directories are compared every two seconds. Go counterpart: the ``fsnotify`` loops of ``ocicni`` and ``containerd``.
+to: one may be made later, removed and made again, or replaced by rename. Where the kernel gives no events, and where a
+directory has a name that watchfiles cannot take (it is no UTF-8), the directories are compared every two seconds. Go
+counterpart: the ``fsnotify`` loops of ``ocicni`` and ``containerd``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from libcni.config.load import is_directory
 from libcni.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ _STEP_MS = 100
 _DEBOUNCE_MS = 1000
 """The longest that changes which go on hold up the first one."""
 
+_STOP_SECONDS = 5.0
+"""The longest that the end waits for a call in progress, which the disk may hold up."""
+
 _LINKS_LIMIT = 40
 """Links on the way to one file, as many as the kernel follows."""
 
@@ -48,14 +53,20 @@ _ADDED, _MODIFIED, _DELETED = 1, 2, 3
 class DirectoryView:
     """Everything that a configuration depends on, as it was at one look.
 
-    ``directories`` are those to watch, each with its identity. Of ``contents`` every entry matters; of the others those
-    of ``on_the_way``. ``signature`` differs when an entry was added, removed or changed.
+    ``directories`` are those to watch, each with its identity; :attr:`watchable` are those whose names allow it. Of
+    ``contents`` every entry matters; of the others those of ``on_the_way``. ``signature`` differs when an entry was
+    added, removed or changed.
     """
 
     directories: Mapping[str, tuple[int, int]]
     contents: frozenset[str]
     on_the_way: frozenset[str]
     signature: Mapping[str, object]
+
+    @property
+    def watchable(self) -> list[str]:
+        """The directories that watchfiles can watch."""
+        return [path for path in self.directories if _is_utf8(path)]
 
     def concerns(self, path: str) -> bool:
         """Return whether an event at a path may change anything."""
@@ -74,7 +85,7 @@ def look_at(conf_dir: str, bin_dirs: Sequence[str]) -> DirectoryView:
     """
     roots = [_real(conf_dir), *map(_real, bin_dirs)]
     contents = dict.fromkeys(roots)
-    contents |= dict.fromkeys(_real(entry.path) for entry in _entries(roots[0]) if _is_directory(entry))
+    contents |= dict.fromkeys(_real(entry.path) for entry in _entries(roots[0]) if is_directory(entry))
     on_the_way = {step for path in (conf_dir, *bin_dirs) for step in _steps_to(path)}
     links = [entry.path for directory in contents for entry in _entries(directory) if entry.is_symlink()]
     on_the_way |= {step for link in links for step in _steps_to(link)}
@@ -124,11 +135,12 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def _is_utf8(path: str) -> bool:
     try:
-        return entry.is_dir()
-    except OSError:
+        path.encode()
+    except UnicodeEncodeError:
         return False
+    return True
 
 
 def _identity(directory: str) -> tuple[int, int] | None:
@@ -183,6 +195,7 @@ class DirectoryWatcher:
         self._on_change = on_change
         self._use_events = use_events
         self._poll_seconds = poll_seconds
+        self._pid = os.getpid()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="libcni-watch", daemon=True)
 
@@ -191,28 +204,45 @@ class DirectoryWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and wait for that; a call in progress is waited for."""
+        """End the thread, and wait for that; a call in progress has five seconds. A forked child has no such thread."""
+        if self._pid != os.getpid():
+            return
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
+        seen: DirectoryView | None = None
         while not self._stopped.is_set():
-            view = look_at(self._conf_dir, self._bin_dirs)
-            notifier = self._open(view)
             try:
-                self._on_change()  # what came before the watch
-                self._follow(notifier, look_at(self._conf_dir, self._bin_dirs), of=view)
-            finally:
-                if notifier is not None:
-                    notifier.close()
+                seen = self._watch(seen)
+            except Exception:  # noqa: BLE001 -- a thread that ended would be missed by nobody, and every change from then on
+                _log.exception("directories cannot be followed, which is tried again in %g s", self._poll_seconds)
+                self._stopped.wait(self._poll_seconds)
+
+    def _watch(self, seen: DirectoryView | None) -> DirectoryView:
+        """Follow the directories until there is something else to watch.
+
+        :param seen: what the last call back was about, ``None`` when there was none.
+        :returns: the same, at the end.
+        """
+        view = look_at(self._conf_dir, self._bin_dirs)
+        notifier = self._open(view)
+        try:
+            now = look_at(self._conf_dir, self._bin_dirs)
+            if seen is None or now.signature != seen.signature:  # what came before the watch
+                self._on_change()
+            return self._follow(notifier, now, of=view)
+        finally:
+            if notifier is not None:
+                notifier.close()
 
     def _open(self, view: DirectoryView) -> RustNotify | None:
         if not self._use_events:
             return None
         try:
             return self._notify(
-                list(view.directories),
+                view.watchable,
                 debug=False,
                 force_polling=False,
                 poll_delay_ms=0,
@@ -228,28 +258,39 @@ class DirectoryWatcher:
             self._use_events = False
             return None
 
-    def _follow(self, notifier: RustNotify | None, seen: DirectoryView, *, of: DirectoryView) -> None:
+    def _follow(self, notifier: RustNotify | None, seen: DirectoryView, *, of: DirectoryView) -> DirectoryView:
         """Call back after each change, until there is something else to watch.
 
         :param of: the look at which the watch was set up.
+        :returns: what the last call back was about.
         """
+        seconds = SAFETY_SECONDS if len(of.watchable) == len(of.directories) else self._poll_seconds
         while seen.directories == of.directories:
-            changes = self._wait(notifier)
+            changes = self._wait(notifier, seconds)
             if self._stopped.is_set():
-                return
+                break
             if changes and not any(seen.concerns(path) for _, path in changes):
                 continue
             now = look_at(self._conf_dir, self._bin_dirs)
             if changes or now.signature != seen.signature:
                 self._on_change()
-            if seen.is_replaced(changes) or (notifier is None and self._use_events):
-                return
+            is_over = seen.is_replaced(changes or ()) or changes is None or (notifier is None and self._use_events)
             seen = now
+            if is_over:
+                break
+        return seen
 
-    def _wait(self, notifier: RustNotify | None) -> set[tuple[int, str]]:
-        """Wait for a change, and return the events; none when it is time to compare."""
+    def _wait(self, notifier: RustNotify | None, seconds: float) -> set[tuple[int, str]] | None:
+        """Wait for a change, and return the events; none when it is time to compare, ``None`` when they are lost.
+
+        :param seconds: how long to wait for events.
+        """
         if notifier is None:
             self._stopped.wait(self._poll_seconds)
             return set()
-        found = notifier.watch(_DEBOUNCE_MS, _STEP_MS, int(SAFETY_SECONDS * 1000), self._stopped)
+        try:
+            found = notifier.watch(_DEBOUNCE_MS, _STEP_MS, int(seconds * 1000), self._stopped)
+        except RuntimeError:  # the name of a file is no UTF-8: this one gives no events any more
+            self._stopped.wait(_STEP_MS / 1000)
+            return None
         return found if isinstance(found, set) else set()

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from libcni.errors import AttachmentExistsError, CacheError, PluginTimeoutError, note_errors
-from libcni.invoke.runner import do_steps
+from libcni.invoke.runner import do_steps, run_shielded
 from libcni.storage.journal_record import State
 from libcni.storage.namespace import is_no_namespace
 from libcni.verbs.chain import Limits
@@ -59,23 +59,16 @@ class FailedAdd:
         self._opened = opened
         self._record = record
         self._rollback = rollback
-        self._is_ending = False
 
     async def end(self, error: BaseException, *, has_begun: bool) -> None:
         """End it as the table above says; what that cannot do is noted on the error.
 
         :param has_begun: whether a plugin may have got its request.
         """
-        shielded = functools.partial(self._end_behind_shield, error, has_begun=has_begun)
-        try:
-            await self._context.runner.shielded(shielded)
-        except BaseException:
-            if not self._is_ending:  # an interrupt came before the shield was up
-                await self._context.runner.shielded(shielded)
-            raise
+        job = functools.partial(self._end_behind_shield, error, has_begun=has_begun)
+        await run_shielded(self._context.runner, job)
 
     async def _end_behind_shield(self, error: BaseException, *, has_begun: bool) -> None:
-        self._is_ending = True
         ending = await self._chosen_ending(error, has_begun=has_begun)
         try:
             await ending(error)

@@ -79,7 +79,7 @@ class Directory:
     def write(self, name: str, document: object) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         text = document if isinstance(document, str) else json.dumps(document)
-        temporary = self.path / f".{name}.tmp"
+        temporary = self.path.parent / f".{name}.tmp"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.path / name)
 

@@ -113,6 +113,15 @@ def test_good_file_counts_before_the_last_good_network_of_a_bad_one(conf: Direct
     assert said(snapshot) == {"10-a.conflist": "broken", "20-a.conflist": "default"}
 
 
+@pytest.mark.parametrize("target", ["a" * 300, "itself", "/proc/1/none/none", "none"])
+def test_link_that_leads_nowhere_hides_no_network(conf: Directory, target: str) -> None:
+    conf.network("10-a.conflist", "a")
+    (conf.path / "itself").symlink_to(target)
+    snapshot = read_snapshot(conf.path, lambda _: None)
+    assert [network.name for network in snapshot.networks] == ["a"]
+    assert not snapshot.problems
+
+
 def test_directory_that_is_a_file_keeps_everything_and_is_a_problem(conf: Directory) -> None:
     conf.network("10-a.conflist", "a")
     good = read(conf)

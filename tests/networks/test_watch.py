@@ -222,12 +222,84 @@ def test_directory_that_vanishes_before_it_is_watched_is_looked_at_again(
     monkeypatch.setattr(watcher, "_notify", refuse_once)
     watcher.start()
     try:
-        for _ in range(2):
-            assert changes.acquire(timeout=LIMIT)
+        assert changes.acquire(timeout=LIMIT)
+        conf.network("10-a.conflist", "a")
+        assert changes.acquire(timeout=LIMIT)
+        assert refused.is_set()
+    finally:
+        watcher.stop()
+
+
+NO_UTF8 = os.fsdecode(b"\xff\xfe")
+
+
+def make_file(place: Path) -> None:
+    (place / NO_UTF8).write_text("")
+
+
+def make_folder(place: Path) -> None:
+    (place / NO_UTF8).mkdir()
+
+
+@pytest.mark.parametrize("make", [make_file, make_folder])
+@pytest.mark.parametrize("place", ["beside", "inside"])
+def test_name_that_is_no_utf8_does_not_end_the_watch(
+    conf: Directory, tmp_path: Path, runner: ScriptedRunner, place: str, make: Callable[[Path], None]
+) -> None:
+    conf.network("10-a.conflist", "a")
+    with opened("sync", conf, tmp_path, runner=runner, watch=True) as networks:
+        conf.network("20-b.conflist", "b")
+        wait_for(lambda: names(networks) == ["a", "b"])
+        make(tmp_path if place == "beside" else conf.path)
+        time.sleep(0.15)
+        conf.network("30-c.conflist", "c")
+        wait_for(lambda: names(networks) == ["a", "b", "c"])
+
+
+def test_directory_whose_name_is_no_utf8_is_compared(tmp_path: Path) -> None:
+    conf = Directory(tmp_path / NO_UTF8 / "net.d")
+    changes = threading.Semaphore(0)
+    watcher = DirectoryWatcher(os.fspath(conf.path), [], changes.release, poll_seconds=0.02)
+    watcher.start()
+    try:
+        assert changes.acquire(timeout=LIMIT)
         conf.network("10-a.conflist", "a")
         assert changes.acquire(timeout=LIMIT)
     finally:
         watcher.stop()
+
+
+def test_call_back_that_fails_does_not_end_the_watch(conf: Directory, caplog: pytest.LogCaptureFixture) -> None:
+    calls = threading.Semaphore(0)
+
+    def fail() -> None:
+        calls.release()
+        raise MemoryError("of the call back")
+
+    watcher = DirectoryWatcher(os.fspath(conf.path), [], fail, poll_seconds=0.01)
+    watcher.start()
+    try:
+        for _ in range(3):
+            assert calls.acquire(timeout=LIMIT)
+    finally:
+        watcher.stop()
+    assert "cannot be followed" in caplog.text
+
+
+def test_end_of_the_watch_has_a_limit(conf: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "_STOP_SECONDS", 0.01)
+    begun, free = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        free.wait(LIMIT)
+
+    watcher = DirectoryWatcher(os.fspath(conf.path), [], hang)
+    watcher.start()
+    assert begun.wait(LIMIT)
+    watcher.stop()
+    assert not free.is_set()
+    free.set()
 
 
 def act_at_random(chance: random.Random, conf: Directory, tmp_path: Path, live: set[str]) -> None:
@@ -287,6 +359,7 @@ def test_busy_neighbour_does_not_make_the_directory_be_read(
     with opened("sync", conf, tmp_path, runner=runner, watch=True) as networks:
         conf.network("20-b.conflist", "b")
         wait_for(lambda: names(networks) == ["a", "b"])
+        time.sleep(0.3)  # until the events of that are over
         looks: list[object] = []
         real = watch_module.look_at
 
