@@ -90,6 +90,8 @@ def _of_network(error: NetworkNotFoundError) -> list[str]:
     from libcni.config.load import load_conf_dir  # noqa: PLC0415 -- loaded when it is needed
 
     directory = os.fspath(error.directory)
+    for problem in error.problems:  # files that may have the network
+        return _of_config(problem)
     near = closest(error.name, [network.name for network in load_conf_dir(directory).networks])
     look = f"next: cnitool networks --conf-dir {shlex.quote(directory)}"
     return [f"did you mean {near!r}?", look] if near else [look]

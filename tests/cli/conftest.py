@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+
+STREAMS: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+"""Versions of click before 8.2 give stdout and stderr together, unless they are asked."""
 
 PLUGIN = """\
 #!/bin/sh
@@ -79,7 +83,7 @@ class Place:
 
     def run_bare(self, *arguments: str, status: int = 0) -> Result:
         """Call ``cnitool`` without naming the directories."""
-        result = CliRunner().invoke(cnitool, list(arguments), env=self.environ, prog_name="cnitool")
+        result = CliRunner(**STREAMS).invoke(cnitool, list(arguments), env=self.environ, prog_name="cnitool")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         assert result.exit_code == status, result.output
         assert "Traceback" not in result.output
@@ -98,6 +102,11 @@ def _logging() -> Iterator[None]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+def make_place(tmp_path: Path) -> Place:
+    """Make directories with a network and a plugin."""
     names = ("CNI_PATH", "NETCONFPATH", "CNI_ARGS", "CAP_ARGS", "CNI_IFNAME")
     made = Place(tmp_path, dict.fromkeys(names))
     for directory in (made.conf, made.bin):

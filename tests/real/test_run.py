@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -149,6 +150,35 @@ def test_kept_namespace_goes_when_the_network_fails(run: Callable[..., subproces
     name = kernel.random_name("kept-")
     run("run", "second", "--keep", "--container-id", name, status=1)
     assert not Path(f"/run/netns/{name}").exists()
+
+
+ROOTLESS = """
+mount -t tmpfs tmpfs /run
+mkdir /run/net.d
+cat > /run/net.d/10-own.conflist
+ip link set lo up
+inside="$INFO; ping -c 1 -W 2 10.231.7.1 >&2"
+exec "$@" --conf-dir /run/net.d --cache-dir /run/cache run own --publish 18082:80 -- sh -c "$inside"
+"""
+
+
+def test_without_root_a_user_namespace_has_the_whole_chain(folders: Folders, tmp_path: Path) -> None:
+    # All rights are those of a user namespace, and the bridge is in a network namespace that belongs to it.
+    ipam = {**host_local(tmp_path), "dataDir": "/run/leases"}
+    document = json.dumps(network("own", bridged("own0", ipam), PORTMAP))
+    command = [find_cnitool(), "--bin-dir", str(folders.bin)]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-ec", ROOTLESS, "sh", *command],
+        input=document,
+        env={**os.environ, "INFO": INFO},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert addresses(done.stdout)["eth0"] == ["10.231.7.2"]
+    assert "1 received" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
