@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from libcni.errors import CNIError, CNIErrorGroup, InvalidParameterError
 from libcni.networks.expected import read_expected, read_once
@@ -17,7 +17,7 @@ from libcni.storage.locks import setup_lock
 from libcni.verbs.forget import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from libcni.config.model import NetworkConfigList
     from libcni.networks.expected import Expected, ExpectedAttachments
@@ -136,7 +136,7 @@ class Reconciler:
             stale = await self._operations.collect(self._snapshot, expected, dry_run=is_dry, timeout=self._timeout)
             keys = [item.key for item in stale]
         except CNIErrorGroup as error:
-            problems = list(error.exceptions) if _are_errors(error.exceptions) else []
+            problems = [each for each in error.exceptions if isinstance(each, CNIError)]
             keys = [AttachmentKey(*names) for names in error.deleted]
         steps = [_step(key, "unexpected", action, done=action == "delete" and not dry_run) for key in keys]
         if action == "forget" and not dry_run:
@@ -244,7 +244,3 @@ def _missing(expected: ExpectedAttachments, keys: Iterable[AttachmentKey]) -> li
     return steps + [
         ReconcileStep(container_id=container_id, ifname=ifname, finding="missing") for container_id, ifname in pairs
     ]
-
-
-def _are_errors(errors: Sequence[object]) -> TypeGuard[Sequence[CNIError]]:
-    return all(isinstance(error, CNIError) for error in errors)

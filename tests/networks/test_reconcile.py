@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcni import CNIConfig, CNIErrorGroup, InvalidParameterError, RuntimeConf
+from libcni import CNIConfig, CNIErrorGroup, InvalidParameterError, LockTimeoutError, RuntimeConf
 from libcni.networks import Join, ReconcilePolicy
-from libcni.storage.locks import setup_lock
+from libcni.protocol.attachment import AttachmentKey
+from libcni.storage.locks import container_lock, setup_lock
 from libcni.testing import failure, success
 from tests.networks.conftest import networks_of
 
@@ -260,7 +261,6 @@ def record_of_another_boot(networks: Face, container_id: str) -> None:
     from dataclasses import replace  # noqa: PLC0415 -- for this helper alone
 
     from libcni.invoke.steps import finish  # noqa: PLC0415 -- as above
-    from libcni.protocol.attachment import AttachmentKey  # noqa: PLC0415 -- as above
 
     store = networks.networks._embedding.operations.context.store
     with store.journal.open(AttachmentKey("a", container_id, INTERFACE)) as opened:
@@ -325,4 +325,99 @@ def test_attachments_of_another_owner_are_left_alone(
     assert mine.reconcile([]) == []
     assert mine.gc([]) == []
     assert found(mine.reconcile(["box"])) == []
+    assert len(addresses.in_use) == 1
+
+
+def journal_of(networks: Face) -> Any:
+    return networks.networks._embedding.operations.context.store.journal
+
+
+def test_attachment_of_another_program_is_known_by_its_namespace(
+    conf: Directory, make: Callable[..., Face], addresses: Addresses, tmp_path: Path
+) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make()
+    path = tmp_path / "namespace"
+    in_namespace(networks, "box", path)
+    of(networks, "without")
+    for key in (AttachmentKey("a", "box", INTERFACE), AttachmentKey("a", "without", "eth0")):
+        with journal_of(networks).open(key) as opened:
+            opened.remove()  # Go libcni keeps no record
+    assert {step.finding for step in networks.reconcile(["box", "without"])} == {"in order"}
+    path.unlink()
+    path.write_text("no namespace")
+    (gone, _) = networks.reconcile(["box", "without"])
+    assert (gone.container_id, gone.finding, gone.done) == ("box", "namespace gone", True)
+    assert set(addresses.in_use) == {("without", "eth0")}
+
+
+def test_container_of_which_only_a_damaged_file_is_left_is_deleted_with_the_given_configuration(
+    conf: Directory, make: Callable[..., Face], addresses: Addresses, tmp_path: Path
+) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make()
+    of(networks, "box")
+    with journal_of(networks).open(AttachmentKey("a", "box", "eth0")) as opened:
+        opened.remove()
+    (tmp_path / "cache" / "results" / "a-box-eth0").write_text("{")
+    with pytest.raises(CNIErrorGroup, match="box"):
+        networks.check("box")
+    networks.remove("box")
+    assert not addresses.in_use
+
+
+def test_damaged_file_is_reported_once_and_the_container_is_missing(
+    conf: Directory, make: Callable[..., Face], tmp_path: Path
+) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make()
+    of(networks, "box")
+    with journal_of(networks).open(AttachmentKey("a", "box", "eth0")) as opened:
+        opened.remove()
+    (tmp_path / "cache" / "results" / "a-box-eth0").write_text("{")
+    damaged, missing = networks.reconcile(["box"])
+    assert "damaged" in str(damaged.error)
+    assert (missing.container_id, missing.finding) == ("box", "missing")
+    assert [step.finding for step in networks.reconcile(["box"])] == ["missing"]
+
+
+def test_container_that_cannot_be_forgotten_is_reported(conf: Directory, make: Callable[..., Face]) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make(lock_timeout=0)
+    of(networks, "gone")
+    held = networks.networks._embedding.operations.context.store.locks.try_lock(container_lock("gone"))
+    try:
+        (step,) = networks.reconcile([], policy=ReconcilePolicy(unexpected="forget"))
+    finally:
+        held.release()
+    assert isinstance(step.error, LockTimeoutError)
+    assert not step.done
+
+
+def test_container_that_is_in_use_when_its_turn_comes_is_left_alone(
+    conf: Directory, make: Callable[..., Face], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make(lock_timeout=0)
+    of(networks, "box")
+    locks = networks.networks._embedding.operations.context.store.locks
+    held = locks.try_lock(setup_lock("box"))
+    monkeypatch.setattr(locks, "holders", lambda _: {})  # it was free when that was looked at
+    try:
+        (step,) = networks.reconcile(["box"])
+    finally:
+        held.release()
+    assert step.finding == "running"
+    assert isinstance(step.error, LockTimeoutError)
+
+
+def test_finding_of_a_container_that_is_gone_meanwhile_is_not_acted_on(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner, addresses: Addresses
+) -> None:
+    conf.network("10-a.conflist", "a")
+    networks = make()
+    of(networks, "box")
+    runner.answer("bridge", "CHECK", failure(100, "gone"))
+    answers = iter([["box"], ["box"], []])
+    assert networks.reconcile(lambda: next(answers), policy=ReconcilePolicy(check_failed="re-add")) == []
     assert len(addresses.in_use) == 1

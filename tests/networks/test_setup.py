@@ -17,6 +17,7 @@ from libcni import (
     NetworkNotFoundError,
     NoConfigsFoundError,
     PluginError,
+    PluginTimeoutError,
     network_conf_from_bytes,
 )
 from libcni.capabilities import ContainerOptions, Pod, PortMapping
@@ -311,6 +312,31 @@ def test_plugin_calls_of_a_setup_are_events_below_it(conf: Directory, make: Call
         ("ADD", "SETUP", "box"),
         ("DEL", "REMOVE", "box"),
     ]
+
+
+def test_setup_over_an_interface_of_another_network_is_refused_whatever_was_tried(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner
+) -> None:
+    conf.network("10-a.conflist", "a")
+    conf.network("20-b.conflist", "b")
+    networks = make()
+    networks.setup("box", NETNS)
+    store = networks.networks._embedding.operations.context.store
+    with pytest.raises(AttachmentExistsError):
+        networks.setup("box", NETNS, networks=[Join("b", ifname="eth0")])
+    assert len(store.attachments()) == 1
+    assert [call.command for call in runner.calls] == ["ADD"]
+
+
+def test_plugin_that_was_ended_at_its_deadline_is_not_tried_again(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner
+) -> None:
+    conf.network("10-a.conflist", "a")
+    timed_out = PluginTimeoutError("too slow", timeout=1.0, plugin="bridge", path="", command="ADD")
+    runner.answer("bridge", "ADD", timed_out)
+    with pytest.raises(PluginTimeoutError):
+        make(timeout=None).setup("box", NETNS)
+    assert [call.command for call in runner.calls] == ["ADD", "DEL"]
 
 
 def test_removal_of_a_container_that_is_set_up_waits_for_it(conf: Directory, make: Callable[..., Face]) -> None:
