@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Self
 
-from libcni.networks.changes import SnapshotChanges, StatusChanges
 from libcni.networks.embedding import STATUS_INTERVAL, Embedding
 from libcni.networks.gates import AsyncGate
 from libcni.networks.reconcile import DEFAULT_POLICY, Reconciler
@@ -222,6 +221,8 @@ class Networks:
 
         A slow reader gets the latest.
         """
+        from libcni.networks.changes import SnapshotChanges  # noqa: PLC0415 -- anyio loads with this flavour only
+
         return SnapshotChanges(self._embedding.feed)
 
     def status_changes(self, *, interval: float = STATUS_INTERVAL) -> AsyncIterator[Status]:
@@ -229,4 +230,6 @@ class Networks:
 
         :param interval: seconds between two looks; a changed directory is looked at once.
         """
+        from libcni.networks.changes import StatusChanges  # noqa: PLC0415 -- as above
+
         return StatusChanges(self._embedding.feed, self.status, interval)

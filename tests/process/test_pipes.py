@@ -239,8 +239,8 @@ def test_gather_ctrl_c_is_not_hidden_by_the_failure_of_a_job(monkeypatch: pytest
         failed.set()
         raise LookupError
 
-    def interrupted(pool: ThreadPoolExecutor, work: Any, jobs: Any) -> NoReturn:
-        for future in [pool.submit(work, job) for job in jobs]:
+    def interrupted(pool: ThreadPoolExecutor, work: Any, *jobs: Any) -> NoReturn:
+        for future in [pool.submit(work, *job) for job in zip(*jobs, strict=True)]:
             assert isinstance(future.exception(PATIENCE), LookupError)
         raise KeyboardInterrupt
 
