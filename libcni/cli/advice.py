@@ -132,6 +132,8 @@ def _of_start(error: PluginStartError) -> list[str]:
 
 
 def _of_plugin(error: PluginError) -> list[str]:
+    if error.command == "CHECK" and error.container_id:
+        return [f"next: cnitool inspect {shlex.quote(error.container_id)}"]
     return [f"next: cnitool explain {error.code}"] if error.code in _EXPLAINED else []
 
 

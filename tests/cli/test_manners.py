@@ -80,6 +80,7 @@ def test_wrong_container_is_answered_with_the_one_that_was_meant(place: Place) -
     [
         (PluginError("busy", code=11, plugin="p"), ["next: cnitool explain 11"]),
         (PluginError("odd", code=150), []),
+        (PluginError("gone", code=7, command="CHECK", container_id="box"), ["next: cnitool inspect box"]),
         (ConfigError("bad", source="/etc/cni/net.d/1.conf"), ["next: cnitool lint /etc/cni/net.d/1.conf"]),
         (ConfigError("bad"), []),
         (PluginStartError("no program", path="/opt/cni/bin/x"), ["next: ls -l /opt/cni/bin/x; file /opt/cni/bin/x"]),

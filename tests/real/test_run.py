@@ -220,3 +220,19 @@ def test_signal_while_the_network_is_set_up_leaves_nothing(
     assert "cnitool: interrupted by SIGTERM\n  nothing stays of container cnitool-run-" in errors
     assert "Traceback" not in errors
     assert_nothing_is_left(run, tmp_path)
+
+
+def test_killed_run_leaves_what_can_be_deleted_by_its_container_id(
+    run: Callable[..., subprocess.CompletedProcess[str]], command: list[str], tmp_path: Path
+) -> None:
+    words = [*command, "run", "first", "--container-id", "box", "--", "sh", "-c", "echo up; exec sleep 60"]
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        os.killpg(process.pid, signal.SIGKILL)
+    (left,) = json.loads(run("attachments", "--output", "json").stdout)
+    assert left["containerID"] == "box"
+    run("del", "first", "--container-id", "box")
+    assert_nothing_is_left(run, tmp_path)
