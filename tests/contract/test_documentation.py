@@ -73,6 +73,30 @@ def test_functions_are_within_their_budget(name: str) -> None:
         assert lines <= FUNCTION_LINES or place in LONGER_FUNCTIONS, f"{place} has {lines} lines"
 
 
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """Return the file and the function of each test that a page names."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for file, name in named_tests(text):
+        functions = {
+            node.name
+            for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef)
+        }
+        assert name in functions, f"{page.name} names {name}, which is not in {file}"
+
+
+def test_every_fault_of_other_layers_has_a_test() -> None:
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    rows = [row for row in text.partition("| fault |")[2].splitlines()[2:] if row.startswith("|")]
+    assert len(rows) >= 10
+    assert all(named_tests(row) for row in rows)
+
+
 def test_exceptions_from_the_budgets_are_still_needed() -> None:
     for name in LONGER_MODULES:
         assert len(source_of(name).read_text(encoding="utf-8").splitlines()) > MODULE_LINES
