@@ -60,10 +60,15 @@ def _plugin_row(settings: Settings, name: str, path: str) -> tuple[str, list[str
 
 @click.command("schema")
 @schema_argument()
+@click.option("--id", "identifier", metavar="URL", help="The $id of the schema 'editor': where it is published.")
 @pass_settings(("output",))
-def schema_command(settings: Settings, name: str | None) -> None:
-    """Print the JSON Schema NAME, such as network or plugins/bridge; without NAME, the names of all."""
-    if name is not None:
+def schema_command(settings: Settings, name: str | None, identifier: str | None) -> None:
+    """Print the JSON Schema NAME, such as editor or plugins/bridge; without NAME, the names of all."""
+    if identifier is not None and name != "editor":
+        raise click.UsageError("--id is for the schema 'editor'")
+    if identifier is not None:
+        click.echo(json.dumps(schema.editor_schema(identifier), indent=2, ensure_ascii=False))
+    elif name is not None:
         click.echo(json.dumps(schema.load(name), indent=2, ensure_ascii=False))
     elif settings.is_json:
         click.echo(dump(schema.names()))

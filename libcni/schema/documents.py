@@ -25,6 +25,7 @@ from libcni.protocol.documents import (
     results10,
     results11,
 )
+from libcni.schema.editor import editor_schema
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -229,3 +230,5 @@ def write(directory: str) -> None:
         path = Path(directory) / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(generate(name), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n"
+    Path(directory, "editor.json").write_text(text, encoding="utf-8")
