@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["lint_command"]
+
+
+_STDIN = "-"
 
 
 @click.command("lint")
@@ -41,9 +45,14 @@ def lint_command(
     schema_dirs: tuple[str, ...],
     no_plugins: bool,
 ) -> None:
-    """Check network configurations, and explain every mistake; without FILE or DIR, the configuration directory."""
+    """Check network configurations, and explain every mistake; without FILE or DIR, the configuration directory.
+
+    YAML files may hold NetworkAttachmentDefinitions and ConfigMaps; - reads them from stdin, as from helm template.
+    """
+    texts: dict[str, bytes] = {"<stdin>": sys.stdin.buffer.read()} if _STDIN in paths else {}
     findings = lint_paths(
-        paths or (settings.directory,),
+        [path for path in paths if path != _STDIN] if paths else (settings.directory,),
+        texts=texts,
         bin_dirs=None if no_plugins else _directories(settings),
         schema_dirs=schema_dirs,
         **({} if settings.timeout is None else {"timeout": settings.timeout}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +12,16 @@ import click
 from libcni.cli.arguments import netns_argument, network_argument
 from libcni.cli.options import AttachmentOptions, attachment_options
 from libcni.cli.settings import TO_ATTACH, Settings, pass_settings
-from libcni.config.load import load_network_conf
-from libcni.jsontext.decode import parse
+from libcni.config.load import load_network_conf, read_conf
+from libcni.config.manifest import networks_in
+from libcni.errors import ConfigError
+from libcni.jsontext.decode import decode_text, parse
 from libcni.jsontext.encode import dump
 from libcni.plan import COMMANDS, Planner
 from libcni.verbs.configured import DEFAULT_CACHE_DIR
 
 if TYPE_CHECKING:
+    from libcni.config.model import NetworkConfigList
     from libcni.plan import Command, Plan, PlannedCall
 
 __all__ = ["plan_command"]
@@ -30,6 +35,12 @@ __all__ = ["plan_command"]
     type=click.Choice([command.lower() for command in COMMANDS]),
     default="add",
     help="What to plan. [add]",
+)
+@click.option(
+    "--file",
+    "path",
+    metavar="FILE",
+    help="Take the network from this file: a configuration, or YAML with NetworkAttachmentDefinitions; - is stdin.",
 )
 @click.option("--diff", "shows_diff", is_flag=True, help="Show what differs from what was stored at ADD.")
 @click.option(
@@ -51,9 +62,10 @@ def plan_command(
 
     The exit status is 1 when the verb would be refused.
     """
+    path: str | None = values.pop("path")
     options = AttachmentOptions.taken_from(values)
     rt = settings.runtime_conf(netns, args=options.args, capability_args=options.capability_args())
-    loaded = load_network_conf(settings.directory, network)
+    loaded = load_network_conf(settings.directory, network) if path is None else _network_of_file(path, network)
     planner = Planner(settings.plugin_directories, cache_dir=settings.cache_dir or DEFAULT_CACHE_DIR)
     command: Command = next(known for known in COMMANDS if known.lower() == verb)
     if shows_diff:
@@ -66,6 +78,18 @@ def plan_command(
     )
     if plan.problems:
         click.get_current_context().exit(1)
+
+
+def _network_of_file(path: str, name: str) -> NetworkConfigList:
+    """Return the network of that name in a file."""
+    source = Path("<stdin>" if path == "-" else path)
+    text = decode_text(sys.stdin.buffer.read() if path == "-" else read_conf(path))
+    found = networks_in(text, source)
+    network = next((one for one in found if one.name == name), None)
+    if network is None:
+        names = ", ".join(one.name for one in found) or "none"
+        raise ConfigError(f"no network has the name {name!r}; there is {names}", source=source)
+    return network
 
 
 def _environment(call: PlannedCall, *, shows_environ: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from libcni.config.fields import LIST_AS_PLUGIN, PLUGIN_AS_LIST
 from libcni.config.load import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
+from libcni.config.manifest import YAML_EXTENSIONS, Embedded
 from libcni.errors import ConfigError, InvalidParameterError
 from libcni.jsontext.decode import decode_text, parse
 from libcni.jsontext.frozen import array_of, is_object, object_of
@@ -16,16 +17,18 @@ from libcni.jsontext.scan import DocumentError, format_path, kind_of
 from libcni.lint.binaries import Binaries
 from libcni.lint.catalog import catalog_of
 from libcni.lint.directory import check_together, facts_of
+from libcni.lint.extensions import EXPECTED_EXTENSIONS, extension_of, hint_at_extension
 from libcni.lint.findings import Findings, Place, Source
 from libcni.lint.head import LISTS_ONLY_SINCE, check_form, check_member_versions, check_single, check_versions
-from libcni.lint.keys import check_list_keys, similar
+from libcni.lint.keys import check_list_keys
+from libcni.lint.manifests import EmbeddedSource, embedded_in
 from libcni.lint.placed import plugin_at, plugins_of
 from libcni.lint.placeholders import check_placeholders
 from libcni.lint.plugins import check_chain, check_plugin
 from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from libcni.jsontext.scan import JSONObject
@@ -36,42 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["lint_paths"]
 
-_BACKUPS = frozenset(
-    {
-        ".bak",
-        ".backup",
-        ".old",
-        ".orig",
-        ".save",
-        ".disabled",
-        ".off",
-        ".rpmsave",
-        ".rpmnew",
-        ".rpmorig",
-        ".swp",
-        ".tmp",
-    }
-) | {
-    ".dpkg-old",
-    ".dpkg-new",
-    ".dpkg-dist",
-    ".inactive",
-    ".ignore",
-    ".copy",
-    ".prev",
-    ".unused",
-    ".example",
-    ".template",
-}
-"""Extensions of copies and of files that are switched off."""
 VERSION_TIMEOUT = 10.0
 """Seconds that a plugin may take to say which versions it supports."""
 
 _CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"} | {
     "placeholder": "CNI315"
 }
-_EXPECTED_EXTENSIONS = frozenset({*ALL_EXTENSIONS, ".kubeconfig", ".lock", ""})
-"""Extensions of the files that runtimes read, and of those that other programs keep beside them."""
 
 
 def lint_paths(
@@ -80,6 +53,7 @@ def lint_paths(
     bin_dirs: Sequence[str] | None = None,
     schema_dirs: Sequence[str | PathLike[str]] = (),
     timeout: float = VERSION_TIMEOUT,
+    texts: Mapping[str, bytes] | None = None,
 ) -> list[Finding]:
     """Return the findings about network configurations, sorted by file and line.
 
@@ -89,6 +63,8 @@ def lint_paths(
     :param bin_dirs: plugin directories, in which each plugin must be that is used; ``None`` leaves that out.
     :param schema_dirs: directories with more schemas of plugins, ``<plugin type>.json``; the first one counts.
     :param timeout: seconds that a plugin may take to say which versions it supports.
+    :param texts: contents by name that stand in no file, such as what Helm printed: YAML or a single configuration.
+    :raises MissingExtraError: if a file is YAML, and PyYAML is not installed.
     :raises InvalidParameterError: if a path does not exist, or a directory of schemas cannot be used.
     :raises OSError: if a directory cannot be read.
     """
@@ -101,6 +77,8 @@ def lint_paths(
             loose.setdefault(path.parent, []).append(path)
     for files in loose.values():
         linter.lint_files(files)
+    for name, data in (texts or {}).items():
+        linter.lint_text(Path(name), data)
     return linter.findings.sorted()
 
 
@@ -144,16 +122,23 @@ class _Linter:
         files = conf_files(directory, ALL_EXTENSIONS)
         for path in files:
             self._lint_file(path, seen)
-        if not files:
+        manifests = [] if files else conf_files(directory, YAML_EXTENSIONS)
+        for path in manifests:
+            self._lint_manifest(path)
+        if not files and not manifests:
             message = "has no configuration file (.conf, .conflist, .json)"
             self.findings.add("CNI508", Place(directory), message)
         check_together(self.findings, seen.networks, directory)
-        self._check_entries(directory, seen)
+        if not manifests:
+            self._check_entries(directory, seen)
 
     def lint_files(self, files: Sequence[Path]) -> None:
         seen = _Seen()
         for path in sorted(files, key=lambda path: os.fsencode(path.name)):
-            if _extension(path) not in ALL_EXTENSIONS:
+            if extension_of(path) in YAML_EXTENSIONS:
+                self._lint_manifest(path)
+                continue
+            if extension_of(path) not in ALL_EXTENSIONS:
                 self._report_extension(path, ALL_EXTENSIONS)
             if _is_drop_in(path):
                 self._lint_drop_in(path)
@@ -167,7 +152,7 @@ class _Linter:
         for entry in sorted(directory.iterdir()):
             if entry.is_dir():
                 self._check_folder(entry, names, seen)
-            elif not entry.name.startswith(".") and _extension(entry) not in _EXPECTED_EXTENSIONS:
+            elif not entry.name.startswith(".") and extension_of(entry) not in EXPECTED_EXTENSIONS:
                 self._report_extension(entry, ALL_EXTENSIONS)
 
     def _check_folder(self, folder: Path, names: set[str], seen: _Seen) -> None:
@@ -184,23 +169,72 @@ class _Linter:
             self.findings.add("CNI504", Place(folder), message, hint="name the folder like the network, or remove it")
 
     def _report_extension(self, path: Path, known: Sequence[str]) -> None:
-        message = f"no runtime reads a file with the extension {_extension(path)!r}"
-        hint = _hint_at_extension(_extension(path), known)
+        message = f"no runtime reads a file with the extension {extension_of(path)!r}"
+        hint = hint_at_extension(extension_of(path), known)
         self.findings.add("CNI503", Place(path), message, hint=hint)
+
+    # YAML
+
+    def _lint_manifest(self, path: Path) -> None:
+        data = self._bytes(path)
+        if data is not None:
+            self.lint_text(path, data)
+
+    def lint_text(self, path: Path, data: bytes) -> None:
+        """Lint a YAML text with any number of configurations, or the text of one configuration."""
+        try:
+            text = decode_text(data)
+        except DocumentError as error:
+            self._report_document(path, data, error)
+            return
+        if text.lstrip().startswith("{"):  # JSON is YAML, and a configuration has other members than a manifest
+            self._lint_embedded(path, Embedded(text, "", '"plugins"' in text, "", text, range(len(text) + 1)))
+            return
+        for embedded in embedded_in(path, text, self.findings):
+            self._lint_embedded(path, embedded)
+
+    def _lint_embedded(self, path: Path, embedded: Embedded) -> None:
+        try:
+            document = parse(embedded.text)
+        except DocumentError as error:
+            source = EmbeddedSource(path, embedded, None, findings=self.findings)
+            place = source.place_at(error.line or 1, error.column or 1, field=format_path(error.path))
+            self.findings.add(_CODES_OF_KINDS[error.kind], place, error.msg, hint=error.hint)
+            return
+        source = EmbeddedSource(path, embedded, document, findings=self.findings)
+        if not is_object(document):
+            source.report("CNI301", (), f"expected an object, found {kind_of(document)}")
+            return
+        check_placeholders(source)
+        if "plugins" in document or embedded.is_list_file:
+            self._lint_list_of(source, document, default_name=embedded.default_name)
+        else:
+            self._lint_single(source, document, default_name=embedded.default_name)
+
+    def _lint_list_of(self, source: Source, document: JSONObject, default_name: str) -> None:
+        if default_name and "name" not in document:
+            source.document = document = {**document, "name": default_name}
+        chain = self._lint_list(source, document, _Seen(), has_folder=False)
+        check_chain(chain, self.catalog)
 
     # One file
 
-    def _read(self, path: Path) -> Source | None:
-        """Read a file; ``None`` when it has gone, or is no JSON object, which is then a finding."""
+    def _bytes(self, path: Path) -> bytes | None:
+        """Read a file; ``None`` when it has gone, or cannot be read, which is then a finding."""
         try:
-            data = read_conf(path)
+            return read_conf(path)
         except FileNotFoundError:
             return None
         except ConfigError as error:
             self.findings.add("CNI001", Place(path), error.msg)
-            return None
         except OSError as error:
             self.findings.add("CNI001", Place(path), f"cannot be read: {error.strerror}")
+        return None
+
+    def _read(self, path: Path) -> Source | None:
+        """Read a file; ``None`` when it has gone, or is no JSON object, which is then a finding."""
+        data = self._bytes(path)
+        if data is None:
             return None
         try:
             source = Source(path, decode_text(data), parse(data), findings=self.findings)
@@ -231,11 +265,11 @@ class _Linter:
         check_chain(chain, self.catalog)
         if isinstance(name, str) and path not in seen.nameless:
             place = source.place(("name",))
-            seen.networks.append(facts_of(name, place, chain, is_list=_extension(path) in LIST_EXTENSIONS))
+            seen.networks.append(facts_of(name, place, chain, is_list=extension_of(path) in LIST_EXTENSIONS))
 
     def _check_shape(self, source: Source, document: JSONObject) -> bool:
         """Return whether a document is a list, and report one whose extension does not fit."""
-        extension = _extension(source.file)
+        extension = extension_of(source.file)
         if extension in LIST_EXTENSIONS and "type" in document and "plugins" not in document:
             source.report("CNI111", ("type",), PLUGIN_AS_LIST, hint="or put it into 'plugins'", at_key=True)
             return False
@@ -244,10 +278,11 @@ class _Linter:
             source.report("CNI111", ("plugins",), LIST_AS_PLUGIN, hint="rename it to .conflist", at_key=True)
         return extension in LIST_EXTENSIONS or has_list_form
 
-    def _lint_single(self, source: Source, document: JSONObject) -> list[PlacedPlugin]:
+    def _lint_single(self, source: Source, document: JSONObject, default_name: str = "") -> list[PlacedPlugin]:
         check_form(source, "plugin")
         version = check_versions(source, document, lambda: self._suggested([document], below=LISTS_ONLY_SINCE))
-        check_single(source, document, version)
+        if not default_name:
+            check_single(source, document, version)
         plugin = plugin_at(source, (), document, catalog=self.catalog)
         self._lint_plugin(plugin, version)
         return [plugin]
@@ -260,7 +295,9 @@ class _Linter:
             return f'add "cniVersion": "{version}", which the plugins support'
         return f'add "cniVersion": "{"0.4.0" if below else "1.0.0"}"'
 
-    def _lint_list(self, source: Source, document: JSONObject, seen: _Seen) -> list[PlacedPlugin]:
+    def _lint_list(
+        self, source: Source, document: JSONObject, seen: _Seen, *, has_folder: bool = True
+    ) -> list[PlacedPlugin]:
         check_form(source, "network")
         check_list_keys(source, document)
         version = check_versions(source, document, lambda: self._suggested(array_of(document.get("plugins"))))
@@ -272,7 +309,7 @@ class _Linter:
         if isinstance(name, str) and network_name_problem(name) is None:
             if str(document.get("loadOnlyInlinedPlugins")).lower() == "true":
                 seen.inlined_only.add(name)
-            else:
+            elif has_folder:
                 chain += self._lint_drop_ins(source.file.parent / name, version)
         if not chain and "plugins" not in document and not (isinstance(name, str) and name in seen.inlined_only):
             beside = f", and no .conf file in the folder {name!r} beside it" if isinstance(name, str) else ""
@@ -304,25 +341,9 @@ class _Linter:
             self.binaries.check(plugin, version)
 
 
-def _extension(path: Path) -> str:
-    # As the loader has it: ".conf" is all extension, which runtimes load.
-    _, dot, extension = path.name.rpartition(".")
-    return dot + extension if dot else ""
-
-
-def _hint_at_extension(extension: str, known: Sequence[str]) -> str:
-    """Return what to do about a file that no runtime reads; a copy that somebody switched off stays off."""
-    if extension.endswith("~") or extension.lower() in _BACKUPS:
-        return "it may stay as a copy that is switched off, or move elsewhere"
-    meant = similar(extension, known)
-    return (
-        f"did you mean {meant!r}?" if meant else f"move it elsewhere; what runtimes read ends in {' or '.join(known)}"
-    )
-
-
 def _is_drop_in(path: Path) -> bool:
     """Return whether a file is in the drop-in folder of a network beside that folder."""
-    if _extension(path) not in DROP_IN_EXTENSIONS:
+    if extension_of(path) not in DROP_IN_EXTENSIONS:
         return False
     folder = path.absolute().parent
     for candidate in conf_files(folder.parent, LIST_EXTENSIONS):

@@ -45,6 +45,7 @@ ONLY_HERE = {
     "rich": ("libcni.cli", "libcni.conformance.reports"),
     "pydantic": ("libcni.protocol.documents", "libcni.protocol.capabilities", "libcni.schema", "libcni.capabilities"),
     "watchfiles": ("libcni.networks.watch",),
+    "yaml": ("libcni.config.manifest",),
 }
 """The modules that may import a package, and those below them."""
 

@@ -1,0 +1,172 @@
+"""Network configurations inside YAML: NetworkAttachmentDefinitions and ConfigMaps, several documents in a file.
+
+A configuration is a text within the YAML text; each of its characters is found in the file again. PyYAML is imported
+when YAML is read (extra ``yaml``). Source: Kubernetes Network Custom Resource Definition De-facto Standard v1.3,
+section 3 (``spec.config``).
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from libcni.config.parse import conf_list_from_conf, parse_network, parse_plugin
+from libcni.errors import ConfigError, MissingExtraError
+from libcni.jsontext.decode import parse_object
+from libcni.jsontext.encode import dump, join_object
+from libcni.jsontext.scan import DocumentError, place_of, split_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from libcni.config.model import NetworkConfigList
+    from libcni.jsontext.scan import JSONObject
+
+__all__ = ["YAML_EXTENSIONS", "Embedded", "configurations_in", "networks_in"]
+
+YAML_EXTENSIONS = (".yaml", ".yml")
+_KINDS = {"NetworkAttachmentDefinition", "ConfigMap"}
+_EXTENSIONS = (".conflist", ".conf", ".json")
+_MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A configuration in a YAML text: its own text, where it stands, and the name of the object that has it.
+
+    ``place`` leads to it, such as ``spec.config``; ``default_name`` is what Multus calls a network without a name.
+    """
+
+    text: str
+    place: str
+    is_list_file: bool
+    default_name: str
+    yaml: str
+    offsets: Sequence[int]
+    """The offset in ``yaml`` of each character of ``text``."""
+
+    def line_and_column(self, offset: int) -> tuple[int, int]:
+        """Return line and column in the YAML text, from 1, of a character of the configuration."""
+        at = self.offsets[min(offset, len(self.offsets) - 1)] if self.offsets else 0
+        return place_of(self.yaml, at)
+
+
+def configurations_in(text: str, source: Path | None = None) -> list[Embedded]:
+    """Return the configurations of the NetworkAttachmentDefinitions and ConfigMaps of a YAML text.
+
+    :param source: the file, for errors.
+    :raises ConfigError: if the text is no YAML; Helm's templates are none before they are rendered.
+    :raises MissingExtraError: if PyYAML is not installed.
+    """
+    return [found for node in _documents(text, source) for found in _in_object(_members(node), text)]
+
+
+def networks_in(text: str, source: Path | None = None) -> list[NetworkConfigList]:
+    """Return the networks of a text: of a single configuration, or of all those in a YAML text.
+
+    :param source: the file, for errors.
+    :raises ConfigError: if the text is neither, or one of the configurations cannot be used.
+    :raises MissingExtraError: if it is YAML, and PyYAML is not installed.
+    """
+    if text.lstrip().startswith("{"):
+        return [_network(text, "", source)]
+    return [_network(found.text, found.default_name, source) for found in configurations_in(text, source)]
+
+
+def _network(text: str, default_name: str, source: Path | None) -> NetworkConfigList:
+    document = _object_of(text, source)
+    if default_name and not document.get("name"):
+        text = join_object({**split_object(text), "name": dump(default_name)}.items())
+    if "plugins" in document:
+        return parse_network(text, source)
+    return conf_list_from_conf(parse_plugin(text, source), source)
+
+
+def _object_of(text: str, source: Path | None) -> JSONObject:
+    try:
+        return parse_object(text)
+    except DocumentError as error:
+        raise ConfigError(error.msg, source=source, line=error.line, column=error.column) from None
+
+
+def _documents(text: str, source: Path | None) -> list[Any]:
+    try:
+        import yaml  # noqa: PLC0415 -- an extra
+    except ImportError:
+        raise MissingExtraError("reading YAML", "yaml") from None
+    try:
+        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        reason = getattr(error, "problem", None) or "nested too deeply"
+        hint = "; render Helm's templates first (helm template)" if "{{" in text else ""
+        raise ConfigError(f"is no YAML: {reason}{hint}", source=source, line=line, column=column) from None
+
+
+def _members(node: Any) -> dict[str, Any]:  # noqa: ANN401 -- a node of PyYAML, which has no types here
+    """Return the members of a mapping by their keys; nothing of another node."""
+    pairs: list[tuple[Any, Any]] = node.value if getattr(node, "id", "") == "mapping" else []
+    return {str(key.value): value for key, value in pairs if key.id == "scalar"}
+
+
+def _scalar(node: Any) -> str:  # noqa: ANN401 -- as above
+    return str(node.value) if getattr(node, "id", "") == "scalar" else ""
+
+
+def _in_object(members: dict[str, Any], text: str, depth: int = 0) -> Iterator[Embedded]:
+    kind = _scalar(members.get("kind"))
+    if kind.endswith("List") and depth < _MAX_DEPTH:
+        items: Any = members.get("items")
+        listed: list[Any] = items.value if getattr(items, "id", "") == "sequence" else []
+        for item in listed:
+            yield from _in_object(_members(item), text, depth + 1)
+    elif kind in _KINDS:
+        name = _scalar(_members(members.get("metadata")).get("name"))
+        yield from _of_definition(members, name, text) if kind != "ConfigMap" else _of_map(members, text)
+
+
+def _of_definition(members: dict[str, Any], name: str, text: str) -> Iterator[Embedded]:
+    node = _members(members.get("spec")).get("config")
+    if _scalar(node).strip():
+        is_list = '"plugins"' in _scalar(node)
+        yield Embedded(_scalar(node), "spec.config", is_list, name, text, _offsets(node, text))
+
+
+def _of_map(members: dict[str, Any], text: str) -> Iterator[Embedded]:
+    for key, node in _members(members.get("data")).items():
+        value = _scalar(node)
+        if key.endswith(_EXTENSIONS) and (key.endswith(".conflist") or _looks_like_one(value)):
+            yield Embedded(value, f"data[{key!r}]", key.endswith(".conflist"), "", text, _offsets(node, text))
+
+
+def _looks_like_one(text: str) -> bool:
+    """Return whether a text is meant as a network configuration; files of other programs end in .json too."""
+    return '"plugins"' in text or ('"type"' in text and ('"cniVersion"' in text or '"ipam"' in text))
+
+
+def _offsets(node: Any, text: str) -> list[int]:  # noqa: ANN401 -- as above
+    """Find each character of a scalar in the YAML text.
+
+    Quotes, folded lines and escapes put characters between them, and leave the order: each is the next that is alike.
+    """
+    at, end = node.start_mark.index, node.end_mark.index
+    breaks = [index for index in range(at, end) if text[index] == "\n"]
+    if node.style in {"|", ">"}:
+        at = next((index + 1 for index in breaks), at)
+    elif node.style in {"'", '"'}:
+        at += 1
+    offsets: list[int] = []
+    for character in node.value:
+        if character == "\n" and node.style not in {"'", '"', None}:
+            following = bisect.bisect_left(breaks, at)
+            at = breaks[following] if following < len(breaks) else at
+            offsets.append(at)
+            at = min(at + 1, end)
+            continue
+        found = text.find(character, at, end) if not character.isspace() else at
+        offsets.append(found if found >= 0 else at)
+        at = found + 1 if found >= 0 and not character.isspace() else at
+    return offsets
