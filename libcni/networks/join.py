@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from libcni.capabilities import OF_ONE_INTERFACE, ContainerOptions
+from libcni.config.model import NetworkConfigList
 from libcni.config.parse import inject_conf, with_plugins
 from libcni.errors import AttachmentExistsError, InvalidParameterError
 from libcni.jsontext.frozen import object_of, thaw
@@ -20,10 +21,9 @@ from libcni.protocol.names import check_interface_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from libcni.config.model import NetworkConfigList
     from libcni.protocol.attachment import AttachmentKey
 
-__all__ = ["Join", "PlannedAttachment", "choose_interface_names", "plan_attachments"]
+__all__ = ["Join", "PlannedAttachment", "choose_interface_names", "joins_of", "plan_attachments"]
 
 _log = logging.getLogger("libcni.networks")
 
@@ -38,16 +38,37 @@ class Join:
     :param network: name of a network of the configuration directory, or a configuration from elsewhere.
     :param ifname: name of the interface in the container; left out, the next free one: ``eth0``, ``eth1``, …
     :param options: for this network alone; they count where those of the container say something else.
+    :raises InvalidParameterError: if one of them is of another type.
     """
 
     network: str | NetworkConfigList
     ifname: str | None = None
     options: ContainerOptions | None = None
 
+    def __post_init__(self) -> None:
+        kinds = {"network": str | NetworkConfigList, "ifname": str | None, "options": ContainerOptions | None}
+        for field, kind in kinds.items():
+            value = getattr(self, field)
+            if not isinstance(value, kind):
+                raise InvalidParameterError(field, value, f"is of type {type(value).__name__}")
+
     @property
     def name(self) -> str:
         """The name of the network."""
         return self.network if isinstance(self.network, str) else self.network.name
+
+
+def joins_of(networks: Sequence[str | Join]) -> list[Join]:
+    """Return the joins that a caller wants.
+
+    :raises InvalidParameterError: if there is none, or something else stands among them.
+    """
+    if isinstance(networks, str | bytes):
+        raise InvalidParameterError("networks", networks, "is one text: the names stand in a sequence, as in ['a']")
+    joins = [network if isinstance(network, Join) else Join(network) for network in networks]
+    if not joins:
+        raise InvalidParameterError("networks", networks, "there is no network to join")
+    return joins
 
 
 @dataclass(frozen=True)

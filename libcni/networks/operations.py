@@ -18,7 +18,7 @@ from libcni import netns
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
 from libcni.invoke.runner import run_shielded
 from libcni.networks.expected import read_expected, read_once
-from libcni.networks.join import Join, plan_attachments
+from libcni.networks.join import Join, joins_of, plan_attachments
 from libcni.networks.retry import Retrier
 from libcni.networks.setup import setup_of
 from libcni.networks.stored import added_after, all_keys, read_stored
@@ -92,6 +92,8 @@ class ContainerOperations(Config):
         timeout: float | None,
     ) -> Setup:
         """Attach a container to networks, or leave nothing of the attempt behind."""
+        if not isinstance(namespace, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without types
+            raise InvalidParameterError("netns", namespace, "is neither a text nor a path")
         work = self._setup(
             snapshot, container_id, os.fspath(namespace), networks=networks, options=options, timeout=timeout
         )
@@ -108,9 +110,7 @@ class ContainerOperations(Config):
         timeout: float | None,
     ) -> Setup:
         check_container_id(container_id)
-        joins = [Join(snapshot.find_default())] if networks is None else list(map(_join, networks))
-        if not joins:
-            raise InvalidParameterError("networks", networks, "there is no network to join")
+        joins = [Join(snapshot.find_default())] if networks is None else joins_of(networks)
         async with self.alone(container_id):
             stored = await self.stored_of(container_id)
             plan = plan_attachments(
@@ -315,7 +315,3 @@ def _set_up_loopback(path: str) -> None:
             namespace.set_up()
     except (OSError, CNIError) as error:
         _log.warning("the loopback interface is not set up: %s", error)
-
-
-def _join(network: str | Join) -> Join:
-    return network if isinstance(network, Join) else Join(network)

@@ -102,6 +102,34 @@ def test_mistake_is_found_before_anything_runs(
     assert runner.calls == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"networks": "a"}, "networks"),
+        ({"networks": b"a"}, "networks"),
+        ({"networks": []}, "networks"),
+        ({"networks": [b"a"]}, "network"),
+        ({"networks": ["a", 3]}, "network"),
+        ({"netns": None}, "netns"),
+        ({"netns": b"/x"}, "netns"),
+    ],
+)
+def test_argument_of_another_type_is_refused(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner, arguments: dict[str, Any], field: str
+) -> None:
+    conf.network("10-a.conflist", "a")
+    with pytest.raises(InvalidParameterError) as caught:
+        make().setup("box", **{"netns": NETNS} | arguments)
+    assert caught.value.name == field
+    assert runner.calls == []
+
+
+@pytest.mark.parametrize("members", [{"network": None}, {"ifname": 5}, {"options": {"mac": "0a:00:00:00:00:01"}}])
+def test_join_of_another_type_is_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameterError, match="is of type"):
+        Join(**{"network": "a"} | members)
+
+
 def test_setup_without_a_network_says_why(conf: Directory, make: Callable[..., Face], runner: ScriptedRunner) -> None:
     networks = make()
     with pytest.raises(NoConfigsFoundError):
