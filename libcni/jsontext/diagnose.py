@@ -245,7 +245,7 @@ class _Walk:
         if character == ",":
             behind = self.skip(position + 1)
             if self.text[behind] in "}]":
-                raise self.error(position, f"a comma before {self.text[behind]!r}", "remove the comma")
+                raise self.error(position, f"a comma before {self.text[behind]!r}", "remove the comma", kind="comma")
             if self.text[behind] == ",":
                 raise self.error(behind, "a comma too many", "remove the comma")
             return behind

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from libcni.jsontext.scan import array_spans, object_spans, skip_space
+from libcni.jsontext.scan import array_spans, object_spans, scan, scan_string, skip_space
 
 if TYPE_CHECKING:
     from libcni.jsontext.scan import Path
@@ -49,6 +49,16 @@ class Positions:
         """Return line and column of the key at the end of ``path``; of the value when that cannot be told."""
         part, is_found = self._find(path)
         return self._place(part.key if is_found else part.value)
+
+    def span_of(self, path: Path) -> tuple[int, int]:
+        """Return the offsets of the value at ``path``, which must be there."""
+        start = self._find(path)[0].value
+        return start, scan(self.text, start)[1]
+
+    def span_of_key(self, path: Path) -> tuple[int, int]:
+        """Return the offsets of the key at the end of ``path``, which must be there, with its quotes."""
+        start = self._find(path)[0].key
+        return start, scan_string(self.text, start + 1)[1]
 
     def _find(self, path: Path) -> tuple[_Part, bool]:
         start = skip_space(self.text, 0)

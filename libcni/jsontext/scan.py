@@ -44,8 +44,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w\-./]*")
 class DocumentError(ValueError):
     """A text is not a strict JSON document; ``path`` leads to the place, ``line`` and ``column`` count from 1.
 
-    ``kind`` says what sort of mistake it is: ``"syntax"``, ``"encoding"``, ``"duplicate"``, ``"number"`` or
-    ``"placeholder"``; ``hint`` what to do, where that is known.
+    ``kind`` says what sort of mistake it is: ``"syntax"``, ``"encoding"``, ``"duplicate"``, ``"number"``,
+    ``"placeholder"`` or ``"comma"`` (before a closing bracket); ``hint`` what to do, where that is known.
     """
 
     def __init__(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from libcni.lint.codes import CODES, Code, Severity
 from libcni.lint.findings import Finding
+from libcni.lint.mend import Mended, mend_paths
 from libcni.lint.report import FORMATS, write_report
 from libcni.lint.run import lint_paths
 
-__all__ = ["CODES", "FORMATS", "Code", "Finding", "Severity", "lint_paths", "write_report"]
+__all__ = ["CODES", "FORMATS", "Code", "Finding", "Mended", "Severity", "lint_paths", "mend_paths", "write_report"]

@@ -109,6 +109,14 @@ class Source:
         line, column = self._positions.of_key(path) if at_key else self._positions.of(path)
         return self.place_at(line, column, field=format_path(path))
 
+    def span_of(self, path: Path) -> tuple[int, int]:
+        """Return the offsets of the value at ``path``, which must be there."""
+        return self._positions.span_of(path)
+
+    def span_of_key(self, path: Path) -> tuple[int, int]:
+        """Return the offsets of the key at the end of ``path``, which must be there."""
+        return self._positions.span_of_key(path)
+
     def place_at(self, line: int, column: int, *, field: str) -> Place:
         """Return a place by line and column."""
         text = self._positions.lines[line - 1].removesuffix("\r")

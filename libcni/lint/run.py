@@ -43,7 +43,8 @@ VERSION_TIMEOUT = 10.0
 """Seconds that a plugin may take to say which versions it supports."""
 
 _CODES_OF_KINDS = {"syntax": "CNI002", "duplicate": "CNI003", "number": "CNI004", "encoding": "CNI005"} | {
-    "placeholder": "CNI315"
+    "placeholder": "CNI315",
+    "comma": "CNI002",
 }
 
 

@@ -1,0 +1,112 @@
+"""``lint --fix`` and ``--diff``: what is unambiguous is put right, and all else stays byte for byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from libcni.cli.root import cnitool
+from libcni.lint import lint_paths, mend_paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BEFORE = """{ "cniVersion":"1.0.0",\r
+\t"name": "lab",   "DisableCheck": true,
+  "plugins": [
+    {"type": "bridge", "bridge": "lab0", "isgateway": true,
+     "ipam": {"type": "host-local", "ranges": [{"Subnet": "10.1.0.7/24"},  {"subnet": "fd00::/64"}], },
+    },
+  ]
+}"""
+AFTER = """{ "cniVersion":"1.0.0",\r
+\t"name": "lab",   "disableCheck": true,
+  "plugins": [
+    {"type": "bridge", "bridge": "lab0", "isGateway": true,
+     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}],  [{"subnet": "fd00::/64"}]] }
+    }
+  ]
+}"""
+
+
+def _write(directory: Path, text: str, name: str = "10-lab.conflist") -> Path:
+    path = directory / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_fix_mends_what_is_unambiguous_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = _write(tmp_path, BEFORE)
+    path.chmod(0o640)
+    _write(tmp_path, AFTER, "99-same.conflist.bak")
+    done = CliRunner().invoke(cnitool, ["lint", "--no-plugins", "--fix", str(path)])
+    assert (path.read_bytes().decode(), done.exit_code) == (AFTER, 0), done.output
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert '-\t"name": "lab",   "DisableCheck": true,' in done.output
+    assert done.output.endswith("no findings\n")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["10-lab.conflist", "99-same.conflist.bak"]
+
+
+def test_diff_changes_nothing(tmp_path: Path) -> None:
+    path = _write(tmp_path, BEFORE)
+    done = CliRunner().invoke(cnitool, ["lint", "--diff", str(tmp_path)])
+    assert (path.read_bytes().decode(), done.exit_code) == (BEFORE, 1)
+    assert '+     "ipam": {"type": "host-local", "ranges": [[{' in done.output
+    path.write_bytes(AFTER.encode())
+    done = CliRunner().invoke(cnitool, ["lint", "--diff", str(tmp_path)])
+    assert (done.output, done.exit_code) == ("", 0)
+
+
+def test_list_in_a_conf_file_gets_its_extension(tmp_path: Path) -> None:
+    path = _write(tmp_path, AFTER, "10-lab.conf")
+    done = CliRunner().invoke(cnitool, ["lint", "--no-plugins", "--fix", "--format", "json", str(path)])
+    assert (done.stdout, [one.name for one in tmp_path.iterdir()]) == ("[]\n", ["10-lab.conflist"])
+    assert "rename to" in done.stderr
+
+
+def test_list_is_not_renamed_over_another_file(tmp_path: Path) -> None:
+    _write(tmp_path, AFTER)
+    _write(tmp_path, AFTER, "10-lab.conf")
+    assert mend_paths([tmp_path]) == []
+
+
+@pytest.mark.parametrize(
+    "ipam",
+    [
+        '"ranges": [{"subnet": "10.1.0.0/24"}, {"subnet": "10.2.0.0/24"}]',
+        '"ranges": [{"subnet": "x"}]',
+        '"ranges": [[{"subnet": "10.1.0.0/24"}]]',
+        '"subnet": "10.1.0.0/24", "Subnet": "10.2.0.0/24"',
+        '"subnet": "ten"',
+    ],
+)
+def test_what_is_ambiguous_stays(ipam: str, tmp_path: Path) -> None:
+    text = '{"cniVersion": "1.0.0", "name": "a", "plugins": [{"type": "ptp", "ipam": {"type": "host-local", %s}}]}'
+    _write(tmp_path, text % ipam)
+    assert mend_paths([tmp_path]) == []
+
+
+@pytest.mark.parametrize("text", ["{\"name\": 'a',}", "", "[1,]", "{"])
+def test_file_that_cannot_be_mended_is_left_alone(text: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, text)
+    assert [one.after for one in mend_paths([path])] == (["[1]"] if text == "[1,]" else [])
+
+
+def test_single_plugin_is_mended(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        '{"name": "a", "type": "vlan", "vlanid": 5, "ipam": {"type": "host-local", "SUBNET": "10.1.0.0/8"}}',
+        "a.conf",
+    )
+    [one] = mend_paths([path])
+    assert '"vlanId": 5' in one.after
+    assert '"subnet": "10.0.0.0/8"' in one.after
+
+
+def test_mended_file_has_no_such_finding(tmp_path: Path) -> None:
+    path = _write(tmp_path, BEFORE)
+    for one in mend_paths([path]):
+        one.write()
+    assert lint_paths([path]) == []
