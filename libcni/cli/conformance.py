@@ -15,14 +15,17 @@ import click
 from libcni.cli.settings import Settings, pass_settings
 from libcni.conformance.catalogue import load_checks, select
 from libcni.conformance.compare import compare
+from libcni.conformance.faults import FAULTS_OF, known_faults
 from libcni.conformance.lab import CancelledError
 from libcni.conformance.outcome import read_report
 from libcni.conformance.reports import FORMATS
+from libcni.conformance.reports.badge import badge_text
+from libcni.conformance.reports.matrix import matrix_text, rows_of
 from libcni.conformance.reports.terminal import progress_bar, show_report
 from libcni.conformance.reports.text import place
 from libcni.conformance.runtimes.session import RuntimeSession, runtime_subject
 from libcni.conformance.session import DEFAULT_LIMIT, Session
-from libcni.conformance.subject import Kind, default_subject, load_subject, ready_subject
+from libcni.conformance.subject import Kind, default_subject, load_subject, profile_names, ready_subject
 from libcni.errors import ConfigError, InvalidParameterError, PluginNotFoundError
 from libcni.jsontext.encode import dump
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libcni.conformance.catalogue import Check
+    from libcni.conformance.faults import Fault
     from libcni.conformance.outcome import Report
     from libcni.conformance.subject import Subject
 
@@ -58,6 +62,7 @@ _OPTIONS = (
     click.option(
         "--report", "reports", metavar="FORMAT=FILE", multiple=True, help=f"Write a report: {', '.join(FORMATS)}."
     ),
+    click.option("--badges", metavar="DIR", help="With matrix: a directory for a badge of each plugin, as SVG."),
     click.option("--jobs", type=click.IntRange(1, 64), help="Checks that run at the same time. [number of processors]"),
     click.option(
         "--limit", type=click.FloatRange(1), default=DEFAULT_LIMIT, help="Seconds for one check.", show_default=True
@@ -73,7 +78,7 @@ def _options(function: Any) -> Any:
 
 
 @click.command("conformance")
-@click.argument("plugins", nargs=-1, metavar="PLUGIN... | diff OLD NEW")
+@click.argument("plugins", nargs=-1, metavar="PLUGIN... | diff OLD NEW | matrix REPORT...")
 @_options
 @pass_settings(("bin_dir", "output"))
 def conformance_command(settings: Settings, **values: Any) -> None:
@@ -82,11 +87,14 @@ def conformance_command(settings: Settings, **values: Any) -> None:
     A PLUGIN is a file name to be found in --bin-dir, or a path. The reference plugins have a ready description; others
     bring one with --config, or need none but their --profile. Exit status: 0 everything that counts passed, 1 something
     failed, 2 wrong usage. `diff OLD NEW` compares two JSON reports, and fails when something is worse.
+    `matrix REPORT...` makes one page of JSON reports, to --report html=FILE or standard output, and badges.
     """
     plugins: tuple[str, ...] = values["plugins"]
     checks = select(load_checks(for_runtimes=values["runtime"] is not None), values["only"], values["skip"])
     if plugins[:1] == ("diff",):
         _diff(settings, plugins[1:], is_strict=values["strict"])
+    elif plugins[:1] == ("matrix",):
+        _matrix(settings, plugins[1:], values)
     elif values["is_list"]:
         _list(settings, checks)
     elif values["explain"]:
@@ -115,10 +123,33 @@ def _described(check: Check) -> dict[str, Any]:
 def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> None:
     if settings.is_json:
         raise click.UsageError("--explain is for people: it has no JSON form")
+    if values["explain"] in profile_names():
+        _show_faults([fault for fault in known_faults() if fault.is_of(values["explain"])], values["explain"])
+        return
     every = (*load_checks(), *load_checks(for_runtimes=True))
     check = next((check for check in every if check.id == values["explain"]), None)
     if check is None:
-        raise InvalidParameterError("explain", values["explain"], "is no check; see --list")
+        raise InvalidParameterError("explain", values["explain"], "is no check, and no reference plugin; see --list")
+    _show_check(check)
+    if check.group == "runtime":
+        click.echo(f"repeat:   cnitool conformance --runtime COMMAND --only {check.id}")
+    elif not plugins and not values["configs"]:
+        click.echo(f"repeat:   cnitool conformance PLUGIN --only {check.id}; --explain with a PLUGIN prints the calls")
+    else:
+        _show_calls(_subjects(settings, plugins, values), check)
+
+
+def _show_calls(subjects: Sequence[Subject], check: Check) -> None:
+    for subject in subjects:
+        try:
+            calls = Session().trace(subject, check)
+        except CancelledError:
+            raise click.Abort from None
+        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{calls}")
+
+
+def _show_check(check: Check) -> None:
+    """Show what a check is about, and which reference plugins are known to fail it."""
     rows = {
         "check": f"{check.id} ({check.level})",
         "what": check.title,
@@ -131,19 +162,44 @@ def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any])
         "since": check.since or "every version",
     }
     for name, text in rows.items():
-        click.echo(textwrap.fill(text, 110, initial_indent=f"{name + ':':10}", subsequent_indent=" " * 10))
-    if check.group == "runtime":
-        click.echo(f"repeat:   cnitool conformance --runtime COMMAND --only {check.id}")
-        return
-    if not plugins and not values["configs"]:
-        click.echo(f"repeat:   cnitool conformance PLUGIN --only {check.id}; --explain with a PLUGIN prints the calls")
-        return
-    for subject in _subjects(settings, plugins, values):
-        try:
-            calls = Session().trace(subject, check)
-        except CancelledError:
-            raise click.Abort from None
-        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{calls}")
+        _show_row(name, text)
+    _show_faults([fault for fault in known_faults() if fault.check == check.id])
+
+
+def _show_row(name: str, text: str) -> None:
+    click.echo(textwrap.fill(text, 110, initial_indent=f"{name + ':':10}", subsequent_indent=" " * 10))
+
+
+def _show_faults(faults: Sequence[Fault], plugin: str = "") -> None:
+    """Show what is known of the reference plugins: of one check, or all of one plugin."""
+    if plugin:
+        click.echo(f"Known faults of {plugin} {FAULTS_OF}:")
+    for fault in faults:
+        place = fault.check if plugin else ", ".join(fault.plugins)
+        rare = ", now and then" if fault.is_rare else ""
+        issue = f" {fault.issue}" if fault.issue else ""
+        _show_row("known", f"{place}{rare}: {fault.cause} {fault.effect}{issue}")
+
+
+def _matrix(settings: Settings, paths: Sequence[str], values: dict[str, Any]) -> None:
+    if not paths:
+        raise InvalidParameterError("matrix", "", "takes one JSON report or more")
+    if settings.is_json:
+        raise click.UsageError("matrix makes a page: it has no JSON form")
+    wanted = [_report_option(text) for text in values["reports"]]
+    if any(form != "html" for form, _ in wanted):
+        raise InvalidParameterError("report", values["reports"][0], "of a matrix is html=FILE")
+    rows = rows_of({Path(path).stem: read_report(Path(path)) for path in paths})
+    page = matrix_text(rows)
+    for _, path in wanted:
+        path.write_text(page, encoding="utf-8")
+    if values["badges"]:
+        folder = Path(values["badges"])
+        folder.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            (folder / f"{row.anchor}.svg").write_text(badge_text(row), encoding="utf-8")
+    if not wanted:
+        click.echo(page, nl=False)
 
 
 def _subjects(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> list[Subject]:

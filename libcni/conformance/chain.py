@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["address_result", "interface_result", "prepare_interface"]
 
 _CANONICAL = "1.1.0"
-_NODAD = " nodad"
-"""Without waiting for an answer of others that have the address: of IPv6, and without a meaning for IPv4."""
 
 
 def prepare_interface(
@@ -30,11 +28,14 @@ def prepare_interface(
     host, host_mac, mac = f"cnfhost{number}", f"02:cf:00:00:01:{number:02x}", f"02:cf:00:00:02:{number:02x}"
     given = [_given(family, number) for family in families]
     on_host = f"link add {host} address {host_mac} type veth peer name {ifname} address {mac} netns {netns}\n"
-    on_host += "".join(f"address add {gateway}/{length} dev {host}{_NODAD}\n" for _, gateway, length, _ in given)
+    on_host += "".join(
+        f"address add {gateway}/{length} dev {host}{_no_wait(gateway)}\n" for _, gateway, length, _ in given
+    )
     on_host += f"link set {host} up\n"
     inside = f"link set lo up\nlink set {ifname} up\n"
     for address, gateway, _, everywhere in given:
-        inside += f"address add {address} dev {ifname}{_NODAD}\nroute add {everywhere} via {gateway} dev {ifname}\n"
+        inside += f"address add {address} dev {ifname}{_no_wait(address)}\n"
+        inside += f"route add {everywhere} via {gateway} dev {ifname}\n"
     result = {
         "cniVersion": _CANONICAL,
         "interfaces": [{"name": host, "mac": host_mac}, {"name": ifname, "mac": mac, "sandbox": str(netns)}],
@@ -43,6 +44,11 @@ def prepare_interface(
         "dns": {"nameservers": ["192.0.2.53"], "search": ["conformance.example"]},
     }
     return on_host, inside, result
+
+
+def _no_wait(address: str) -> str:
+    """Return the word that makes an address of IPv6 usable at once, without asking whether others have it."""
+    return " nodad" if ":" in address else ""
 
 
 def _given(family: str, number: int) -> tuple[str, str, int, str]:

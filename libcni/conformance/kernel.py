@@ -94,14 +94,16 @@ class Route:
 class Snapshot:
     """The state of a namespace at one time; two compare equal when nothing changed.
 
-    :param firewall: rules and chains; empty unless they were asked for.
-    :param sysctls: value by path below ``/proc/sys/net``; empty unless they were asked for.
+    :param neighbours: those that are permanent; empty unless they were asked for, as the following.
+    :param firewall: rules and chains.
+    :param sysctls: value by path below ``/proc/sys/net``.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict[str, Link])
     routes: frozenset[Route] = frozenset()
     rules: tuple[str, ...] = ()
     qdiscs: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
     firewall: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -112,6 +114,7 @@ class Snapshot:
         said += [f"rule {rule} is gone" for rule in self.rules if rule not in later.rules]
         said += [f"firewall rule {rule} is gone" for rule in _without(self.firewall, later.firewall)]
         said += [f"qdisc {qdisc} is gone" for qdisc in _without(self.qdiscs, later.qdiscs)]
+        said += [f"neighbour {entry} is gone" for entry in _without(self.neighbours, later.neighbours)]
         return said + self.additions(later)
 
     def additions(self, later: Snapshot) -> list[str]:
@@ -126,6 +129,7 @@ class Snapshot:
         said += [f"rule {rule} is new" for rule in later.rules if rule not in self.rules]
         said += [f"firewall rule {rule} is new" for rule in _without(later.firewall, self.firewall)]
         said += [f"qdisc {qdisc} is new" for qdisc in _without(later.qdiscs, self.qdiscs)]
+        said += [f"neighbour {entry} is new" for entry in _without(later.neighbours, self.neighbours)]
         return said + [
             f"sysctl {name} became {later.sysctls[name]}, from {value}"
             for name, value in self.sysctls.items()
@@ -196,11 +200,24 @@ def _inside(netns: Path | None) -> list[str]:
 
 
 def look_closely(netns: Path | None = None, values: Mapping[str, str] | None = None) -> Snapshot:
-    """Read firewall rules and queueing disciplines as well.
+    """Read firewall rules, queueing disciplines and permanent neighbours as well.
 
     :param values: the sysctls, which can only be read from within.
     """
-    return replace(look(netns), qdiscs=_qdiscs(netns), firewall=firewall(netns), sysctls=dict(values or {}))
+    return replace(
+        look(netns),
+        qdiscs=_qdiscs(netns),
+        neighbours=_neighbours(netns),
+        firewall=firewall(netns),
+        sysctls=dict(values or {}),
+    )
+
+
+def _neighbours(netns: Path | None) -> tuple[str, ...]:
+    """Return the neighbours that somebody set, which the kernel does not learn and forget by itself."""
+    documents = _documents(run_ip("neighbour show nud permanent\n", netns, ["-json"]))
+    found: list[dict[str, Any]] = [entry for document in documents for entry in document]
+    return tuple(sorted(f"{entry['dst']} {entry.get('lladdr', '')} dev {entry['dev']}" for entry in found))
 
 
 def _qdiscs(netns: Path | None) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ __all__ = ["CancelledError", "Container", "Lab", "Probe", "elements", "members"]
 
 NETWORK = "conformance"
 _SHOW_SHORTLY = "ip -brief link; ip -brief address; ip route show table all; ip rule; ip -6 rule"
-_SHOW_ALL = f"{_SHOW_SHORTLY}; tc qdisc; nft list ruleset"
+_SHOW_ALL = f"{_SHOW_SHORTLY}; ip neighbour show nud permanent; tc qdisc; nft list ruleset"
 _KERNEL_TAKES = 2.0
 """Seconds for the kernel to remove the links of a namespace that is gone."""
 _ATTACHMENT_VERBS = frozenset({"ADD", "DEL", "CHECK"})
@@ -337,12 +337,19 @@ class Lab:
         self.shows[f"find {self.machine.data} -type f -exec tail -v -n +1 {{}} +"] = None
         return state_files(self.subject, self.machine)
 
+    def mentions(self, container: Container) -> dict[str, int]:
+        """Return how often each file of state mentions a container, in its name and inside."""
+        needle = container.id.encode()
+        found: dict[str, int] = {}
+        for path, text in self.files().items():
+            number = text.count(needle) + path.rpartition("/")[2].count(container.id)
+            if number:
+                found[path] = number
+        return found
+
     def traces(self, container: Container) -> list[str]:
         """Return the files of state that mention a container, in their name or inside."""
-        needle = container.id.encode()
-        return [
-            path for path, text in self.files().items() if needle in text or container.id in path.rpartition("/")[2]
-        ]
+        return list(self.mentions(container))
 
 
 def members(document: JSONObject, name: str) -> list[JSONObject]:

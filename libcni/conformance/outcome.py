@@ -70,12 +70,12 @@ class Outcome:
     reason: str = ""
     expected: str = ""
     seen: str = ""
-    blocker: str = ""
-    word: str = ""
-    sentence: str = ""
     call: JSONObject | None = None
     steps: tuple[JSONObject, ...] = ()
     shell: str = ""
+    blocker: str = ""
+    word: str = ""
+    sentence: str = ""
 
     def document(self) -> JSONObject:
         """Return the outcome as JSON."""

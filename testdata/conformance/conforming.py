@@ -407,7 +407,7 @@ def look(netns, families=("ipv4",)):
 
 EXTRAS = {
     "rule": ("ip", "rule", "{verb}", "from", "192.0.2.{number}"),
-    "route": ("ip", "route", "{verb}", "blackhole", "192.0.2.{number}"),
+    "route": ("ip", "route", "{verb}", "192.0.2.{number}", "dev", "lo"),
     "address": ("ip", "address", "{verb}", "192.0.2.{number}/32", "dev", "lo"),
     "link": ("ip", "link", "{verb}", "x{key}", "type", "veth", "peer", "name", "y{key}"),
     "firewall": ("nft", "{verb}", "chain", "ip", "conforming", "c{key}"),
@@ -425,6 +425,7 @@ CARELESS = (
     "del-no-prevresult:firewall",
     "gc-removes:rule",
     "gc-empty:firewall",
+    "del-host-clean:route",
 )
 """Faults of a plugin that makes something on the host, and forgets it in one case."""
 
@@ -439,8 +440,6 @@ def extra(kind, verb, request):
     if kind == "firewall" and verb == "add":
         run(["nft", "add", "table", "ip", "conforming"], b"")
     words = EXTRAS[kind][: 4 if kind == "link" and verb == "delete" else None]
-    if kind == "route":  # a blackhole belongs to no device, and so to no check: let it lead to the loopback
-        words = ("ip", "route", "{verb}", "192.0.2.{number}", "dev", "lo")
     run([word.format(verb=verb, number=number, key=request.key) for word in words], b"")
 
 
@@ -580,6 +579,8 @@ def delegate_add(request, name, config):
     except Failure:
         if not wrong("delegate-del-after-error"):
             delegate_quietly(request, name, config)
+        if wrong("delegate-failed-clean"):
+            ip(f"link add {request.host_link} type veth peer name p{request.key}")
         raise
 
 
@@ -988,7 +989,9 @@ def _check_strangers(request, addresses, routes):
 
 
 def status(request):
-    section = request.config.get("ipam") or request.config.get("delegate")
+    section = (
+        request.config.get("ipam") or request.config.get("delegate") or (request.config.get("delegates") or [None])[0]
+    )
     if section is not None:
         if hands_on(request, section):
             name = "ipam" if "ipam" in request.config else "delegate"
@@ -1008,7 +1011,9 @@ def status(request):
 
 
 def collect(request):
-    section = request.config.get("ipam") or request.config.get("delegate")
+    section = (
+        request.config.get("ipam") or request.config.get("delegate") or (request.config.get("delegates") or [None])[0]
+    )
     if section is not None:
         if hands_on(request, section):
             name = "ipam" if "ipam" in request.config else "delegate"
@@ -1136,6 +1141,7 @@ def _extra_routes(previous):
 MARKS = {
     "del-container-clean:sysctl": ("sysctl", "-q", "-w", "net.core.somaxconn={}"),
     "del-container-clean:qdisc": ("tc", "qdisc", "{}", "dev", "{ifname}", "root", "pfifo"),
+    "del-host-clean:neighbour": ("ip", "neigh", "{}", "192.0.2.7", "lladdr", "02:00:00:00:00:01", "dev", "{host}"),
     "del-host-clean:qdisc": ("tc", "qdisc", "{}", "dev", "{host}", "ingress"),
 }
 """Faults of a plugin that changes one more thing, and does not set it back."""
@@ -1171,9 +1177,16 @@ def check_route(request):
 
 
 def meta_config(request):
-    config = {**request.config["delegate"], "name": request.config["name"], "cniVersion": request.version}
+    if request.config.get("whole"):  # as section 4 has it: the delegate gets the configuration that the plugin got
+        return {**request.config, "type": _section(request)["type"]}
+    config = {**_section(request), "name": request.config["name"], "cniVersion": request.version}
     shared = ("prevResult", "runtimeConfig", "args", "dns", "cni.dev/valid-attachments", "cni.dev/attachments")
     return config | {name: request.config[name] for name in shared if name in request.config}
+
+
+def _section(request):
+    """Return the section of the delegate, of several the first."""
+    return request.config["delegates"][0] if "delegates" in request.config else request.config["delegate"]
 
 
 def hand_on(request):

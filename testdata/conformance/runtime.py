@@ -42,6 +42,8 @@ def main(active="", trace=""):
 def _main():
     verb, name, *rest = sys.argv[1:]
     network = find_network(name)
+    if network["cniVersion"] not in KNOWN:
+        raise SystemExit(f"version {network['cniVersion']} is not supported")
     try:
         VERBS[verb](network, rest)
     except Failure as failure:

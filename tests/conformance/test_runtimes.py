@@ -19,6 +19,7 @@ from libcni.errors import CNIError, InvalidParameterError
 from tests.conformance import bench
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from libcni.conformance.catalogue import Check
@@ -33,14 +34,20 @@ _TOOL = """\
 #!{python} -IS
 import sys
 sys.path.append({folder!r})
-from runtime import main
+from runtime import KNOWN, main
+KNOWN[:] = {known!r}
 main({active!r}, {trace!r})
 """
 
 
-def write_tool(path: Path, active: str = "", trace: str = "") -> Path:
+KNOWN = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+
+def write_tool(path: Path, active: str = "", trace: str = "", *, known: Sequence[str] = KNOWN) -> Path:
     python = os.path.realpath(sys.executable)
-    path.write_text(_TOOL.format(python=python, folder=str(bench.TESTDATA), active=active, trace=trace))
+    path.write_text(
+        _TOOL.format(python=python, folder=str(bench.TESTDATA), active=active, trace=trace, known=list(known))
+    )
     path.chmod(0o755)
     return path
 

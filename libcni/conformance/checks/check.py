@@ -87,6 +87,7 @@ def _interface(lab: Lab, container: Container) -> str:
 def interface_deleted(lab: Lab) -> None:
     """CHECK after the interface was deleted."""
     container = _added(lab)
+    _expect_usual(lab, container)
     name = _interface(lab, container)
     answer = _checked_without(lab, container, f"link delete {name}\n")
     expect_refusal(answer, f"{name} is gone")
@@ -95,6 +96,7 @@ def interface_deleted(lab: Lab) -> None:
 def interface_deleted_is_named(lab: Lab) -> None:
     """Look at the text of the error after the interface was deleted."""
     container = _added(lab)
+    _expect_usual(lab, container)
     name = _interface(lab, container)
     answer = _checked_without(lab, container, f"link delete {name}\n")
     if answer.is_success:
@@ -105,6 +107,7 @@ def interface_deleted_is_named(lab: Lab) -> None:
 def _without_addresses(lab: Lab) -> tuple[Answer, list[str], str]:
     """CHECK after all addresses were removed; return the answer, the addresses, and the interface."""
     container = _added(lab)
+    _expect_usual(lab, container)
     lab.addresses(container)
     name = _interface(lab, container)
     present = sorted(lab.look(container).links[name].addresses)
@@ -130,6 +133,7 @@ def address_removed_is_named(lab: Lab) -> None:
 def _without_route(lab: Lab) -> tuple[Answer, str]:
     """CHECK after one route was removed; return the answer and the route."""
     container = _added(lab)
+    _expect_usual(lab, container)
     declared = [entry["dst"] for entry in members(lab.result(container), "routes")]
     routes = [route for route in lab.look(container).routes if route.dst in declared]
     if not routes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.conformance.calls import is_object
 from libcni.conformance.chain import address_result, interface_result
 from libcni.conformance.delegates import DELEGATE_TYPE, Recorder
-from libcni.conformance.expect import BlockedError, NotApplicableError, expect, expect_refusal
+from libcni.conformance.expect import BlockedError, NotApplicableError, expect, expect_refusal, listed
 from libcni.conformance.lab import elements
 from libcni.conformance.subject import Kind
 
@@ -26,6 +26,7 @@ __all__ = [
     "environment_is_handed_on",
     "error_is_reported",
     "error_is_told",
+    "failure_leaves_nothing",
     "input_is_complete",
     "log_is_handed_on",
     "path_is_searched",
@@ -185,6 +186,20 @@ def deleted_after_failure(lab: Lab) -> None:
         raise NotApplicableError("ADD succeeds although the delegate failed: see delegate-error")
     is_undone = "DEL" in verbs[verbs.index("ADD") :]
     expect(is_undone, "a failed ADD of the delegate to be followed by a DEL", ", ".join(verbs), answer)
+
+
+def failure_leaves_nothing(lab: Lab) -> None:
+    """Let the delegate fail at ADD, and look at the host and the container."""
+    delegate = _install(lab)
+    lab.send(_request(lab, "ADD", lab.container()))  # what all containers share is there afterwards
+    delegate.fails("ADD", _error(lab))
+    container = lab.container()
+    before, inside = lab.state(), lab.state(container)
+    answer = lab.send(_request(lab, "ADD", container))
+    if answer.is_success:
+        raise NotApplicableError("ADD succeeds although the delegate failed: see delegate-error")
+    left = lab.left_on_host(before) + inside.additions(lab.state(container))
+    expect(not left, "nothing of an ADD whose delegate failed", listed(left), answer)
 
 
 def deleted_after_own_failure(lab: Lab) -> None:

@@ -228,7 +228,7 @@ def other_interface_is_kept(lab: Lab) -> None:
 
 def _delete_one(lab: Lab, deleted: Container, kept: Container) -> None:
     lab.add(kept)
-    before, files = _inside(lab, kept), lab.files()
+    before, mentions = _inside(lab, kept), lab.mentions(kept)
     request = lab.request("CHECK", kept)
     answer = lab.send(lab.request("ADD", deleted))
     if not answer.is_success:
@@ -237,7 +237,8 @@ def _delete_one(lab: Lab, deleted: Container, kept: Container) -> None:
     is_checked = lab.supports("0.4.0") and lab.send(request).is_success
     answer = lab.send(lab.request("DEL", deleted))
     changes = _without_loopback(before, _inside(lab, kept))
-    changes += [f"{path} is gone" for path in files if kept.id in path + str(files[path]) and path not in lab.files()]
+    after = lab.mentions(kept)
+    changes += [f"{path} lost it" for path, number in mentions.items() if after.get(path, 0) < number]
     if not changes and is_checked:
         checked = lab.send(request)
         changes += [] if checked.is_success else [f"CHECK of {kept.ifname} says: {checked.summary}"]
@@ -254,13 +255,10 @@ def other_network_is_kept(lab: Lab) -> None:
     """DEL of the same container and interface in another network that has the same plugin and data directory."""
     container = lab.container()
     lab.add(container)
-    before = lab.files()
-    kept = lab.traces(container)
-    if not kept:
+    before = lab.mentions(container)
+    if not before:
         raise NotApplicableError("the plugin keeps no record of the container")
     answer = lab.send(lab.request("DEL", container).with_config(name="another", prevResult=None))
-    after = lab.files()
-    changes = [
-        f"{path} {'changed' if path in after else 'is gone'}" for path in kept if after.get(path) != before[path]
-    ]
+    after = lab.mentions(container)
+    changes = [f"{path} lost it" for path, number in before.items() if after.get(path, 0) < number]
     expect(not changes, "what is kept for the first network to stay", listed(changes), answer)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from libcni.conformance.outcome import Outcome, Report
 
-__all__ = ["page_text"]
+__all__ = ["count", "page_text"]
 
 _STYLE = Path(__file__).with_name("page.css")
 
@@ -52,11 +52,13 @@ def page_text(report: Report) -> str:
 
 def _head(report: Report, subjects: list[str]) -> Iterator[str]:
     yield "<h1>CNI conformance</h1>"
-    yield f"<p>{_count(len(subjects), 'plugin')}, {_count(len(report.outcomes), 'check')} in {report.seconds:.0f} s."
+    yield f"<p>{count(len(subjects), 'plugin')}, {count(len(report.outcomes), 'check')} in {report.seconds:.0f} s."
     yield "<strong>The run was stopped.</strong></p>" if report.was_stopped else "</p>"
+    notes: dict[str, list[str]] = {}
     for subject in subjects:
-        notes = report.subjects.get(subject, {}).get("notes", ())
-        yield from (f"<p>{escape(subject)} {escape(note)}.</p>" for note in notes)
+        for note in report.subjects.get(subject, {}).get("notes", ()):
+            notes.setdefault(note, []).append(subject)
+    yield from (f"<p>{escape(', '.join(of))}: {escape(note)}.</p>" for note, of in notes.items())
     yield '<ul class="legend">'
     yield from (f'<li><b class="{status}">{sign}</b> {escape(text)}</li>' for status, (sign, text) in _SIGNS.items())
     yield "</ul>"
@@ -74,10 +76,10 @@ def _head(report: Report, subjects: list[str]) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     """Return a number with its noun.
 
-    >>> _count(1, "plugin"), _count(16, "plugin")
+    >>> count(1, "plugin"), count(16, "plugin")
     ('1 plugin', '16 plugins')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"

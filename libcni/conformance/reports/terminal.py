@@ -77,8 +77,11 @@ def _blocked_lines(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    found: dict[str, list[str]] = {}
     for subject, described in report.subjects.items():
-        yield from (f"\n{subject} {note}" for note in described.get("notes", ()))
+        for note in described.get("notes", ()):
+            found.setdefault(note, []).append(subject)
+    yield from (f"\n{', '.join(subjects)}: {note}" for note, subjects in found.items())
 
 
 def _indented(text: str) -> str:
