@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from libcni.errors import InvalidParameterError
+from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import FrozenDict, freeze
+from libcni.jsontext.scan import DocumentError
 from libcni.protocol.cni_args import check_pairs, format_args
 from libcni.protocol.names import is_text
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from libcni.jsontext.scan import Path
     from libcni.protocol.addresses import Address, InterfaceAddress
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "IPRange",
     "Pod",
     "PortMapping",
+    "argument_problem",
 ]
 
 WIRE_NAMES = {
@@ -200,6 +204,7 @@ class ContainerOptions:
     :param device_id: identifier of a device, such as its PCI address.
     :param infiniband_guid: InfiniBand GUID of eight octets.
     :param labels: go to every plugin as ``args.cni.labels`` of its configuration.
+    :param cni_args: go to every plugin as further members of ``args.cni``: names and JSON values.
     :param pod: goes into ``CNI_ARGS``.
     :param args: further pairs of ``CNI_ARGS``, a mapping or pairs.
     :param capability_args: arguments of other capabilities, by capability.
@@ -218,6 +223,7 @@ class ContainerOptions:
     device_id: str = ""
     infiniband_guid: str = ""
     labels: Mapping[str, str] = field(default_factory=FrozenDict)
+    cni_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
     pod: Pod | None = None
     args: Mapping[str, str] | Sequence[tuple[str, str]] = field(default=(), repr=False)
     capability_args: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)
@@ -232,6 +238,7 @@ class ContainerOptions:
         put(self, "aliases", _texts("aliases", self.aliases))
         put(self, "cgroup_path", os.fspath(self.cgroup_path))
         put(self, "labels", freeze(dict(self.labels)))
+        put(self, "cni_args", freeze(dict(self.cni_args)))
         pairs = self.args.items() if isinstance(self.args, Mapping) else self.args
         put(self, "args", check_pairs("args", pairs))
         put(self, "capability_args", freeze(dict(self.capability_args)))
@@ -269,6 +276,17 @@ def _check_kinds(options: ContainerOptions) -> None:
     for name, value in options.labels.items():
         if not is_text(name) or not is_text(value):
             raise InvalidParameterError("labels", name, "a label is a text, and its value another")
+    _check_cni_args(options.cni_args)
+
+
+def _check_cni_args(members: Mapping[str, Any]) -> None:
+    for name, value in members.items():
+        if not is_text(name):
+            raise InvalidParameterError("cni_args", name, "the name of a member is a text")
+        try:
+            dump(value)
+        except DocumentError as error:
+            raise InvalidParameterError("cni_args", name, f"its value is {error.msg}") from None
 
 
 def _check_sequences(options: ContainerOptions) -> None:
@@ -327,6 +345,21 @@ def _check(capability: str, value: object, kind: str = "", *, skip: int = 0) -> 
     :param kind: name of the class that the value is of, for the message.
     :param skip: how many steps of the path are those of the class' place in the argument.
     """
+    problem = argument_problem(capability, value)
+    if problem is not None:
+        path, message = problem
+        place = path[skip:] if kind else (capability, *path)
+        raise InvalidParameterError(_place(kind, place), _at(value, path), message)
+
+
+def argument_problem(capability: str, value: object) -> tuple[Path, str] | None:
+    """Return what is wrong with an encoded argument, or ``None``; what has no model may have any form.
+
+    :returns: the path of the member in the argument, and the reason.
+
+    >>> argument_problem("ips", ["10.1.0.5", "10.1.0"])[0]
+    (1,)
+    """
     from pydantic import ValidationError  # noqa: PLC0415 -- the models take longer to import than a loader needs
 
     from libcni.protocol.capabilities import CAPABILITIES  # noqa: PLC0415 -- as above
@@ -334,13 +367,13 @@ def _check(capability: str, value: object, kind: str = "", *, skip: int = 0) -> 
 
     model = CAPABILITIES.get(capability)
     if model is None:
-        return
+        return None
     try:
         model.model_validate(value)
     except ValidationError as error:
         problem = first_problem(error)
-        path = problem.path[skip:] if kind else (capability, *problem.path)
-        raise InvalidParameterError(_place(kind, path), _at(value, problem.path), problem.message) from None
+        return problem.path, problem.message
+    return None
 
 
 def _place(kind: str, path: Sequence[str | int]) -> str:

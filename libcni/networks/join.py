@@ -19,7 +19,7 @@ from libcni.protocol.attachment import RuntimeConf
 from libcni.protocol.names import check_interface_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from libcni.protocol.attachment import AttachmentKey
 
@@ -73,7 +73,7 @@ def joins_of(networks: Sequence[str | Join]) -> list[Join]:
 
 @dataclass(frozen=True)
 class PlannedAttachment:
-    """One ADD that is to run: the configuration with the labels of the container, and the parameters."""
+    """One ADD that is to run: the configuration with the ``args`` of the container, and the parameters."""
 
     network: NetworkConfigList
     rt: RuntimeConf
@@ -111,7 +111,7 @@ def plan_attachments(
         chosen = _merged(options or _NO_OPTIONS, join.options)
         rt = RuntimeConf(container_id, netns, name, chosen.args_for(container_id), arguments)
         rt.check(network.name)
-        planned.append(PlannedAttachment(_labelled(network, chosen), rt))
+        planned.append(PlannedAttachment(_with_args(network, chosen), rt))
     return planned
 
 
@@ -167,11 +167,17 @@ def _arguments_by_network(
                 del given[name]
         if options is not None:
             mine = options.capability_arguments()
-            _report([name for name in mine if name not in declared], [network], is_strict=options.strict)
+            _report(_undeclared(mine, declared, options), [network], is_strict=options.strict)
             arguments |= {name: value for name, value in mine.items() if name in declared}
         found.append(arguments)
-    _report(list(unused), networks, is_strict=shared.strict)
+    _report(_undeclared(unused, (), shared), networks, is_strict=shared.strict)
     return found
+
+
+def _undeclared(arguments: Iterable[str], declared: Collection[str], options: ContainerOptions) -> list[str]:
+    """Return the options that no plugin declares; what is in ``args.cni`` as well reaches the plugins that way."""
+    missing = [name for name in arguments if name not in declared]
+    return missing if options.strict else [name for name in missing if name not in options.cni_args]
 
 
 def _report(undeclared: Sequence[str], networks: Sequence[NetworkConfigList], *, is_strict: bool) -> None:
@@ -194,6 +200,7 @@ def _merged(shared: ContainerOptions, own: ContainerOptions | None) -> Container
     return replace(
         _NO_OPTIONS,
         labels={**shared.labels, **own.labels},
+        cni_args={**shared.cni_args, **own.cni_args},
         pod=own.pod or shared.pod,
         args={**_as_mapping(shared), **_as_mapping(own)},
     )
@@ -203,14 +210,16 @@ def _as_mapping(options: ContainerOptions) -> dict[str, str]:
     return dict(options.args)
 
 
-def _labelled(network: NetworkConfigList, options: ContainerOptions) -> NetworkConfigList:
-    """Return the network with the labels of the container in every plugin's ``args.cni.labels``."""
-    if not options.labels:
+def _with_args(network: NetworkConfigList, options: ContainerOptions) -> NetworkConfigList:
+    """Return the network with labels and further members in every plugin's ``args.cni``."""
+    added = dict(options.cni_args)
+    if options.labels:
+        added["labels"] = [{"key": key, "value": value} for key, value in options.labels.items()]
+    if not added:
         return network
-    labels = [{"key": key, "value": value} for key, value in options.labels.items()]
     plugins: list[Any] = []
     for plugin in network.plugins:
         args = thaw(object_of(plugin.data.get("args")))
-        args["cni"] = {**object_of(args.get("cni")), "labels": labels}
+        args["cni"] = {**object_of(args.get("cni")), **added}
         plugins.append(inject_conf(plugin, {"args": args}))
     return with_plugins(network, plugins)

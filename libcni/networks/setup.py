@@ -31,6 +31,8 @@ class AttachedInterface:
     ``mac`` is empty and ``mtu`` ``None`` where the plugin does not say. ``sandbox`` is the path of the namespace.
     ``gateways`` has one address at most for each family: of the address, else of the default route. ``routes`` are
     those whose gateway is in one of its subnets; the others stand with the first interface of the network.
+    ``attachment`` is the interface name that the network was joined with, the key of :attr:`Setup.results`: a plugin
+    may make several interfaces.
     """
 
     network: str
@@ -41,6 +43,7 @@ class AttachedInterface:
     addresses: Sequence[InterfaceAddress] = ()
     gateways: Sequence[Address] = ()
     routes: Sequence[Route] = ()
+    attachment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,7 @@ def _interfaces(network: str, ifname: str, result: Result, *, netns: str) -> Ite
     owned = [_of_interface(result, index, is_first=not place) for place, (index, _) in enumerate(inside)]
     routes = _by_interface(result.routes, owned)
     for (_, item), ips, own in zip(inside, owned, routes, strict=True):
-        yield _interface(network, item.name, item, ips=ips, routes=own, netns=netns)
+        yield _interface(network, ifname, item, ips=ips, routes=own, netns=netns)
 
 
 def _of_interface(result: Result, index: int, *, is_first: bool) -> list[IPConfig]:
@@ -165,7 +168,7 @@ def _leads_through(route: Route, ips: Sequence[IPConfig]) -> bool:
 
 def _interface(
     network: str,
-    ifname: str,
+    attachment: str,
     item: Interface | None,
     *,
     ips: Sequence[IPConfig],
@@ -174,13 +177,14 @@ def _interface(
 ) -> AttachedInterface:
     return AttachedInterface(
         network=network,
-        ifname=ifname,
+        ifname=attachment if item is None else item.name,
         mac="" if item is None else item.mac,
         mtu=None if item is None else item.mtu,
         sandbox=netns if item is None else item.sandbox,
         addresses=tuple([ip.address for ip in ips]),
         gateways=tuple(_gateways(ips, routes)),
         routes=tuple(routes),
+        attachment=attachment,
     )
 
 

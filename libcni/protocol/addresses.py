@@ -13,12 +13,14 @@ from typing import TypeAlias
 __all__ = [
     "CIDR",
     "DEVICE_MAC",
+    "HARDWARE_ADDRESS",
     "IP",
     "IP_OR_CIDR",
     "MAC",
     "Address",
     "InterfaceAddress",
     "check_device_mac",
+    "check_hardware_address",
     "check_mac",
     "parse_address",
     "parse_address_or_cidr",
@@ -37,10 +39,12 @@ CIDR = IP + _PREFIX
 IP_OR_CIDR = f"{IP}({_PREFIX})?"
 DEVICE_MAC = "[0-9A-Fa-f][02468ACEace]([:-][0-9A-Fa-f]{2}){5}"
 MAC = "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
+HARDWARE_ADDRESS = MAC + "(([:-][0-9A-Fa-f]{2}){14})?"
 
 # ipaddress alone would take a missing prefix, a dotted mask and a zone; a plugin in Go takes none of them.
 _CIDR = re.compile(CIDR)
 _MAC = re.compile(MAC)
+_HARDWARE_ADDRESS = re.compile(HARDWARE_ADDRESS)
 
 # The plugins of a chain hand the same few addresses on, and making one costs ten times as much as finding it.
 _remembered = functools.lru_cache(maxsize=1024)
@@ -102,6 +106,15 @@ def check_mac(text: str) -> None:
     :raises ValueError: if it is none.
     """
     if _MAC.fullmatch(text) is None:
+        raise ValueError(f"{text[:100]!r} is not a hardware address, such as '0a:58:0a:01:02:03'")
+
+
+def check_hardware_address(text: str) -> None:
+    """Check a hardware address of six octets, or of twenty for IP over InfiniBand (RFC 4391, section 9.1.1).
+
+    :raises ValueError: if it is none.
+    """
+    if _HARDWARE_ADDRESS.fullmatch(text) is None:
         raise ValueError(f"{text[:100]!r} is not a hardware address, such as '0a:58:0a:01:02:03'")
 
 

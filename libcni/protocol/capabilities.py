@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 IP_PATTERN = f"^{addresses.IP}{END}"
 IP_OR_CIDR_PATTERN = f"^{addresses.IP_OR_CIDR}{END}"
-MAC_PATTERN = f"^{addresses.MAC}{END}"
+MAC_PATTERN = f"^{addresses.HARDWARE_ADDRESS}{END}"
 GUID_PATTERN = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}" + END
 
 PROTOCOL_PATTERN = "^([Tt][Cc][Pp]|[Uu][Dd][Pp]|[Ss][Cc][Tt][Pp])" + END
@@ -91,8 +91,8 @@ Subnet = Annotated[
 ]
 MAC = Annotated[
     str,
-    AfterValidator(_checked(addresses.check_mac)),
-    WithJsonSchema({"type": "string", "pattern": MAC_PATTERN, "format": "cni-mac"}),
+    AfterValidator(_checked(addresses.check_hardware_address)),
+    WithJsonSchema({"type": "string", "pattern": MAC_PATTERN}),
 ]
 GUID = Annotated[
     str,
@@ -182,7 +182,7 @@ class IPsArgument(Argument[list[AddressOrCIDR]]):
 
 
 class MACArgument(Argument[MAC]):
-    """Hardware address for the interface (CONVENTIONS.md, capability ``mac``)."""
+    """Hardware address for the interface: six octets, or twenty of IP over InfiniBand (CONVENTIONS.md, ``mac``)."""
 
 
 class InfinibandGUIDArgument(Argument[GUID]):

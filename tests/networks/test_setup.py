@@ -316,6 +316,24 @@ def test_options_reach_the_plugins_that_declare_them(
     assert "no plugin declares the capability 'deviceID' (network a, b)" in caplog.text
 
 
+def test_members_of_args_reach_every_plugin_and_need_no_capability(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    conf.network("10-a.conflist", "a", {"type": "bridge", "args": {"cni": {"x": 1, "y": 2}, "mine": 3}}, "other")
+    shared = ContainerOptions(labels={"app": "web"}, ips=["10.1.0.5"], cni_args={"y": [4], "ips": ["10.1.0.5"]})
+    own = ContainerOptions(mac="0a:00:00:00:00:09", cni_args={"mac": "0a:00:00:00:00:09", "y": None})
+    make().setup("box", NETNS, networks=["a", Join("a", options=own)], options=shared)
+    labels = [{"key": "app", "value": "web"}]
+    of_all = {"ips": ["10.1.0.5"], "labels": labels}
+    assert [call.request["args"] for call in runner.calls] == [
+        {"cni": {"x": 1, "y": [4], **of_all}, "mine": 3},
+        {"cni": {"y": [4], **of_all}},
+        {"cni": {"x": 1, "y": None, "mac": "0a:00:00:00:00:09", **of_all}, "mine": 3},
+        {"cni": {"y": None, "mac": "0a:00:00:00:00:09", **of_all}},
+    ]
+    assert "no plugin declares" not in caplog.text
+
+
 def test_strict_option_that_no_plugin_declares_is_an_error(
     conf: Directory, make: Callable[..., Face], runner: ScriptedRunner
 ) -> None:

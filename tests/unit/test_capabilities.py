@@ -90,6 +90,7 @@ def test_options_are_values() -> None:
         (lambda: _Options(ips="10.1.0.5"), "ips"),
         (lambda: _Options(ips=["10.1.0.5", "10.1.0.500"]), "ips[1]"),
         (lambda: _Options(mac="0a:00"), "mac"),
+        (lambda: _Options(mac=":".join(["0a"] * 19)), "mac"),
         (lambda: _Options(infiniband_guid="1"), "infiniband_guid"),
         (lambda: _Options(bandwidth={"ingressRate": 1}), "bandwidth"),
         (lambda: _Options(dns={"servers": []}), "dns"),
@@ -97,6 +98,8 @@ def test_options_are_values() -> None:
         (lambda: _Options(aliases="web"), "aliases"),
         (lambda: _Options(aliases=[7]), "aliases[0]"),
         (lambda: _Options(labels={"a": 1}), "labels"),
+        (lambda: _Options(cni_args={7: "a"}), "cni_args"),
+        (lambda: _Options(cni_args={"a": {1, 2}}), "cni_args"),
         (lambda: _Options(args={"A": "1;2"}), "args"),
         (lambda: _Options(args=["ab"]), "args"),
         (

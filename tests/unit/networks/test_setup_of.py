@@ -146,3 +146,13 @@ def test_value_that_would_be_read_otherwise_is_refused(member: str, value: str) 
     changed: dict[str, Any] = {member: [value]}
     with pytest.raises(ResultError, match=r"resolv\.conf"):
         MergedDNS(**changed).resolv_conf()
+
+
+def test_interfaces_say_which_result_they_are_of() -> None:
+    two = result(interfaces=[{"name": "host"}, *[{"name": name, "sandbox": "/ns"} for name in ("a", "b")]])
+    found = setup_of("box", "/ns", [("net", "eth0", two), ("net", "eth1", result())])
+    assert [(each.ifname, each.attachment) for each in found.interfaces] == [
+        ("a", "eth0"),
+        ("b", "eth0"),
+        ("eth1", "eth1"),
+    ]

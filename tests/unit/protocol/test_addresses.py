@@ -10,6 +10,7 @@ from libcni.protocol.addresses import (
     CIDR,
     IP,
     IP_OR_CIDR,
+    check_hardware_address,
     check_mac,
     parse_address,
     parse_address_or_cidr,
@@ -52,5 +53,14 @@ def test_parse_subnet_refuses_host_bits_and_names_the_subnet() -> None:
 
 @pytest.mark.parametrize("text", ["0a:58:0a:01:02", "0a:58:0a:01:02:0g", "0a:58:0a:01:02:03\n"])
 def test_check_mac_refuses_what_is_none(text: str) -> None:
+    for check in (check_mac, check_hardware_address):
+        with pytest.raises(ValueError, match="is not a hardware address"):
+            check(text)
+
+
+def test_hardware_address_of_infiniband_has_twenty_octets() -> None:
+    check_hardware_address(":".join(["80"] * 20))
     with pytest.raises(ValueError, match="is not a hardware address"):
-        check_mac(text)
+        check_hardware_address(":".join(["80"] * 13))
+    with pytest.raises(ValueError, match="is not a hardware address"):
+        check_mac(":".join(["80"] * 20))
