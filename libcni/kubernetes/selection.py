@@ -191,7 +191,6 @@ def with_interface_names(selections: Sequence[NetworkSelection]) -> list[Network
     for number, selection in enumerate(selections, 1):
         names = (f"{INTERFACE_PREFIX}{each}" for each in itertools.chain([number], spare))
         chosen = selection.interface or next(name for name in names if name not in used)
-        used.add(chosen)
         named.append(replace(selection, interface=chosen))
     return named
 

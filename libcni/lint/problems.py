@@ -31,7 +31,7 @@ _BY_SUBJECT = {
     "cni-optional-cidr": "CNI307",
     "cni-optional-address": "CNI306",
     "cni-subnet": "CNI308",
-    "cni-mac": "CNI309",
+    "cni-hardware-address": "CNI309",
     "cni-device-mac": "CNI309",
     "interfaceName": "CNI310",
     "version": "CNI104",

@@ -92,7 +92,7 @@ Subnet = Annotated[
 MAC = Annotated[
     str,
     AfterValidator(_checked(addresses.check_hardware_address)),
-    WithJsonSchema({"type": "string", "pattern": MAC_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": MAC_PATTERN, "format": "cni-hardware-address"}),
 ]
 GUID = Annotated[
     str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from libcni.protocol.addresses import (
     check_device_mac,
-    check_mac,
+    check_hardware_address,
     parse_address,
     parse_address_or_cidr,
     parse_cidr,
@@ -39,7 +39,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "cni-ip": parse_address,
     "cni-gateway": lambda text: not text or parse_address(text),
     "cni-address": parse_address_or_cidr,
-    "cni-mac": check_mac,
+    "cni-hardware-address": check_hardware_address,
     "cni-device-mac": _device_mac,
     "cni-base64": decode_base64,
 }

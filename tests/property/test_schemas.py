@@ -39,7 +39,7 @@ BY_FORMAT = {
     "cni-ip": ADDRESSES,
     "cni-gateway": ["", *ADDRESSES],
     "cni-address": [*ADDRESSES, "10.1.0.5/16", "fd00::5/64"],
-    "cni-mac": ["0a:58:0a:01:00:05", "0A-58-0A-01-00-05"],
+    "cni-hardware-address": ["0a:58:0a:01:00:05", "0A-58-0A-01-00-05", "80" + ":01" * 19],
 }
 # Texts near the border between right and wrong, for every rule that a text can have.
 TEXTS = sorted(

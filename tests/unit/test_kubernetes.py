@@ -493,6 +493,17 @@ def test_status_has_each_interface_of_an_attachment_and_one_default() -> None:
     assert not any("gateway" in each for each in status)
 
 
+def test_gateway_of_another_family_and_device_of_the_host_side_do_not_count() -> None:
+    answer = result(
+        interfaces=[{"name": "net1", "pciID": "of-the-host"}, {"name": "net1", "sandbox": "/ns"}],
+        ips=[{"address": "fd00::5/64", "gateway": "fd00::1", "interface": 1}],
+        routes=[{"dst": "0.0.0.0/0"}],
+    )
+    (entry,) = network_status(set_up(("lan", "net1", answer)))
+    assert "gateway" not in entry
+    assert "device-info" not in entry
+
+
 def test_status_of_a_result_without_interfaces_has_the_name_that_was_asked_for() -> None:
     old = Result.from_dict({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.2/24"}})
     status = network_status(set_up(("lan", "eth5", old)), default_interface="eth5")
