@@ -11,18 +11,15 @@ import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libcni.config.parse import conf_list_from_conf, parse_network, parse_plugin
+from libcni.config.parse import parse_network_or_plugin
 from libcni.errors import ConfigError, MissingExtraError
-from libcni.jsontext.decode import parse_object
-from libcni.jsontext.encode import dump, join_object
-from libcni.jsontext.scan import DocumentError, place_of, split_object
+from libcni.jsontext.scan import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from libcni.config.model import NetworkConfigList
-    from libcni.jsontext.scan import JSONObject
 
 __all__ = ["YAML_EXTENSIONS", "Embedded", "configurations_in", "networks_in"]
 
@@ -71,24 +68,11 @@ def networks_in(text: str, source: Path | None = None) -> list[NetworkConfigList
     :raises MissingExtraError: if it is YAML, and PyYAML is not installed.
     """
     if text.lstrip().startswith("{"):
-        return [_network(text, "", source)]
-    return [_network(found.text, found.default_name, source) for found in configurations_in(text, source)]
-
-
-def _network(text: str, default_name: str, source: Path | None) -> NetworkConfigList:
-    document = _object_of(text, source)
-    if default_name and not document.get("name"):
-        text = join_object({**split_object(text), "name": dump(default_name)}.items())
-    if "plugins" in document:
-        return parse_network(text, source)
-    return conf_list_from_conf(parse_plugin(text, source), source)
-
-
-def _object_of(text: str, source: Path | None) -> JSONObject:
-    try:
-        return parse_object(text)
-    except DocumentError as error:
-        raise ConfigError(error.msg, source=source, line=error.line, column=error.column) from None
+        return [parse_network_or_plugin(text, source=source)]
+    return [
+        parse_network_or_plugin(found.text, default_name=found.default_name, source=source)
+        for found in configurations_in(text, source)
+    ]
 
 
 def _documents(text: str, source: Path | None) -> list[Any]:

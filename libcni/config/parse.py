@@ -11,9 +11,9 @@ from libcni.config.effective import encode_plugins
 from libcni.config.fields import error_at, read_network, read_plugin
 from libcni.config.model import NetworkConfigList, PluginConfig
 from libcni.errors import ConfigError
-from libcni.jsontext.decode import decode_text
+from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import dump, join_object
-from libcni.jsontext.scan import DocumentError, split_object
+from libcni.jsontext.scan import DocumentError, format_path, object_spans, skip_space, split_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from libcni.config.fields import PluginFields
 
-__all__ = ["append_plugins", "conf_list_from_conf", "inject_conf", "parse_network", "parse_plugin", "with_plugins"]
+__all__ = [
+    "append_plugins",
+    "conf_list_from_conf",
+    "inject_conf",
+    "parse_network",
+    "parse_network_or_plugin",
+    "parse_plugin",
+    "with_plugins",
+]
 
 
 def parse_network(data: bytes | str, source: FilePath | None = None) -> NetworkConfigList:
@@ -42,6 +50,35 @@ def parse_plugin(data: bytes | str, source: FilePath | None = None) -> PluginCon
     :raises IncompatibleVersionError: if no version that it names is supported.
     """
     return _plugin(read_plugin(data, source))
+
+
+def parse_network_or_plugin(text: str, *, default_name: str = "", source: FilePath | None = None) -> NetworkConfigList:
+    """Decode a network configuration list, or the configuration of a single plugin as a network.
+
+    :param default_name: for a configuration without a name.
+    :raises ConfigError: as :func:`parse_network` and :func:`parse_plugin`, and if there is no name.
+    :raises IncompatibleVersionError: if no version that it names is supported.
+    """
+    try:
+        document = parse_object(text)
+    except DocumentError as error:
+        place = format_path(error.path)
+        raise ConfigError(error.msg, source=source, field=place, line=error.line, column=error.column) from None
+    if default_name and document.get("name") in (None, ""):
+        text = _named(text, default_name)
+    if "plugins" in document:
+        return parse_network(text, source)
+    return conf_list_from_conf(parse_plugin(text, source), source)
+
+
+def _named(text: str, name: str) -> str:
+    """Return a document with a name, and the rest where it was: lines and columns of its mistakes stay right."""
+    end = 0
+    for key, _, begin, end in object_spans(text, skip_space(text, 0)):
+        if key == "name":
+            return text[:begin] + dump(name) + text[end:]
+    separator = "," if end else ""
+    return f'{text.rstrip()[:-1]}{separator}"name":{dump(name)}}}'
 
 
 def _plugin(fields: PluginFields) -> PluginConfig:

@@ -10,11 +10,9 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
-from libcni.config.parse import conf_list_from_conf, parse_network, parse_plugin
+from libcni.config.parse import parse_network_or_plugin
 from libcni.errors import ConfigError
-from libcni.jsontext.decode import parse_object
-from libcni.jsontext.encode import dump
-from libcni.jsontext.scan import DocumentError, format_path, kind_of, object_spans, skip_space
+from libcni.jsontext.scan import kind_of
 from libcni.kubernetes.selection import name_problem, namespace_problem, with_interface_names
 from libcni.networks import Join
 
@@ -124,28 +122,8 @@ def _network(config: object, selection: NetworkSelection) -> str | NetworkConfig
             f"expected a string that holds JSON, found {kind_of(config)}", source=source, field="spec.config"
         )
     try:
-        return _parsed(config, selection.name)
+        return parse_network_or_plugin(config, default_name=selection.name)
     except ConfigError as error:
         error.source = source
         error.field = f"spec.config.{error.field}" if error.field else "spec.config"
         raise
-
-
-def _parsed(config: str, name: str) -> NetworkConfigList:
-    try:
-        document = parse_object(config)
-    except DocumentError as error:
-        place = format_path(error.path)
-        raise ConfigError(error.msg, field=place, line=error.line, column=error.column) from None
-    text = config if document.get("name") not in (None, "") else _named(config, name)
-    return parse_network(text) if "plugins" in document else conf_list_from_conf(parse_plugin(text))
-
-
-def _named(text: str, name: str) -> str:
-    """Return a document with a name, and the rest where it was: the place of a mistake is that in the object."""
-    end = 0
-    for key, _, begin, end in object_spans(text, skip_space(text, 0)):
-        if key == "name":
-            return text[:begin] + dump(name) + text[end:]
-    separator = "," if end else ""
-    return f'{text.rstrip()[:-1]}{separator}"name":{dump(name)}}}'
