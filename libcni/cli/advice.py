@@ -63,7 +63,7 @@ def _of_rights(error: BaseException) -> list[str]:
     """Return the advice for one who lacks the right: to be root; or, where others may write, to stop them."""
     if isinstance(error, CacheError) and _is_writable_by_others(os.fspath(error.path)):
         return [f"next: chmod go-w {shlex.quote(os.fspath(error.path))}"]
-    if os.geteuid() != 0 and _is_of_permission(error):
+    if hasattr(os, "geteuid") and os.geteuid() != 0 and _is_of_permission(error):
         return ["next: run as root"]
     return []
 

@@ -11,6 +11,7 @@ import click
 
 from libcni.cli.settings import Settings, pass_settings
 from libcni.lint import FORMATS, Severity, lint_paths, mend_paths, write_report
+from libcni.linux import is_linux
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,9 @@ def _written(places: Sequence[str], mended: Sequence[Mended]) -> list[str]:
 
 
 def _directories(settings: Settings) -> Sequence[str] | None:
-    """Return the plugin directories; ``None`` when there are none and none was named."""
+    """Return the plugin directories; ``None`` when there are none and none was named, or no plugin runs here."""
+    if not is_linux():
+        return None
     directories = settings.plugin_directories
     if settings.bin_dir or os.environ.get("CNI_PATH") or any(Path(path).is_dir() for path in directories):
         return directories

@@ -49,6 +49,7 @@ def drop_output() -> None:
 def die_of_closed_pipe() -> NoReturn:
     """End as programs do whose reader has gone: by SIGPIPE, without a word."""
     drop_output()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
-    raise SystemExit(128 + signal.SIGPIPE)  # the signal is blocked
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    raise SystemExit(1)  # the signal is blocked, or there is none

@@ -28,7 +28,7 @@ GRACE = 10.0
 _LOOK = 1000
 """Milliseconds between looks at a running command whose end is not noticed: the grace is measured with it."""
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))  # Windows has one
 _ALL = (signal.SIGINT, *_ENDING)
 
 _last = signal.SIGINT

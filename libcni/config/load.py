@@ -18,6 +18,7 @@ from libcni.errors import ConfigError, InvalidParameterError, NetworkNotFoundErr
 from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.positions import locate
 from libcni.jsontext.scan import DocumentError
+from libcni.linux import O_BINARY, O_CLOEXEC, O_NONBLOCK
 from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _extension(name: str) -> str:
 def read_conf(path: str | PathLike[str]) -> bytes:
     """Read a configuration file, and never block on a pipe or a device that stands in its place."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_BINARY)
     except ValueError as error:
         raise InvalidParameterError("path", path, str(error)) from None
     try:

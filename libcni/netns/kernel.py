@@ -5,7 +5,6 @@ Source: ``unshare(2)``, ``mount(2)``, ``umount2(2)``, ``netdevice(7)``.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import socket
@@ -13,6 +12,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from libcni.linux import O_CLOEXEC, fcntl
 from libcni.storage.namespace import enter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _IFF_UP = 0x1
 _IFREQ = struct.Struct("16sh14x")
 """Name and flags of an interface, as the ioctls for its flags take them."""
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | O_CLOEXEC
 
 
 @functools.cache

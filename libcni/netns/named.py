@@ -7,7 +7,6 @@ or removed in one mount namespace is so in all. Source: ``ip-netns(8)``.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libcni.errors import InvalidParameterError
+from libcni.linux import fcntl
 from libcni.netns.kernel import bind, make_shared, unmount
 from libcni.protocol.names import is_text
 from libcni.storage.namespace import identify

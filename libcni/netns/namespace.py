@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CNIError, InvalidParameterError
+from libcni.linux import O_CLOEXEC, O_NONBLOCK, check_linux
 from libcni.netns import named, reading
 from libcni.netns.kernel import current_namespace, do_inside, new_namespace, own_path, set_up
 from libcni.protocol.names import check_interface_name, is_encodable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NetNS", "create", "list", "open"]
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | O_NONBLOCK | O_CLOEXEC
 
 
 class NetNS:
@@ -208,6 +209,7 @@ def create(name: str | None = None) -> NetNS:
     :raises FileExistsError: if a namespace has the name.
     :raises PermissionError: if this process lacks the right (``CAP_SYS_ADMIN``), as all but root do.
     """
+    check_linux("a network namespace")
     if name is not None:
         named.check_name(name)
     try:

@@ -7,9 +7,10 @@ a process that dies holds none. Go counterpart: none. Source: ``fcntl(2)``, ``F_
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
+
+from libcni.linux import fcntl
 
 __all__ = ["is_byte_locked", "lock_byte", "unlock_bytes"]
 

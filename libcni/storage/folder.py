@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError
+from libcni.linux import O_NOFOLLOW, fcntl
 from libcni.storage.open_file import (
     READ_FILE,
     OpenFile,
@@ -117,7 +117,7 @@ class Folder:
 
     def _open_no_follow(self, parent: int) -> OpenFolder:
         try:
-            return OpenFolder(os.open(self.name, OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=parent), self._path)
+            return OpenFolder(os.open(self.name, OPEN_FOLDER | O_NOFOLLOW, dir_fd=parent), self._path)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise CacheError(self._path, "is not a folder, or is a link, which is not followed") from None

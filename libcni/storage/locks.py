@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import struct
 import weakref
@@ -23,6 +22,7 @@ except ImportError:  # an implementation of Python that has only the public one
     from hashlib import blake2b
 
 from libcni.errors import CacheError
+from libcni.linux import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, fcntl
 from libcni.storage.byte_locks import is_byte_locked, lock_byte, unlock_bytes
 from libcni.storage.open_file import NO_ROOM, check_own, open_own
 from libcni.storage.operations import FILE_MODE
@@ -53,7 +53,7 @@ _ALL_KINDS = len(_KINDS) << _RANGE_BITS
 _HOLDER = struct.Struct("=QQ")
 """The note of who holds a lock: process id, offset of the lock."""
 
-_MAKE_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAKE_FILE = os.O_RDWR | os.O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
 
 _HOLDERS = 4096
 """Entries of the table. Two locks that share one overwrite each other, and then a holder is not known by name."""
@@ -144,7 +144,8 @@ def _abandon_all() -> None:
 
 
 # A child that lives on would otherwise keep the locks of a parent that was killed.
-os.register_at_fork(after_in_child=_abandon_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is locked
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 class Locks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _socket  # what the module socket adds takes 8 ms to import
 import errno
-import fcntl
 import functools
 import os
 import re
@@ -18,6 +17,8 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from libcni.linux import O_CLOEXEC, O_NONBLOCK, fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ _CLONE_NEWNET = 0x40000000
 _SO_NETNS_COOKIE = 71
 _COOKIE_SIZE = 8
 _NS_GET_NSTYPE = 0xB703
-_OPEN_NAMESPACE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_NAMESPACE = os.O_RDONLY | O_NONBLOCK | O_CLOEXEC
 _PROCESS_PATH = re.compile(r"/proc/([0-9]+)/")
 _CLOCK_TICK = 10_000_000
 """Nanoseconds: the times of inodes are those of the last tick of the kernel's clock."""

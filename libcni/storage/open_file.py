@@ -6,7 +6,6 @@ Go counterpart: ``os.ReadFile``. Nothing here follows a link, and nothing waits:
 from __future__ import annotations
 
 import errno
-import fcntl
 import itertools
 import os
 import stat
@@ -14,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from libcni.errors import CacheError, DamagedFileError, NoRoomError
+from libcni.linux import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, fcntl
 from libcni.storage.sync import Sync
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 # Without blocking: a pipe in place of a file would otherwise wait for the other side for ever.
-READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CHANGE_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ_FILE = os.O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+_CHANGE_FILE = os.O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
 
 NAME_MAX = 255
 """Bytes in a file name, on every Linux file system that is in use for this."""

@@ -10,13 +10,14 @@ import os
 import stat
 
 from libcni.errors import CacheError
+from libcni.linux import O_CLOEXEC, O_DIRECTORY
 from libcni.storage.sync import SharedSync
 
 __all__ = ["FILE_MODE", "OPEN_FOLDER", "FileOperations", "OpenFolder", "is_safe"]
 
 FILE_MODE = 0o600
 _FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | O_DIRECTORY | O_CLOEXEC
 
 
 class FileOperations:

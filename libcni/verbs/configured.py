@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from libcni.errors import InvalidParameterError
+from libcni.linux import check_linux
 from libcni.protocol.names import is_encodable, is_text
 from libcni.storage.store import Store
 from libcni.verbs.chain import Caller
@@ -68,6 +69,7 @@ class Config:
         durable: bool,
         on_event: Callable[[PluginEvent], object] | None = None,
     ) -> None:
+        check_linux("running plugins")
         self.path = _checked_directories(path)
         _check_seconds("timeout", timeout)
         if lock_timeout != 0:  # that is not to wait at all

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ORDER: list[str | set[str]] = [
     "errors",
+    "linux",
     "jsontext",
     "protocol",
     {"config", "results"},

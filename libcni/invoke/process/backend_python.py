@@ -46,7 +46,9 @@ _DRAIN_READS = 32
 _SURE_TO_FIT = select.PIPE_BUF
 """Bytes: what an empty pipe takes at once, however little the system gives it."""
 _FIRST_FREE = 3
-_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+_UNBLOCKABLE = frozenset({9, 19})
+"""SIGKILL and SIGSTOP, by their numbers on Linux: other systems may have no such names."""
+_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() if int(number) not in _UNBLOCKABLE))
 
 
 def start(cells: Cells, program: bytes, environment: bytes, request: bytes | None) -> None:  # noqa: PLR0917 -- as in C
