@@ -150,9 +150,9 @@ def test_entry_of_an_ambiguous_name_is_never_used_overwritten_or_removed(cache: 
 
 DAMAGED: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "is empty"),
-    "truncated": (document()[:50], "invalid JSON"),
+    "truncated": (document()[:50], "has no closing quote"),
     "array": ("[]", "expected a JSON object"),
-    "binary": (b"\xff\x00", "invalid UTF-8"),
+    "binary": (b"\xff\x00", "JSON is UTF-8"),
     "kind-unknown": (document(kind="cniCacheV9"), "kind: must be 'cniCacheV1'"),
     "config-not-base64": (document(config="*"), "config: not base64"),
     "config-missing": (document(config=...), "config: is required"),
