@@ -46,38 +46,39 @@ _STATUS = {
 
 def manual_page() -> str:
     """Return the page, in the language of man(7)."""
-    parts = [*_HEAD, ".SH DESCRIPTION", _escaped(cnitool.help or ""), *_options(cnitool)]
+    root = click.Context(cnitool, info_name="cnitool", **cnitool.context_settings)
+    parts = [*_HEAD, ".SH DESCRIPTION", _escaped(cnitool.help or ""), *_options(root)]
     for title, verbs in verb_groups().items():
         parts.append(f".SH {_escaped(title.upper())}")
         for verb in verbs:
-            command = cnitool.get_command(click.Context(cnitool, info_name="cnitool"), verb)
+            command = cnitool.get_command(root, verb)
             if command is not None:
-                parts += _verb(command, f"cnitool {verb}")
+                parts += _verb(click.Context(command, parent=root, info_name=verb))
     parts += [".SH ENVIRONMENT", *_pairs(_VARIABLES), ".SH EXIT STATUS", *_pairs(_STATUS)]
     parts += [".SH SEE ALSO", "ip\\-netns(8), nsenter(1)", ""]
     return "\n".join(parts)
 
 
-def _verb(command: click.Command, name: str) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+def _verb(context: click.Context) -> Iterator[str]:
+    """Write the part of a verb. Its context is below that of the tool: click keeps what it makes of the first one."""
+    command = context.command
     usage = " ".join(command.collect_usage_pieces(context))
-    yield f".SS {_escaped(name)} {_escaped(usage)}"
+    yield f".SS {_escaped(context.command_path)} {_escaped(usage)}"
     paragraphs = (command.help or "").replace("\b\n", "").split("\n\n")
     for number, paragraph in enumerate(paragraphs):
         if number:
             yield ".PP"
         yield _escaped(" ".join(paragraph.split()))
-    yield from _options(command)
+    yield from _options(context)
     if isinstance(command, click.Group):
-        for below in command.list_commands(context):
-            sub = command.get_command(context, below)
-            if sub is not None:
-                yield from _verb(sub, f"{name} {below}")
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from _verb(click.Context(below, parent=context, info_name=name))
 
 
-def _options(command: click.Command) -> Iterator[str]:
-    context = click.Context(command)
-    for parameter in command.params:
+def _options(context: click.Context) -> Iterator[str]:
+    for parameter in context.command.params:
         if not isinstance(parameter, click.Option):
             continue  # of arguments some versions of click say something, and others do not
         record = parameter.get_help_record(context)
