@@ -26,6 +26,7 @@ __all__ = [
     "expect_refusal",
     "expect_success",
     "expect_valid",
+    "has_code",
     "is_text_alone",
     "listed",
     "result_schema",
@@ -121,12 +122,14 @@ def expect_refusal(
     if document is None:
         raise UnstatedError("an error object on standard output", unstated(answer), answer)
     if codes:
-        if "code" not in document:
-            raise UnstatedError("an error object with a code", f"code is missing: {answer.summary}", answer)
+        if not has_code(document):
+            raise UnstatedError("an error object with a numeric code", answer.summary, answer)
         wanted = " or ".join(map(str, sorted(codes)))
         expect(document["code"] in codes, f"error code {wanted}, as {why}", answer.summary, answer)
     text = f"{document.get('msg', '')} {document.get('details', '')}".lower()
     if naming:
+        if not text.strip():
+            raise UnstatedError("an error object with a text", answer.summary, answer)
         found = any(word.lower() in text for word in naming)
         expect(found, f"an error whose text names {' or '.join(naming)}", answer.summary, answer)
     return document
@@ -139,6 +142,12 @@ def _expect_refused(answer: Answer, why: str) -> None:
     is_error = error_document(answer) is not None or (is_ended and not answer.is_success)
     seen = "success" if answer.is_success else answer.summary
     expect(is_error, f"an error, as {why}", f"{seen}, with {answer.request_in_short}", answer)
+
+
+def has_code(document: Mapping[str, Any]) -> bool:
+    """Return whether an error has a code that is a number."""
+    code = document.get("code")
+    return isinstance(code, int) and not isinstance(code, bool)
 
 
 def is_text_alone(answer: Answer) -> bool:

@@ -16,6 +16,7 @@ from libcni.conformance.expect import (
     NotApplicableError,
     UnstatedError,
     error_document,
+    has_code,
     is_text_alone,
 )
 from libcni.conformance.lab import CancelledError
@@ -78,7 +79,7 @@ def _failure(subject: Subject, check: Check, lab: Lab, *, error: MismatchError) 
 
 
 def _blocker(lab: Lab) -> str:
-    """Provoke another error, and return the check that its form fails; empty if it is an object with a code.
+    """Provoke another error, and return the check that its form fails; empty if it is an object with code and text.
 
     A plugin whose errors have no such form in general has one fault, and not one for each error.
     """
@@ -88,7 +89,7 @@ def _blocker(lab: Lab) -> str:
         return "output-error-status"
     if document is None:
         return "" if answer.is_success or answer.output.timed_out else "output-error-json"
-    return "" if "code" in document else "output-error-members"
+    return "" if has_code(document) and document.get("msg") else "output-error-members"
 
 
 def evidence(subject: Subject, lab: Lab) -> dict[str, Any]:

@@ -179,6 +179,10 @@ def _print_error(failure):
         del document["cniVersion"]
     if wrong("output-error-members:code"):
         del document["code"]
+    if wrong("output-error-members:type"):
+        document["code"] = str(document["code"])
+    if wrong("output-error-members:msg"):
+        del document["msg"], document["details"]
     if wrong("output-error-members"):
         document["msg"], document["details"] = "", f"{failure.msg} {failure.details}"
     _print(document)

@@ -44,6 +44,8 @@ def reports(report: Report) -> dict[str, str]:
         ("output-error-json:stderr", "nothing on standard output; on standard error: error: the network has no name"),
         ("output-error-status:stderr", "status 0"),
         ("output-error-members:code", "code missing"),
+        ("output-error-members:type", "found a string"),
+        ("output-error-members:msg", "msg missing"),
     ],
 )
 def test_errors_of_another_form_are_one_report(mutant: str, said: str, namespaces: None, tmp_path: Path) -> None:
