@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["EXACT_KEYS", "Described", "as_read"]
 
@@ -77,18 +77,21 @@ def as_read(value: object, described: Sequence[Described]) -> object:
         return [as_read(item, items) for item in array_of(value)]
     if not is_object(value):
         return value
-    known = {key for one in described for key in one.members}
+    known = described[0].members.keys() if len(described) == 1 else {key for one in described for key in one.members}
     read: dict[str, object] = {}
     for key, member in object_of(value).items():
         if member is None:
             continue
         name = key if key in known else _documented(key, known, object_of(value))
-        below = [one.members[name] for one in described if name in one.members]
-        read[name] = as_read(member, below) if below or not known else member
+        if is_object(member) or is_array(member):
+            below = [one.members[name] for one in described if name in one.members]
+            read[name] = as_read(member, below) if below or not known else member
+        else:
+            read[name] = member
     return read
 
 
-def _documented(key: str, known: set[str], members: Mapping[str, Any]) -> str:
+def _documented(key: str, known: Iterable[str], members: Mapping[str, Any]) -> str:
     lower = key.lower()
     return next(
         (name for name in known if name.lower() == lower and name not in members and name not in EXACT_KEYS), key

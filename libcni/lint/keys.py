@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from libcni.config.request import RESERVED_PREFIX
-from libcni.jsontext.frozen import array_of, is_array, object_of
+from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
 from libcni.protocol.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def check_keys(
         for index, item in enumerate(array_of(value)):
             check_keys(source, (*path, index), item, described=items)
         return
+    if not is_object(value) or not value:
+        return
     known: dict[str, list[Described]] = {}
     for one in described:
         for key, member in one.members.items():
@@ -156,14 +158,17 @@ def check_keys(
 def _check_object(
     source: Source, path: Path, members: Mapping[str, Any], *, known: Mapping[str, list[Described]]
 ) -> None:
+    unknown = [key for key in members if key not in known and not is_comment(key)]
+    for key, member in members.items():
+        if key in known and key not in _OWN_CHECKS and (is_object(member) or is_array(member)):
+            check_keys(source, (*path, key), member, described=known[key])
+    if not unknown:
+        return
     owner = next(iter(known.values()))[0].owner
     free = [key for key in known if key not in members]
     keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
-    for key, member in members.items():
-        if key not in known and not is_comment(key):
-            _report(source, (*path, key), keys)
-        elif key in known and key not in _OWN_CHECKS:
-            check_keys(source, (*path, key), member, described=known[key])
+    for key in unknown:
+        _report(source, (*path, key), keys)
 
 
 def _is_of_own_type(path: Path, known: Iterable[str]) -> bool:

@@ -108,6 +108,8 @@ class _Seen:
     networks: list[NetworkFacts] = field(default_factory=list["NetworkFacts"])
     nameless: list[Path] = field(default_factory=list[Path])
     inlined_only: set[str] = field(default_factory=set[str])
+    is_alone: bool = False
+    """Whether there is one file, which cannot conflict with another."""
 
 
 class _Linter:
@@ -134,7 +136,7 @@ class _Linter:
             self._check_entries(directory, seen)
 
     def lint_files(self, files: Sequence[Path]) -> None:
-        seen = _Seen()
+        seen = _Seen(is_alone=len(files) == 1)
         for path in sorted(files, key=lambda path: os.fsencode(path.name)):
             if extension_of(path) in YAML_EXTENSIONS:
                 self._lint_manifest(path)
@@ -266,7 +268,8 @@ class _Linter:
         check_chain(chain, self.catalog)
         if isinstance(name, str) and path not in seen.nameless:
             place = source.place(("name",))
-            seen.networks.append(facts_of(name, place, chain, is_list=extension_of(path) in LIST_EXTENSIONS))
+            members = [] if seen.is_alone else chain
+            seen.networks.append(facts_of(name, place, members, is_list=extension_of(path) in LIST_EXTENSIONS))
 
     def _check_shape(self, source: Source, document: JSONObject) -> bool:
         """Return whether a document is a list, and report one whose extension does not fit."""

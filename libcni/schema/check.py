@@ -6,6 +6,7 @@ jsonschema is imported when the first schema is applied, as it costs tens of mil
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from libcni.errors import InvalidParameterError
 from libcni.jsontext.frozen import is_array, is_object
 from libcni.jsontext.scan import format_path, kind_of
+from libcni.schema.compiled import UnknownKeywordError, compiled
 from libcni.schema.files import load
 from libcni.schema.formats import format_checker
 
@@ -76,6 +78,13 @@ class Checker:
         self._definitions: Mapping[str, Any] = schema.get("$defs", {})
         self._validator: Validator = kind(schema, format_checker=format_checker(), registry=_registry())
 
+    @functools.cached_property
+    def _is_quickly_valid(self) -> Callable[[Any], bool] | None:
+        try:
+            return compiled(self._schema, format_checker(), _compiled)
+        except UnknownKeywordError:
+            return None
+
     def is_valid(self, document: Any) -> bool:
         """Return whether the schema accepts a decoded document."""
         return next(self._errors(document), None) is None
@@ -85,6 +94,9 @@ class Checker:
 
         :raises InvalidParameterError: if the schema refers to one that is not there, or to itself without end.
         """
+        with contextlib.suppress(RecursionError):
+            if self._is_quickly_valid is not None and self._is_quickly_valid(document):
+                return []
         found = {problem for error in self._errors(document) for problem in self._problems(error)}
         return sorted(found, key=lambda problem: ([str(step) for step in problem.path], problem.message))
 
