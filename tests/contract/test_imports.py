@@ -13,6 +13,7 @@ from tests.contract.modules import ROOT
 
 VERSIONS = ("0.2.0", "0.4.0", "1.0.0", "1.1.0")
 NETWORK = '{"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge"}]}'
+VERB_MODULES = ("attach", "run", "trace", "collect", "forget", "inspect", "explain", "networks", "attachments", "show")
 HEAVY = ("anyio", "jsonschema", "psutil", "click", "rich", "pydantic", "asyncio", "trio")
 
 
@@ -49,6 +50,7 @@ def modules_after(statement: str) -> set[str]:
         (f"import libcni; libcni.network_conf_from_bytes({NETWORK!r})", set[str]()),
         *((f"import libcni; libcni.Result.from_dict({{'cniVersion': {each!r}}})", set[str]()) for each in VERSIONS),
         ("import libcni.cli", set[str]()),
+        *((f"import libcni.cli.{module}", {"click"}) for module in VERB_MODULES),
     ],
     ids=[
         "package",
@@ -62,6 +64,7 @@ def modules_after(statement: str) -> set[str]:
         "network",
         *VERSIONS,
         "command-line",
+        *(f"verb-{module}" for module in VERB_MODULES),
     ],
 )
 def test_import_loads_no_more_than_it_needs(statement: str, allowed: set[str]) -> None:
