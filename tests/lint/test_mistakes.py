@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MISTAKES: list[dict[str, Any]] = json.loads(MISTAKES_FILE.read_text())["mistakes"]
 ENOUGH_MISTAKES = 200
 ENOUGH_KINDS = 25
+ENOUGH_HINTS = 60
 
 
 def test_configurations_together_have_no_finding(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +46,12 @@ def test_mistake_is_found_at_its_field_and_line(mistake: dict[str, Any], tmp_pat
     codes = [found.code for found in findings if (found.field, found.line) == (expected["field"], expected["line"])]
     assert expected["codes"], "say which code it must have"
     assert codes == expected["codes"], [str(finding) for finding in findings]
+    if "hint" in expected:
+        assert expected["hint"] in {found.hint for found in findings}
+
+
+def test_mistakes_with_a_hint_are_many() -> None:
+    assert sum("hint" in mistake["expect"] for mistake in MISTAKES) >= ENOUGH_HINTS
 
 
 def test_mistakes_are_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

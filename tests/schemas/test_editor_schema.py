@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,17 @@ from jsonschema import Draft7Validator
 
 from libcni.lint import Severity, lint_paths
 from libcni.protocol.versions import SUPPORTED_VERSIONS
+from libcni.schema.compiled import compiled
 from libcni.schema.editor import EDITOR_ID, editor_schema
-from tests.schemas.plugin_schemas import CONFIGURATION_DIR, ROOT, configuration_files, load_schemas
+from tests.schemas.plugin_schemas import (
+    CONFIGURATION_DIR,
+    FORMATS,
+    ROOT,
+    configuration_files,
+    load_schemas,
+    objects_of,
+    validator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +111,21 @@ def test_schema_and_lint_agree_on_every_mistake(tmp_path: Path, capsys: pytest.C
         agreed += is_valid == (not codes)
     with capsys.disabled():
         print(f"\nschema and lint agree on {agreed} of {len(MISTAKES)} mistakes; the others are lint's alone")  # noqa: T201 -- the numbers are what this test shows
+
+
+def test_compiled_schemas_and_jsonschema_agree_on_every_mistake() -> None:
+    for mistake in MISTAKES:
+        text: str = (CONFIGURATION_DIR / mistake["file"]).read_text()
+        try:
+            document = json.loads(text.replace(mistake["edit"]["find"], mistake["edit"]["with"]))
+        except ValueError:
+            continue
+        plugins = document.get("plugins", []) if isinstance(document, dict) else None
+        if not isinstance(plugins, list) or not all(isinstance(plugin, dict) for plugin in plugins):
+            continue
+        for _, name, value in objects_of(document):
+            check = compiled(load_schemas()[name], FORMATS, re.compile)
+            assert check(value) == validator(name).is_valid(value), (name, value)
 
 
 def test_check_jsonschema_takes_the_schema_and_the_configurations(tmp_path: Path) -> None:
