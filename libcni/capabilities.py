@@ -269,6 +269,7 @@ class ContainerOptions:
 def _check_kinds(options: ContainerOptions) -> None:
     """Check what would be taken for something else: a flat list of ranges, a text in place of a sequence."""
     _check_sequences(options)
+    _check_mappings(options)
     for name, kind in (("bandwidth", Bandwidth), ("dns", DNS), ("pod", Pod)):
         value = getattr(options, name)
         if value is not None and not isinstance(value, kind):
@@ -277,6 +278,14 @@ def _check_kinds(options: ContainerOptions) -> None:
         if not is_text(name) or not is_text(value):
             raise InvalidParameterError("labels", name, "a label is a text, and its value another")
     _check_cni_args(options.cni_args)
+
+
+def _check_mappings(options: ContainerOptions) -> None:
+    for name in ("labels", "cni_args", "capability_args"):
+        value: object = getattr(options, name)
+        if not isinstance(value, Mapping):
+            # It may be secret: the message says what it is and not more.
+            raise InvalidParameterError(name, type(value).__name__, "is no mapping")
 
 
 def _check_cni_args(members: Mapping[str, Any]) -> None:

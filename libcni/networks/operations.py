@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcni import netns
+from libcni.capabilities import ContainerOptions
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
 from libcni.invoke.runner import run_shielded
 from libcni.networks.expected import read_expected, read_once
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from os import PathLike
 
-    from libcni.capabilities import ContainerOptions
     from libcni.config.model import NetworkConfigList
     from libcni.networks.expected import Expected
     from libcni.networks.gates import Gate, Turn
@@ -94,6 +94,8 @@ class ContainerOperations(Config):
         """Attach a container to networks, or leave nothing of the attempt behind."""
         if not isinstance(namespace, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without types
             raise InvalidParameterError("netns", namespace, "is neither a text nor a path")
+        if options is not None and not isinstance(options, ContainerOptions):  # pyright: ignore[reportUnnecessaryIsInstance] -- as above
+            raise InvalidParameterError("options", options, "is no ContainerOptions")
         work = self._setup(
             snapshot, container_id, os.fspath(namespace), networks=networks, options=options, timeout=timeout
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from libcni.protocol.attachment import RuntimeConf
 from libcni.storage.journal_record import Record
-from libcni.storage.namespace import identify, is_no_namespace, is_same_namespace, was_there_before
+from libcni.storage.namespace import came_after, identify, is_no_namespace, is_same_namespace
 from libcni.verbs.forget import stored_keys
 from libcni.verbs.stored import stored_network
 
@@ -52,14 +52,17 @@ class StoredAttachment:
         return stored_network(self.known, None)[0]
 
     def is_namespace_gone(self) -> bool:
-        """Return whether the namespace of the ADD is gone: none is at its path, or another one."""
+        """Return whether the namespace of the ADD is known to be gone: something else is at its path.
+
+        Of what another program has added there is only a path and a time: it is in use unless they say otherwise.
+        """
         path = self.runtime_conf.netns
         if not path:
             return False
         record, entry = self.known.recorded, self.known.entry
         if record is not None:
             return record.identity is not None and not is_same_namespace(path, record.identity)
-        return is_no_namespace(path) or (entry is not None and not was_there_before(path, entry.path))
+        return is_no_namespace(path) or (entry is not None and came_after(path, entry.path))
 
     def has_namespace(self) -> bool:
         """Return whether there is a namespace at the path of the ADD, be it another one."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NamespaceView",
     "NetnsIdentity",
+    "came_after",
     "current_boot_id",
     "enter",
     "identify",
@@ -210,6 +211,15 @@ def was_there_before(path: str, file: str) -> bool:
     now = identify(path)
     try:
         return now is None or 0 < now.created <= os.stat(file).st_mtime_ns  # noqa: PTH116 -- text in
+    except OSError:
+        return False
+
+
+def came_after(path: str, file: str) -> bool:
+    """Return whether the namespace at a path is known to be younger than a file; if that is not told it is not."""
+    now = identify(path)
+    try:
+        return now is not None and now.created > os.stat(file).st_mtime_ns  # noqa: PTH116 -- text in
     except OSError:
         return False
 

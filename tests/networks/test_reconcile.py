@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,6 @@ from tests.networks.conftest import networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from libcni.testing import ScriptedRunner
     from tests.networks.conftest import Addresses, Directory, Face
@@ -344,6 +345,13 @@ def test_attachment_of_another_program_is_known_by_its_namespace(
         with journal_of(networks).open(key) as opened:
             opened.remove()  # Go libcni keeps no record
     assert {step.finding for step in networks.reconcile(["box", "without"])} == {"in order"}
+    file = tmp_path / "cache" / "results" / f"a-box-{INTERFACE}"
+    os.utime(file, (1, 1))  # older than any namespace; that of this process has no time while nothing keeps its inode
+    with Path(path).open("rb"):
+        time.sleep(0.05)
+        (older, _) = networks.reconcile(["box", "without"], dry_run=True)
+    assert (older.container_id, older.finding) == ("box", "namespace gone")
+    os.utime(file)
     path.unlink()
     path.write_text("no namespace")
     (gone, _) = networks.reconcile(["box", "without"])

@@ -130,6 +130,15 @@ def test_join_of_another_type_is_refused(members: dict[str, Any]) -> None:
         Join(**{"network": "a"} | members)
 
 
+def test_options_of_another_kind_are_refused(
+    conf: Directory, make: Callable[..., Face], runner: ScriptedRunner
+) -> None:
+    conf.network("10-a.conflist", "a")
+    with pytest.raises(InvalidParameterError, match="options"):
+        make().setup("box", NETNS, options={"mac": "0a:00:00:00:00:01"})
+    assert runner.calls == []
+
+
 def test_setup_without_a_network_says_why(conf: Directory, make: Callable[..., Face], runner: ScriptedRunner) -> None:
     networks = make()
     with pytest.raises(NoConfigsFoundError):
