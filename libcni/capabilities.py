@@ -252,7 +252,7 @@ class ContainerOptions:
         >>> ContainerOptions(port_mappings=[PortMapping(8080, 80)]).capability_arguments()
         {'portMappings': [{'hostPort': 8080, 'containerPort': 80, 'protocol': 'tcp'}]}
         """
-        found = {_wire(name): _encoded(getattr(self, name)) for name in CAPABILITY_FIELDS}
+        found = {WIRE_NAMES.get(name, name): _encoded(getattr(self, name)) for name in CAPABILITY_FIELDS}
         given = {name: value for name, value in found.items() if value not in (None, "", [])}
         for name, value in self.capability_args.items():
             if given.setdefault(name, value) is not value:
@@ -282,10 +282,8 @@ def _check_kinds(options: ContainerOptions) -> None:
 
 def _check_mappings(options: ContainerOptions) -> None:
     for name in ("labels", "cni_args", "capability_args"):
-        value: object = getattr(options, name)
-        if not isinstance(value, Mapping):
-            # It may be secret: the message says what it is and not more.
-            raise InvalidParameterError(name, type(value).__name__, "is no mapping")
+        if not isinstance(getattr(options, name), Mapping):
+            raise InvalidParameterError(name, type(getattr(options, name)).__name__, "is no mapping")
 
 
 def _check_cni_args(members: Mapping[str, Any]) -> None:
@@ -330,13 +328,9 @@ def _texts(name: str, value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _wire(name: str) -> str:
-    return WIRE_NAMES.get(name, name)
-
-
 def _members(item: PortMapping | Bandwidth | IPRange | DNS) -> dict[str, Any]:
     """Return the members of an object on the wire; what is not given is left out."""
-    found = {_wire(each.name): _encoded(getattr(item, each.name)) for each in fields(item)}
+    found = {WIRE_NAMES.get(each.name, each.name): _encoded(getattr(item, each.name)) for each in fields(item)}
     return {name: value for name, value in found.items() if value not in (None, "", [])}
 
 
