@@ -52,8 +52,10 @@ def add_command(settings: Settings, *, network: str, netns: str, no_rollback: bo
     except (CNIError, KeyboardInterrupt) as error:
         _advise(settings, config, error, rt=rt, key=key)
         raise
-    deletion = cnitool_command(settings, "del", key.network, rt.netns, *_names(key))
-    echo_result(json.dumps(result.to_dict(), indent=4), deletion=deletion)
+    echo_result(
+        json.dumps(result.to_dict(), indent=4),
+        deletion=lambda: cnitool_command(settings, "del", key.network, rt.netns, *_names(key)),
+    )
 
 
 def _advise(

@@ -23,10 +23,8 @@ __all__ = ["AttachmentOptions", "attachment_options", "check_declared"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_PORT = re.compile(
-    r"(?:(?P<ip>\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?(?P<host>[0-9]+):(?P<inside>[0-9]+)(?:/(?P<protocol>\w+))?"
-)
-_RATE = re.compile(r"([0-9]+)([KMG]?)")
+_PORT = r"(?:(?P<ip>\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?(?P<host>[0-9]+):(?P<inside>[0-9]+)(?:/(?P<protocol>\w+))?"
+_RATE = r"([0-9]+)([KMG]?)"
 _FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _RATES = {"ingress": "ingress_rate", "egress": "egress_rate"}
 
@@ -81,7 +79,7 @@ class AttachmentOptions(NamedTuple):
 def _port_mapping(text: str) -> PortMapping:
     from libcni.capabilities import PortMapping  # noqa: PLC0415 -- as above
 
-    match = _PORT.fullmatch(text)
+    match = re.fullmatch(_PORT, text)
     if match is None:
         raise click.BadParameter(
             f"{text!r} is not [IP:]HOST:CONTAINER[/PROTO], such as 8080:80", param_hint="--publish"
@@ -109,7 +107,7 @@ def _bandwidth(text: str) -> Bandwidth:
 
 
 def _rate(text: str) -> int:
-    match = _RATE.fullmatch(text)
+    match = re.fullmatch(_RATE, text)
     if match is None:
         raise click.BadParameter(
             f"{text!r} is no number of bits per second, such as 10M; K, M and G are thousands", param_hint="--bandwidth"

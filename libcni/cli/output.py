@@ -6,11 +6,14 @@ import io
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from libcni.errors import CNIError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["die_of_closed_pipe", "drop_output", "echo_result", "prepare"]
 
@@ -22,10 +25,10 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def echo_result(text: str, *, deletion: str) -> None:
+def echo_result(text: str, *, deletion: Callable[[], str]) -> None:
     """Write the result of an ADD. Without a reader that is no error: the ADD has succeeded.
 
-    :param deletion: a command that deletes the attachment.
+    :param deletion: returns a command that deletes the attachment.
     :raises CNIError: if it cannot be written; the attachment stays all the same.
     """
     try:
@@ -35,7 +38,7 @@ def echo_result(text: str, *, deletion: str) -> None:
     except OSError as error:
         drop_output()
         failed = CNIError(f"the result cannot be written: {error.strerror}; the attachment stays")
-        failed.add_note(f"delete it with: {deletion}")
+        failed.add_note(f"delete it with: {deletion()}")
         raise failed from error
 
 

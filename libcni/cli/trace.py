@@ -65,7 +65,7 @@ def trace_command(
     text = dump(traced.document()) if settings.is_json else "\n".join(_lines(traced, is_brief=brief))
     if traced.command == "ADD" and traced.error is None:
         names = "--container-id", rt.container_id, "--ifname", rt.ifname
-        echo_result(text, deletion=cnitool_command(settings, "del", network, rt.netns, *names))
+        echo_result(text, deletion=lambda: cnitool_command(settings, "del", network, rt.netns, *names))
     else:
         click.echo(text)
     if traced.error is not None and settings.is_json:

@@ -6,7 +6,6 @@ section 2, "Execution protocol".
 
 from __future__ import annotations
 
-import contextvars
 import math
 import os
 import select
@@ -148,11 +147,12 @@ class BlockingRunner:
         if limit <= 1 or len(jobs) <= 1:
             return [await job() for job in jobs]
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # logging, queue: 8 ms for those who need none
+        from contextvars import Context, copy_context  # noqa: PLC0415  # as below
 
         interrupt = self._here.interrupt or _Interrupt()
         failures: list[BaseException] = []
 
-        def work(context: contextvars.Context, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        def work(context: Context, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
             self._here.interrupt = interrupt
             try:
                 return context.run(complete, job())
@@ -164,7 +164,7 @@ class BlockingRunner:
         with ThreadPoolExecutor(min(limit, len(jobs))) as pool:
             try:
                 # Each thread has the context variables of the caller: the operation that its events belong to, for one.
-                contexts = [contextvars.copy_context() for _ in jobs]
+                contexts = [copy_context() for _ in jobs]
                 return list(pool.map(work, contexts, jobs))
             except BaseException as error:
                 interrupt.set()
