@@ -115,16 +115,29 @@ class Snapshot:
         said += [f"firewall rule {rule} is gone" for rule in _without(self.firewall, later.firewall)]
         said += [f"qdisc {qdisc} is gone" for qdisc in _without(self.qdiscs, later.qdiscs)]
         said += [f"neighbour {entry} is gone" for entry in _without(self.neighbours, later.neighbours)]
-        return said + self.additions(later)
-
-    def additions(self, later: Snapshot) -> list[str]:
-        """Return what is new or has another value in ``later``, in words."""
-        said = [f"link {name} is new" for name in later.links if name not in self.links]
         said += [
             f"link {self.links[name]} became {link}"
             for name, link in later.links.items()
             if name in self.links and self.links[name] != link
         ]
+        return said + self._news(later)
+
+    def additions(self, later: Snapshot) -> list[str]:
+        """Return what ``later`` has more, in words, and sysctls of another value.
+
+        What is missing is none, nor is a property of a link that both have: others may have changed it, or taken
+        something of theirs away.
+        """
+        more = [
+            f"{item} of link {name} is new"
+            for name, link in later.links.items()
+            if name in self.links
+            for item in sorted((link.addresses - self.links[name].addresses) | (link.modes - self.links[name].modes))
+        ]
+        return more + self._news(later)
+
+    def _news(self, later: Snapshot) -> list[str]:
+        said = [f"link {name} is new" for name in later.links if name not in self.links]
         said += [f"route {route} is new" for route in sorted(later.routes - self.routes)]
         said += [f"rule {rule} is new" for rule in later.rules if rule not in self.rules]
         said += [f"firewall rule {rule} is new" for rule in _without(later.firewall, self.firewall)]

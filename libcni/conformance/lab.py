@@ -196,6 +196,10 @@ class Lab:
         with self.machine.inside(f"ns-{container.number}"):
             return kernel.look_closely(None, kernel.sysctls())
 
+    def sysctls(self) -> dict[str, str]:
+        """Return the sysctls of the host."""
+        return kernel.sysctls()
+
     def left_on_host(self, before: Snapshot) -> list[str]:
         """Return what is on the host that was not there before.
 

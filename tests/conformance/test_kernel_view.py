@@ -88,6 +88,9 @@ def test_view_has_both_families_and_everything_that_stays(namespaces: None) -> N
         ):
             assert part in said
         assert after.differences(after) == []
+        assert after.additions(before) == [
+            "sysctl core/somaxconn became " + before.sysctls["core/somaxconn"] + ", from 501"
+        ]
         assert "neighbour 10.1.0.9 02:00:00:00:00:09 dev aa is gone" in after.differences(before)
 
     in_a_namespace(check)
@@ -114,6 +117,15 @@ def test_undoing_brings_a_namespace_back(namespaces: None) -> None:
         assert len(lines) >= 12
 
     in_a_namespace(check)
+
+
+def test_additions_are_what_is_more_and_not_what_another_took_away() -> None:
+    old = Link("br0", "bridge", "02::1", 1500, is_up=True, addresses=frozenset({"10.0.0.1/32"}))
+    new = Link("br0", "bridge", "02::2", 1400, is_up=True, addresses=frozenset({"10.0.0.2/32"}))
+    before, after = Snapshot(links={"br0": old}), Snapshot(links={"br0": new})
+
+    assert before.additions(after) == ["10.0.0.2/32 of link br0 is new"]
+    assert before.differences(after) == [f"link {old} became {new}"]
 
 
 def test_undoing_sets_a_link_down_and_enters_a_namespace() -> None:
