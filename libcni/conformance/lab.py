@@ -47,7 +47,7 @@ _SHOW_ALL = f"{_SHOW_SHORTLY}; ip neighbour show nud permanent; tc qdisc; nft li
 _KERNEL_TAKES = 6.0
 """Seconds for the kernel to remove the links of a namespace that is gone, on a busy machine."""
 
-_OF_LINKS = ("link ", "qdisc ", "route ", "neighbour ")
+_OF_LINKS = ("link ", "qdisc ", "route ", "neighbour ", "sysctl ipv4/conf/", "sysctl ipv6/conf/")
 """The beginnings of changes that go with a link."""
 _ATTACHMENT_VERBS = frozenset({"ADD", "DEL", "CHECK"})
 _WITH_PREV_RESULT = frozenset({"DEL", "CHECK"})
@@ -207,7 +207,7 @@ class Lab:
         """
         deadline = min(self.deadline, time.monotonic() + _KERNEL_TAKES) if self.has_removed else 0.0
         while (left := before.additions(self.state())) and time.monotonic() < deadline:
-            if not any(item.startswith(_OF_LINKS) and item.endswith("is new") for item in left):
+            if not any(item.startswith(_OF_LINKS) for item in left):
                 break
             time.sleep(0.05)
         return left
