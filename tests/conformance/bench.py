@@ -30,7 +30,9 @@ RUN_ALL = os.environ.get("LIBCNI_ALL_MUTANTS") == "1"
 """Run every check with every mutant that comes to its place, the costly ones too, as ``tox -e mutants`` does."""
 
 OTHERS = 3
-"""Checks that each mutant is run with beside its own and those that are declared, when not all are run."""
+"""Checks that each mutant is run with beside its own and those that are declared, when not all are run.
+
+The further mutants of a check, which are like the first in most, are run with no others then."""
 
 KINDS = ("interface", "ipam", "chained", "meta")
 PLAIN = ("interface", "delegating", "ipam", "chained", "meta")
@@ -203,7 +205,7 @@ def some_of(seen: Sequence[Check], mutant: str) -> list[Check]:
     declared = {check_of(mutant), *declared_collateral().get(mutant, {})}
     others = [check for check in seen if check.id not in declared]
     if not RUN_ALL:
-        others = others[:: max(len(others) // OTHERS, 1)][:OTHERS]
+        others = [] if ":" in mutant else others[:: max(len(others) // OTHERS, 1)][:OTHERS]
     return [check for check in seen if check.id in declared] + others
 
 
