@@ -53,6 +53,7 @@ def test_second_network_or_container_in_a_namespace_takes_nothing_down(
 
 
 @pytest.mark.usefixtures("root")
+@pytest.mark.alone
 @pytest.mark.parametrize("verb", ["del", "gc", "recover"])
 def test_namespace_with_path_and_number_of_a_dead_one_keeps_its_interface(
     tmp_path: Path, trials_of: Callable[[str], Trials], verb: str

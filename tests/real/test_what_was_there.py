@@ -172,6 +172,7 @@ def test_chain_that_only_tunes_an_interface_works(
         assert "eth0" in namespace.links()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("verb", ["delete", "gc", "recover"])
 def test_namespace_with_path_and_number_of_a_dead_one_is_left_alone(
     verb: str, runtime: Runtime, two: tuple[str, str], attachment: Attachment, namespace: Namespace
