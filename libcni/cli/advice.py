@@ -1,4 +1,4 @@
-"""What to do after an error: the last of its three parts, after what failed and why. Each is a command, or a name.
+"""The next step after an error: the last of its three parts, after what failed and why. Each is a command, or a name.
 
 Loaded when something has failed. It decides on classes and facts, never on the text of an error.
 """

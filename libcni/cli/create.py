@@ -42,7 +42,7 @@ _WITHOUT_PLUGINS = "1.0.0"
 
 
 class _Wish(NamedTuple):
-    """What was asked for: a network, its type and subnet, the link that it stands on, and whether it leads outside."""
+    """The request for a network: name, type and subnet, the link that it stands on, and whether it leads outside."""
 
     name: str
     type: str

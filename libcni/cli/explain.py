@@ -25,7 +25,7 @@ _PLUGINS_OWN = 100
 
 
 class Explanation(NamedTuple):
-    """What a code means: its kind, a title, the cause, and what to do."""
+    """The meaning of a code: its kind, a title, the cause, and what to do."""
 
     code: str
     kind: str

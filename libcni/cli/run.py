@@ -41,7 +41,7 @@ _NOT_EXECUTABLE = 126
 
 
 class _Request(NamedTuple):
-    """What is to be run: networks with their options, the container, its namespace, and whether it stays."""
+    """The request for a run: networks with their options, the container, its namespace, and whether it stays."""
 
     networks: Sequence[str]
     options: AttachmentOptions

@@ -1,4 +1,4 @@
-"""What a verb has run: its plugin calls in order, and inside them the calls of IPAM plugins, which plugins make.
+"""The calls of a verb: its plugin calls in order, and inside them the calls of IPAM plugins, which plugins make.
 
 The library sees its own calls. Those that a plugin makes are seen by a stand-in: a shell script of the same name in a
 directory before the others in ``CNI_PATH``, which notes request, answer and time around the real plugin.

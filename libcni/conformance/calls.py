@@ -118,7 +118,7 @@ class Answer:
 
     @property
     def request_in_short(self) -> str:
-        """What of the request a reader needs to see that it is wrong: the variables of the protocol, and the input."""
+        """The parts of the request that show that it is wrong: the variables of the protocol, and the input."""
         variables = [f"{key}={value}" for key, value in self.request.environment.items() if key.startswith("CNI_")]
         text = self.request.stdin[:_IN_SHORT].decode("utf-8", "backslashreplace")
         more = "…" if len(self.request.stdin) > _IN_SHORT else ""

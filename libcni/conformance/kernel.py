@@ -42,7 +42,7 @@ _READING = """\
 printf 'link show\\naddress show\\nroute show table all\\nrule show\\n' | ip -details -json -batch - &&
 ip -6 -json rule show
 """
-"""What is read of a namespace: five arrays. Routes of both families come together, rules do not."""
+"""The commands that read a namespace: five arrays. Routes of both families come together, rules do not."""
 
 _SYSCTLS = Path("/proc/sys/net")
 _VOLATILE = ("nf_conntrack_", "stable_secret", "flush", "tcp_fastopen_key", "_hash_entries")

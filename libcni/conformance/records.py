@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["is_log", "state_files"]
 
 _OF_TOOLS = ("/run/xtables.lock", "/run/ebtables.lock")
-"""What programs leave that plugins call."""
+"""Traces of the programs that plugins call."""
 
 
 def state_files(subject: Subject, machine: Machine) -> dict[str, bytes]:

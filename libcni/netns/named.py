@@ -111,7 +111,7 @@ def _make_file(path: str) -> None:
 def _is_leftover(path: str) -> bool:
     """Return whether a file is the mount point of a namespace that was never mounted, or is not any more."""
     status = Path(path).lstat()
-    is_empty_file = os.path.isfile(path) and not os.path.islink(path) and status.st_size == 0  # noqa: PTH113, PTH114
+    is_empty_file = os.path.isfile(path) and not os.path.islink(path) and status.st_size == 0  # noqa: PTH113, PTH114 -- text in
     return is_empty_file and identify(path) is None and time.time() - status.st_ctime > _LEFTOVER_AGE
 
 

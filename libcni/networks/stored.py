@@ -21,7 +21,7 @@ __all__ = ["StoredAttachment", "added_after", "all_keys", "read_stored"]
 
 @dataclass(frozen=True, slots=True)
 class StoredAttachment:
-    """What is stored about one attachment."""
+    """The record and the result of one attachment."""
 
     key: AttachmentKey
     known: Known

@@ -1,4 +1,4 @@
-"""What an operator sees of the verbs: events of plugin calls and operations, and where they can be sent.
+"""Events of plugin calls and operations, and the places that they can be sent to: logs, traces and metrics.
 
 ``CNIConfig(..., on_event=...)`` takes a callable, which gets a :class:`PluginEvent` for each plugin call, or one of the
 observers made here. Each loads what it needs when it is made.

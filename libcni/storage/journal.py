@@ -307,7 +307,10 @@ class Journal:
             yield from self.folder.items()
         else:
             for name in self.folder.names_with(f"@{container_id}@"):
-                yield name, self.folder.read(name)
+                try:
+                    yield name, self.folder.read(name)
+                except OSError as error:  # of one file: it hides no other
+                    yield name, error
 
     def _scanned(self, name: str, data: bytes | OSError) -> Record | CacheError | None:
         if isinstance(data, OSError):

@@ -164,3 +164,11 @@ def test_boot_that_is_not_known_is_empty(monkeypatch: pytest.MonkeyPatch) -> Non
     finally:
         current_boot_id.cache_clear()
     assert current_boot_id() != ""
+
+
+def test_record_that_cannot_be_read_hides_no_other_of_its_container(journal: Journal, tmp_path: Path) -> None:
+    begin(journal)
+    with journal.open(KEY) as opened:
+        opened.mark(State.NEEDS_DELETE)
+    (tmp_path / "journal" / "net@box@eth1").mkdir()
+    assert journal.unfinished("box") == journal.unfinished() == {KEY}
