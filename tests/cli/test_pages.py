@@ -15,7 +15,7 @@ from tests.contract.modules import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CALL = re.compile(r"^(?:[#$] )?(?:.*&& \S*/)?cnitool (.*)$", re.MULTILINE)
 PLACEHOLDERS = re.compile(r"\b(NAME|PLUGIN|COMMAND|FILE|ID)\b|…|\.\.\.")
