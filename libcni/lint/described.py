@@ -45,6 +45,11 @@ class Described:
         """The description of the items of an array."""
         return Described(self.root, object_of(self.part.get("items")), self.owner)
 
+    @property
+    def usual_values(self) -> Sequence[Any]:
+        """The values that the plugin knows, where it goes on with another; empty where any may be right."""
+        return array_of(self.part.get("x-cni-usual"))
+
     def takes_any_key(self) -> bool:
         """Return whether the object is a map, of which a schema cannot know the keys."""
         return "patternProperties" in self.part or bool(object_of(self.part.get("additionalProperties")))

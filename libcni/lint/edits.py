@@ -1,4 +1,4 @@
-"""Edits that mend what is unambiguous: keys in another case, flat ranges, host bits of a subnet.
+"""Edits that mend what is unambiguous: keys in another case, flat ranges, host bits of a subnet or an IPv4 route.
 
 An edit replaces a span of the text; everything else of the file stays byte for byte.
 """
@@ -12,6 +12,7 @@ from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
 from libcni.lint.described import EXACT_KEYS
 from libcni.lint.keys import LIST_KEYS
+from libcni.lint.options import ROUTING, destination_of
 from libcni.lint.ranges import blocks_of
 from libcni.protocol.addresses import parse_cidr
 
@@ -67,6 +68,8 @@ def edits_of_plugin(plugin: PlacedPlugin) -> list[Edit]:
         if plugin.ipam_known.type == "host-local":
             found += _flat_ranges(plugin.source, path, written)
             found += _host_bits(plugin.source, path, written)
+        if plugin.type in ROUTING:
+            found += _route_bits(plugin.source, (*path, "routes"), written.get("routes"))
     return found
 
 
@@ -127,4 +130,14 @@ def _host_bits(source: Source, path: Path, ipam: Mapping[str, Any]) -> list[Edit
         start, end = source.span_of(block.path_of(block.keys.subnet))
         if parse_cidr(source.text[start + 1 : end - 1]).ip != block.subnet.network_address:
             found.append(Edit(start, end, dump(str(block.subnet))))
+    return found
+
+
+def _route_bits(source: Source, path: Path, routes: object) -> list[Edit]:
+    found: list[Edit] = []
+    for index, route in enumerate(array_of(routes)):
+        destination = destination_of(route)
+        if destination is not None and destination.ip != destination.network.network_address:
+            start, end = source.span_of((*path, index, "dst"))
+            found.append(Edit(start, end, dump(str(destination.network))))
     return found

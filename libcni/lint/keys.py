@@ -44,6 +44,11 @@ _COMMENTS = ("_", "#", "/", "$", "x-")
 _PLUGIN_KEYS = frozenset({"ipam", "capabilities", "runtimeConfig", "delegate", "delegates", "mtu", "bridge"})
 """Keys that are a plugin's, and stand beside ``plugins`` by mistake."""
 _VLAN_HINT = "name an interface of the VLAN as 'master', such as eth0.100, or use the plugin 'vlan' or 'bridge'"
+_OPPOSITES = (
+    *(("enable", "disable"), ("allow", "deny"), ("include", "exclude"), ("inbound", "outbound"), ("ingress", "egress")),
+    *(("start", "end"), ("min", "max"), ("first", "last"), ("v4", "v6"), ("read", "write"), ("rx", "tx")),
+)
+"""Words that are alike and mean the contrary of each other."""
 _SURE = 0.8
 """Similarity from which on a key is taken for a misspelt one."""
 MISSPELT = 0.75
@@ -61,6 +66,16 @@ def similar(word: str, known: Iterable[str], cutoff: float = _LIKELY) -> str:
     by_form = {_form(name): name for name in known}
     found = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=cutoff)
     return by_form[found[0]] if found else ""
+
+
+def _are_opposites(one: str, other: str) -> bool:
+    """Return whether two words differ in nothing but a pair such as enable and disable: each is meant as it stands."""
+    one, other = _form(one), _form(other)
+    return any(
+        one.replace(first, second, 1) == other or other.replace(first, second, 1) == one
+        for first, second in _OPPOSITES
+        if first in one or first in other
+    )
 
 
 def _form(word: str) -> str:
@@ -162,6 +177,8 @@ def _check_object(
     for key, member in members.items():
         if key in known and key not in _OWN_CHECKS and (is_object(member) or is_array(member)):
             check_keys(source, (*path, key), member, described=known[key])
+        elif key in known and isinstance(member, str) and member:
+            _check_usual(source, (*path, key), member, known[key][0].usual_values)
     if not unknown:
         return
     owner = next(iter(known.values()))[0].owner
@@ -169,6 +186,13 @@ def _check_object(
     keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
     for key in unknown:
         _report(source, (*path, key), keys)
+
+
+def _check_usual(source: Source, path: Path, text: str, usual: Sequence[Any]) -> None:
+    if usual and text.lower() not in {str(value).lower() for value in usual}:
+        listed = ", ".join(map(repr, usual))
+        message = f"the plugin does not know {text!r}, and goes on without it"
+        source.report("CNI335", path, message, hint=f"it knows {listed}")
 
 
 def _is_of_own_type(path: Path, known: Iterable[str]) -> bool:
@@ -188,7 +212,7 @@ def _report(source: Source, path: Path, known: _Known) -> None:
     if other_case:
         hint = f"did you mean {other_case!r}?"
         source.report(known.case_code, path, f"{key!r} is written in the wrong case", hint=hint, at_key=True)
-    elif meant := similar(key, known.free, _SURE):
+    elif (meant := similar(key, known.free, _SURE)) and not _are_opposites(key, meant):
         hint = f"did you mean {meant!r}?"
         source.report("CNI201", path, f"{key!r} is not a key of the {known.owner}", hint=hint, at_key=True)
     elif known.is_all and key == "vlan":

@@ -78,7 +78,7 @@ def mend_paths(
     """Return the files in which something unambiguous can be put right; nothing is written.
 
     That is: a comma before a closing bracket, the case of keys, ranges without their sets, host bits of a subnet of
-    host-local, and the extension of a list in a ``.conf`` or ``.json`` file.
+    host-local or of an IPv4 route, and the extension of a list in a ``.conf`` or ``.json`` file.
 
     :param paths: files, and directories of which every configuration file is looked at.
     :param schema_dirs: directories with more schemas of plugins.

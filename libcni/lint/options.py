@@ -5,6 +5,7 @@ Source: the reference pages and the code of the plugins that each check names.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 from libcni.jsontext.frozen import array_of, object_of
@@ -15,15 +16,19 @@ from libcni.protocol.addresses import parse_cidr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from libcni.jsontext.scan import Path
+    from libcni.lint.findings import Source
     from libcni.lint.placed import PlacedPlugin
 
-__all__ = ["check_ipam", "check_options", "needs_gateway"]
+__all__ = ["ROUTING", "check_ipam", "check_options", "check_routes", "destination_of", "needs_gateway"]
 
 _IPV6_MTU = 1280
 """The smallest MTU with IPv6 (RFC 8200, section 5); below it the kernel takes IPv6 off the interface."""
 _FAMILIES = frozenset({4, 6})
 _ON_LINK = frozenset({"ptp"})
 """Plugins that make a route to the gateway itself first, so that it may lie anywhere."""
+ROUTING = frozenset({"bridge", "ptp", "macvlan", "ipvlan", "vlan", "host-device", "dummy", "tap"})
+"""Plugins that hand the routes of their IPAM plugin to the kernel as they are."""
 _TRUNKS = {"bridge": "vlanTrunk", "ovs": "trunk"}
 
 
@@ -82,10 +87,43 @@ def _check_has_type(plugin: PlacedPlugin) -> None:
 def check_options(plugin: PlacedPlugin) -> None:
     """Check options of a plugin that depend on each other."""
     _check_mtu(plugin)
+    if plugin.type in ROUTING and plugin.ipam_known is not None:
+        check_routes(plugin.source, (*plugin.path, "ipam", "routes"), plugin.ipam.get("routes"))
+    if plugin.type == "bridge":
+        _check_has_addresses(plugin)
+    if plugin.type == "route-override":
+        check_routes(plugin.source, (*plugin.path, "addroutes"), plugin.data.get("addroutes"))
     if plugin.type in _TRUNKS:
         _check_trunk(plugin, _TRUNKS[plugin.type])
     if plugin.type == "portmap":
         _check_backend(plugin)
+
+
+def check_routes(source: Source, path: Path, routes: object) -> None:
+    """Check that the destinations of IPv4 routes have no host bits, which the kernel takes in those of IPv6 only."""
+    for index, route in enumerate(array_of(routes)):
+        destination = destination_of(route)
+        if destination is not None and destination.ip != destination.network.network_address:
+            message = f"{destination} has bits behind its prefix length: the kernel refuses such a route"
+            source.report("CNI337", (*path, index, "dst"), message, hint=f"did you mean {str(destination.network)!r}?")
+
+
+def destination_of(route: object) -> IPv4Interface | None:
+    """Return the destination of a route as it is written, or ``None`` when it is no IPv4 network."""
+    text = object_of(route).get("dst")
+    try:
+        found = parse_cidr(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if isinstance(found, IPv4Interface) else None
+
+
+def _check_has_addresses(plugin: PlacedPlugin) -> None:
+    wanted = next((key for key in ("isGateway", "isDefaultGateway") if plugin.data.get(key) is True), "")
+    # What calls the plugin may put an IPAM configuration in.
+    if wanted and not plugin.ipam_type and "ipam" not in plugin.given:
+        message = f"{wanted!r} does nothing without an IPAM plugin, which has the address of the gateway"
+        plugin.source.report("CNI336", (*plugin.path, wanted), message, hint='add "ipam", or leave it out')
 
 
 def _check_mtu(plugin: PlacedPlugin) -> None:

@@ -1,4 +1,4 @@
-"""Placeholders of templates that nobody filled in: ``${X}``, ``$(X)``, ``{{X}}``, ``__X__`` and ``<X>``."""
+"""Placeholders of templates that nobody filled in: ``${X}``, ``$(X)``, ``{{X}}``, ``__X__``, ``%X%`` and ``<X>``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check_placeholders", "placeholder_in"]
 
 _PLACEHOLDER = re.compile(
     r"\$\{[^{}\s][^{}]*\}|\$\([A-Za-z_]\w*\)|\{\{.*?\}\}|(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)*__(?!\w)"
-    r"|<[A-Za-z_][\w .-]*>",
+    r"|<[A-Za-z_][\w .-]*>|%[A-Za-z_]\w{2,}%",
     re.DOTALL,
 )
 

@@ -49,6 +49,14 @@ def test_fix_mends_what_is_unambiguous_and_keeps_the_rest(tmp_path: Path) -> Non
     assert sorted(one.name for one in tmp_path.iterdir()) == ["10-lab.conflist", "99-same.conflist.bak"]
 
 
+def test_host_bits_of_an_ipv4_route_are_mended_and_those_of_ipv6_stay(tmp_path: Path) -> None:
+    text = AFTER.replace(
+        '"ipam": {', '"ipam": {"routes": [{"dst": "10.2.0.5/16"}, {"dst": "fd00::1/64"}, {"dst": "x"}], '
+    )
+    path = _write(tmp_path, text)
+    assert [one.after for one in mend_paths([path])] == [text.replace("10.2.0.5/16", "10.2.0.0/16")]
+
+
 def test_diff_changes_nothing(tmp_path: Path) -> None:
     path = _write(tmp_path, BEFORE)
     done = CliRunner().invoke(cnitool, ["lint", "--diff", str(tmp_path)])

@@ -42,6 +42,19 @@ def _found(directory: Path, *plugins: dict[str, Any], **head: Any) -> list[tuple
         {"type": "nsx", "an-option-of-nsx": 5},
         {"type": "macvlan", "ipam": HOST_LOCAL | {"rangeStart": "10.1.0.1", "rangeEnd": "10.1.0.254"}},
         {"type": "macvlan", "ipam": {"type": "host-local", "subnet": "fd00::/64", "rangeStart": "fd00::"}},
+        {"type": "istio-cni", "exclude_namespaces": [""]},
+        {"type": "azure-vnet", "mode": "transparent-tunnel", "windowsSettings": {"disableLoopbackDSR": True}},
+        {"type": "azure-vnet", "AdditionalArgs": [{"Name": "EndpointPolicy", "Value": {"Type": "ROUTE"}}]},
+        {"type": "multus", "clusterNetwork": "lab", "delegates": [], "logFile": "multus.log"},
+        {"type": "multus", "clusterNetwork": "lab", "globalNamespaces": "default, kube-system"},
+        {
+            "type": "sdnbridge",
+            "optionalFlags": {"localRoutedPortMapping": True},
+            "ipam": {"routes": [{"GW": "10.1.0.2"}]},
+        },
+        {"type": "macvlan", "ipam": HOST_LOCAL | {"ranges": []}},
+        {"type": "ptp", "ipam": HOST_LOCAL | {"routes": [{"dst": "fd00::1/64", "gw": "fd00::2"}]}},
+        {"type": "host-device", "device": "eth1", "ipam": {"type": "static"}},
     ],
     ids=str,
 )
@@ -217,3 +230,31 @@ def test_texts_of_mistakes_hold_no_regular_expression(tmp_path: Path) -> None:
     texts = [item.message for item in lint_paths([tmp_path])]
     assert len(texts) >= 4
     assert not [text for text in texts if "^" in text or "(?" in text or "number of" in text or "non-empty" in text]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "field"),
+    [
+        ({"type": "calico", "log_level": "verbose"}, "CNI335", "log_level"),
+        ({"type": "firewall", "backend": "nft"}, "CNI335", "backend"),
+        (
+            {"type": "macvlan", "ipam": {"type": "whereabouts", "range": "10.1.0.0/24", "log_level": "info"}},
+            "CNI335",
+            "ipam.log_level",
+        ),
+        ({"type": "bridge", "isDefaultGateway": True}, "CNI336", "isDefaultGateway"),
+        ({"type": "ptp", "ipam": HOST_LOCAL | {"routes": [{"dst": "10.2.0.5/16"}]}}, "CNI337", "ipam.routes[0].dst"),
+        ({"type": "route-override", "addroutes": [{"dst": "10.2.0.5/16"}]}, "CNI337", "addroutes[0].dst"),
+        ({"type": "sriov", "min_rx_rate": 5}, "CNI204", "min_rx_rate"),
+        ({"type": "azure-vnet", "disableSnatOnHost": True}, "CNI204", "disableSnatOnHost"),
+        ({"type": "calico", "ipam": {"type": "calico-ipam", "assign_ipv5": "true"}}, "CNI201", "ipam.assign_ipv5"),
+        ({"type": "calico", "nodename": "%NODE_NAME%"}, "CNI315", "nodename"),
+    ],
+    ids=str,
+)
+def test_value_or_key_has_the_finding(plugin: dict[str, Any], code: str, field: str, tmp_path: Path) -> None:
+    assert _found(tmp_path, PTP, plugin) == [(code, f"plugins[1].{field}")]
+
+
+def test_log_level_is_known_in_any_case(tmp_path: Path) -> None:
+    assert _found(tmp_path, {"type": "sriov", "logLevel": "Debug"}) == []
