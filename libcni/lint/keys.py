@@ -178,7 +178,7 @@ def _check_object(
         if key in known and key not in _OWN_CHECKS and (is_object(member) or is_array(member)):
             check_keys(source, (*path, key), member, described=known[key])
         elif key in known and isinstance(member, str) and member:
-            _check_usual(source, (*path, key), member, known[key][0].usual_values)
+            _check_usual(source, (*path, key), member, usual=known[key][0].usual_values)
     if not unknown:
         return
     owner = next(iter(known.values()))[0].owner
@@ -188,7 +188,7 @@ def _check_object(
         _report(source, (*path, key), keys)
 
 
-def _check_usual(source: Source, path: Path, text: str, usual: Sequence[Any]) -> None:
+def _check_usual(source: Source, path: Path, text: str, *, usual: Sequence[Any]) -> None:
     if usual and text.lower() not in {str(value).lower() for value in usual}:
         listed = ", ".join(map(repr, usual))
         message = f"the plugin does not know {text!r}, and goes on without it"
