@@ -16,16 +16,13 @@ RESULT = '{"cniVersion": "0.3.1", "ips": [{"version": "4", "address": "10.1.0.5/
 
 @pytest.mark.parametrize(
     ("name", "plugin", "member"),
-    [
-        ("infoblox-installed.conf", "macvlan", ("ipam", "network-view", "cni_view")),
-        ("nsx-ports.conflist", "nsx", ("mtu", 1450)),
-    ],
+    [("infoblox-container", "bridge", ("ipam", "network-view", "lab-view")), ("nsx-ports", "nsx", ("mtu", 1450))],
 )
 def test_stand_in_reads_the_configuration(name: str, plugin: str, member: tuple[Any, ...], tmp_path: Path) -> None:
     path = tmp_path / plugin
     path.write_text(f"#!/bin/sh\ncat > '{tmp_path}/request'\necho '{RESULT}'\n")
     path.chmod(0o755)
-    network = network_conf_from_file(CONFIGURATIONS / name)
+    network = network_conf_from_file(CONFIGURATIONS / f"{name}.conflist")
     cni = CNIConfig([str(tmp_path)], cache_dir=str(tmp_path / "cache"))
     result = cni.add_network_list(network, RuntimeConf("box", "/run/netns/none-of-this-name", "eth0"))
     assert [str(ip.address) for ip in result.ips] == ["10.1.0.5/24"]
