@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CALL = re.compile(r"^(?:[#$] )?(?:.*&& \S*/)?cnitool (.*)$", re.MULTILINE)
+CALL = re.compile(r"^(?:[#$] )?(?:sudo )?(?:.*&& )?(?:\S*/)?cnitool (.*)$", re.MULTILINE)
 PLACEHOLDERS = re.compile(r"\b(NAME|PLUGIN|COMMAND|FILE|ID)\b|…|\.\.\.")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contract.modules import ROOT
 from tests.support import kernel
+from tests.support.pages import ALONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [(match.group(1), match.group(2)) for match in BLOCK.finditer(TEXT)]
-
-ALONE = """\
-set -e
-mount --make-rprivate /
-mkdir -p /etc/cni /var/lib/cni /run/netns
-for folder in /etc/cni /var/lib/cni /run/netns; do mount -t tmpfs -o mode=755 tmpfs "$folder"; done
-ip link set lo up
-"""
 
 
 def test_readme_says_what_it_is_in_five_lines() -> None:

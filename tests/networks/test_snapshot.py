@@ -60,6 +60,16 @@ def test_every_file_is_explained_in_order(conf: Directory) -> None:
     assert [network.name for network in snapshot.networks] == ["late", "a", "b"]
 
 
+def test_page_shows_what_an_explanation_says(conf: Directory) -> None:
+    conf.network("05-lab.conflist", "lab", "lab")
+    conf.network("10-front.conflist", "front")
+    conf.network("20-back.conflist", "back")
+    conf.write("10-front.conflist.bak", "{")
+    said_here = "".join(f"{item}\n" for item in read(conf, missing="lab").explain())
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert f"```console\n{said_here.replace(str(conf.path), '/etc/cni/net.d')}```" in page
+
+
 def test_snapshot_has_the_networks_of_the_directory(conf: Directory) -> None:
     for number in range(5):
         conf.network(f"{number}.conflist", f"net-{number}")
