@@ -17,7 +17,11 @@ from libcni.errors import InvalidParameterError
 from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import FrozenDict, freeze
 from libcni.jsontext.scan import DocumentError
+from libcni.protocol.capability_names import ARGUMENT_MODELS
 from libcni.protocol.cni_args import check_pairs, format_args
+from libcni.protocol.documents.core import ValidationError
+from libcni.protocol.documents.core_schemas import validated
+from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.names import is_text
 
 if TYPE_CHECKING:
@@ -363,16 +367,11 @@ def argument_problem(capability: str, value: object) -> tuple[Path, str] | None:
     >>> argument_problem("ips", ["10.1.0.5", "10.1.0"])[0]
     (1,)
     """
-    from pydantic import ValidationError  # noqa: PLC0415 -- the models take longer to import than a loader needs
-
-    from libcni.protocol.capabilities import CAPABILITIES  # noqa: PLC0415 -- as above
-    from libcni.protocol.documents.problems import first_problem  # noqa: PLC0415 -- as above
-
-    model = CAPABILITIES.get(capability)
+    model = ARGUMENT_MODELS.get(capability)
     if model is None:
         return None
     try:
-        model.model_validate(value)
+        validated(model, value)
     except ValidationError as error:
         problem = first_problem(error)
         return problem.path, problem.message

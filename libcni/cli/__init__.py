@@ -16,6 +16,9 @@ def main() -> None:
     gc.disable()
     atexit.register(gc.freeze)
     try:
+        from libcni.cli.core import load_compiled_core
+
+        load_compiled_core()
         from libcni.cli.output import prepare
         from libcni.cli.root import cnitool
         from libcni.cli.signals import install

@@ -6,7 +6,6 @@ Verbs load when they are called: ``cnitool add`` stands in the path of every con
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from libcni.cli.output import die_of_closed_pipe
 from libcni.cli.settings import TO_ATTACH, Settings, common_options
 from libcni.cli.signals import OF_SIGNAL, received
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
+from libcni.log import prepare
 
 if TYPE_CHECKING:
     import signal
@@ -177,6 +177,13 @@ def _wrapped(error: OSError) -> CNIError:
 def cnitool(context: click.Context, /, **values: Any) -> None:
     """Run CNI plugins for a network namespace, and look at networks, plugins and attachments."""
     context.obj = Settings.taken_from(values)
+    prepare(_write_log_to_stderr)
+
+
+def _write_log_to_stderr() -> None:
+    """Let the lines of the library, and of the plugins' stderr, be written as they are."""
+    import logging  # noqa: PLC0415 -- loaded when there is something to log
+
     log = logging.getLogger("libcni")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic_core import ValidationError
-
 from libcni.errors import ConfigError, IncompatibleConfigError, MalformedVersionError
 from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import canonical, join_object
 from libcni.jsontext.positions import locate
 from libcni.jsontext.scan import DocumentError, format_path, split_array, split_object
+from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.field_validators import MALFORMED_VERSION
 from libcni.protocol.documents.problems import first_problem

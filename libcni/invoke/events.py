@@ -6,13 +6,13 @@ Loaded only where there is an observer: without one a plugin call costs nothing 
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from libcni.invoke.environment import PluginEnvironment
+from libcni.log import Log
 from libcni.protocol.names import is_encodable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 _numbers = itertools.count(1)
 
 

@@ -11,8 +11,6 @@ import errno
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pydantic_core import ValidationError
-
 from libcni.errors import (
     PluginError,
     PluginOutputError,
@@ -26,6 +24,7 @@ from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import dump, join_object
 from libcni.jsontext.frozen import is_array
 from libcni.jsontext.scan import DocumentError, format_path, split_object
+from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.versions import FIRST_VERSION, PluginInfo, parse_version

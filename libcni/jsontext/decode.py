@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from libcni.jsontext.diagnose import diagnose
 from libcni.jsontext.frozen import is_object
 from libcni.jsontext.scan import DocumentError, error_at, kind_of, place_of, scan, skip_space
 
@@ -82,11 +81,17 @@ def parse(data: bytes | str) -> Any:
     try:
         value, end = scan(text, start)
     except (StopIteration, ValueError, RecursionError) as error:
-        raise diagnose(text, error) from None
+        raise _diagnosis(text, error) from None
     end = skip_space(text, end)
     if end != len(text):
-        raise diagnose(text, ValueError("data after the end of the document"))
+        raise _diagnosis(text, ValueError("data after the end of the document"))
     return value
+
+
+def _diagnosis(text: str, error: ValueError | RecursionError | StopIteration) -> DocumentError:
+    from libcni.jsontext.diagnose import diagnose  # noqa: PLC0415 -- loaded when something is wrong
+
+    return diagnose(text, error)
 
 
 def parse_object(data: bytes | str) -> JSONObject:

@@ -6,7 +6,6 @@ sections 3 and 4.2.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -14,6 +13,7 @@ from libcni.config.parse import parse_network_or_plugin
 from libcni.errors import ConfigError
 from libcni.jsontext.scan import kind_of
 from libcni.kubernetes.selection import name_problem, namespace_problem, with_interface_names
+from libcni.log import Log
 from libcni.networks import Join
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["joins"]
 
-_log = logging.getLogger("libcni.kubernetes")
+_log = Log("libcni.kubernetes")
 
 KIND = "NetworkAttachmentDefinition"
 DEFAULT_NAMESPACE = "default"

@@ -13,7 +13,7 @@ from libcni.jsontext.decode import parse_object
 from libcni.jsontext.frozen import array_of, object_of
 from libcni.jsontext.scan import DocumentError
 from libcni.lint.described import Described
-from libcni.protocol.capabilities import CAPABILITIES
+from libcni.protocol.capability_names import ARGUMENT_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,7 +72,7 @@ class Catalog:
     @functools.cached_property
     def capabilities(self) -> frozenset[str]:
         """Every capability that the conventions or a plugin know."""
-        return frozenset(CAPABILITIES).union(*(known.capabilities for known in self._schemas.values()))
+        return frozenset(ARGUMENT_MODELS).union(*(known.capabilities for known in self._schemas.values()))
 
 
 @functools.cache

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import ValidationError
-
 from libcni.errors import VersionError
 from libcni.jsontext.frozen import array_of, object_of
 from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
+from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.names import network_name_problem
 from libcni.protocol.versions import FIRST_VERSION, is_at_least, newest_supported, parse_version, unsupported_message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.config.request import RESERVED_PREFIX
 from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
-from libcni.protocol.capabilities import CAPABILITIES
+from libcni.protocol.capability_names import ARGUMENT_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -217,7 +217,7 @@ def _report(source: Source, path: Path, known: _Known) -> None:
         source.report("CNI201", path, f"{key!r} is not a key of the {known.owner}", hint=hint, at_key=True)
     elif known.is_all and key == "vlan":
         source.report("CNI204", path, f"{key!r} is not a key of the {known.owner}", hint=_VLAN_HINT, at_key=True)
-    elif known.is_all and key in CAPABILITIES:
+    elif known.is_all and key in ARGUMENT_MODELS:
         message = f"{key!r} is the argument of a capability, and is ignored here"
         hint = f'the runtime passes it to a plugin with "capabilities": {{"{key}": true}}'
         source.report("CNI209", path, message, hint=hint, at_key=True)

@@ -6,7 +6,6 @@ CONVENTIONS.md.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from libcni.config.model import NetworkConfigList
 from libcni.config.parse import inject_conf, with_plugins
 from libcni.errors import AttachmentExistsError, InvalidParameterError
 from libcni.jsontext.frozen import object_of, thaw
+from libcni.log import Log
 from libcni.protocol.attachment import RuntimeConf
 from libcni.protocol.names import check_interface_name
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Join", "PlannedAttachment", "choose_interface_names", "joins_of", "plan_attachments"]
 
-_log = logging.getLogger("libcni.networks")
+_log = Log("libcni.networks")
 
 INTERFACE_PREFIX = "eth"
 _NO_OPTIONS = ContainerOptions()

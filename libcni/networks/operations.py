@@ -7,7 +7,6 @@ section 3, "Lifecycle & Ordering".
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import time
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from libcni import netns
 from libcni.capabilities import ContainerOptions
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
 from libcni.invoke.runner import run_shielded
+from libcni.log import Log
 from libcni.networks.expected import read_expected, read_once
 from libcni.networks.join import Join, joins_of, plan_attachments
 from libcni.networks.retry import Retrier
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContainerOperations"]
 
-_log = logging.getLogger("libcni.networks")
+_log = Log("libcni.networks")
 
 
 class ContainerOperations(Config):

@@ -9,7 +9,6 @@ counterpart: the ``fsnotify`` loops of ``ocicni`` and ``containerd``.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.config.load import is_directory
 from libcni.errors import MissingExtraError
+from libcni.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectoryView", "DirectoryWatcher", "look_at"]
 
-_log = logging.getLogger("libcni.networks")
+_log = Log("libcni.networks")
 
 POLL_SECONDS = 2.0
 """How often directories are compared where the kernel gives no events."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from libcni.invoke.events import Observer
+from libcni.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Several"]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 
 class Several(Observer):

@@ -7,17 +7,16 @@ config".
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
 
 from libcni.protocol import addresses
+from libcni.protocol.capability_names import ARGUMENT_MODELS
+from libcni.protocol.documents import field_validators as values
 from libcni.protocol.documents.base import Document
-from libcni.protocol.documents.field_types import CIDR_PATTERN, END, GATEWAY_PATTERN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from libcni.protocol.documents.field_types import CIDR_PATTERN, GATEWAY_PATTERN
+from libcni.protocol.documents.field_validators import END, GUID_PATTERN, PROTOCOL_PATTERN
 
 __all__ = [
     "CAPABILITIES",
@@ -43,72 +42,45 @@ T = TypeVar("T")
 IP_PATTERN = f"^{addresses.IP}{END}"
 IP_OR_CIDR_PATTERN = f"^{addresses.IP_OR_CIDR}{END}"
 MAC_PATTERN = f"^{addresses.HARDWARE_ADDRESS}{END}"
-GUID_PATTERN = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}" + END
-
-PROTOCOL_PATTERN = "^([Tt][Cc][Pp]|[Uu][Dd][Pp]|[Ss][Cc][Tt][Pp])" + END
-
 PORT_MAX = 65535
 BURST_MAX = 2**35 - 8
 """Bits; the kernel counts a burst in bytes, with 32 bits."""
 
 
-def _matching(pattern: str) -> Callable[[str], str]:
-    # pydantic's own regular expressions know no look-ahead.
-    compiled = re.compile(pattern)
-
-    def check(text: str) -> str:
-        if compiled.search(text) is None:
-            raise ValueError(f"{text[:100]!r} does not match {pattern!r}")
-        return text
-
-    return check
-
-
-def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a validator that keeps the text as it is, if the parser takes it."""
-
-    def check(text: str) -> str:
-        parse(text)
-        return text
-
-    return check
-
-
 Address = Annotated[
     str,
-    AfterValidator(_checked(addresses.parse_address)),
+    AfterValidator(values.address),
     WithJsonSchema({"type": "string", "pattern": IP_PATTERN, "format": "cni-ip"}),
 ]
 AddressOrCIDR = Annotated[
     str,
-    AfterValidator(_checked(addresses.parse_address_or_cidr)),
+    AfterValidator(values.address_or_cidr),
     WithJsonSchema({"type": "string", "pattern": IP_OR_CIDR_PATTERN, "format": "cni-address"}),
 ]
 Subnet = Annotated[
     str,
-    AfterValidator(_checked(addresses.parse_subnet)),
+    AfterValidator(values.subnet),
     WithJsonSchema({"type": "string", "pattern": CIDR_PATTERN, "format": "cni-subnet"}),
 ]
 MAC = Annotated[
     str,
-    AfterValidator(_checked(addresses.check_hardware_address)),
+    AfterValidator(values.hardware_address),
     WithJsonSchema({"type": "string", "pattern": MAC_PATTERN, "format": "cni-hardware-address"}),
 ]
 GUID = Annotated[
     str,
-    AfterValidator(_matching(GUID_PATTERN)),
+    AfterValidator(values.guid),
     WithJsonSchema({"type": "string", "pattern": GUID_PATTERN}),
 ]
 TransportProtocol = Annotated[
     str,
-    AfterValidator(_matching(PROTOCOL_PATTERN)),
+    AfterValidator(values.transport_protocol),
     WithJsonSchema({"type": "string", "pattern": PROTOCOL_PATTERN}),
 ]
 NonEmpty = Annotated[str, Field(min_length=1)]
-# Go writes an address that was not given as an empty text.
 HostAddress = Annotated[
     str,
-    AfterValidator(_checked(lambda text: text and addresses.parse_address(text))),
+    AfterValidator(values.host_address),
     WithJsonSchema({"type": "string", "pattern": GATEWAY_PATTERN, "format": "cni-gateway"}),
 ]
 
@@ -219,16 +191,5 @@ class ArgsDocument(Document):
     """Addresses that the runtime asks for."""
 
 
-CAPABILITIES: dict[str, type[BaseModel]] = {
-    "aliases": AliasesArgument,
-    "bandwidth": BandwidthArgument,
-    "cgroupPath": CgroupPathArgument,
-    "deviceID": DeviceIDArgument,
-    "dns": DNSArgument,
-    "infinibandGUID": InfinibandGUIDArgument,
-    "ipRanges": IPRangesArgument,
-    "ips": IPsArgument,
-    "mac": MACArgument,
-    "portMappings": PortMappingsArgument,
-}
+CAPABILITIES: dict[str, type[BaseModel]] = {name: globals()[model] for name, model in ARGUMENT_MODELS.items()}
 """The model of each well-known capability's argument."""

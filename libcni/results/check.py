@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pydantic_core import ValidationError
-
 from libcni.errors import ResultError, UnsupportedResultVersionError, VersionError
 from libcni.jsontext.frozen import is_object
 from libcni.jsontext.scan import format_path, kind_of
+from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.versions import FIRST_VERSION, SUPPORTED_VERSIONS, parse_version

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcni.protocol import documents as protocol
+from libcni.protocol.capabilities import CAPABILITIES
 from libcni.protocol.documents import field_validators as values
-from libcni.protocol.documents.core_schemas import CONFIG
+from libcni.protocol.documents.core_schemas import CONFIG, ROOT_CONFIG
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from libcni.schema.files import Schema
 
 __all__ = ["validators", "write"]
 
-_MODELS = (
+_MODELS: tuple[type[BaseModel], ...] = (
     *(protocol.NetworkDocument, protocol.PluginDocument, protocol.ErrorDocument, protocol.VersionDocument),
     *(protocol.ResultDocument01, protocol.ResultDocument03, protocol.ResultDocument10, protocol.ResultDocument11),
     protocol.CacheDocument,
+    *CAPABILITIES.values(),
 )
 _SAYS_NOTHING = {"metadata", "serialization", "json_schema_input_schema", "ref"}
 
@@ -52,11 +56,14 @@ class _Collection:
     def _add_model(self, schema: Schema) -> Schema:
         name: str = schema["cls"].__name__
         config = {key: value for key, value in schema["config"].items() if key != "title"}
-        if config != CONFIG or schema["config"]["title"] != name:
+        is_root = schema.get("root_model", False)
+        if config != (ROOT_CONFIG if is_root else CONFIG) or schema["config"]["title"] != name:
             raise ValueError(f"{name} has a configuration of its own: {config}")
-        fields = schema["schema"]["fields"]
-        self.models[name] = {"fields": {field: self.add(each["schema"]) for field, each in fields.items()}}
+        self.models[name] = {"root": self.add(schema["schema"])} if is_root else self._fields(schema["schema"])
         return {"type": "model", "name": name}
+
+    def _fields(self, schema: Schema) -> Schema:
+        return {"fields": {field: self.add(each["schema"]) for field, each in schema["fields"].items()}}
 
     def _part(self, key: str, value: Any) -> Any:
         if key.endswith("schema"):

@@ -7,13 +7,13 @@ succeeded in deleting. Go libcni keeps nothing of the kind. Source: SPEC 1.1.0, 
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from libcni.errors import CacheError, DamagedFileError
+from libcni.log import Log
 from libcni.storage.journal_record import (
     PLUGIN_OFFSET,
     STATE_OFFSET,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "OpenRecord"]
 
-_log = logging.getLogger("libcni.cache")
+_log = Log("libcni.cache")
 
 _DAMAGE = (ValueError, KeyError, TypeError, OverflowError)
 """The errors of decoding a damaged record."""

@@ -9,7 +9,6 @@ used, overwritten or removed, and the newcomer gets a name with ``@`` in place o
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import suppress
@@ -17,14 +16,14 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic_core import ValidationError
-
 from libcni.errors import CacheError, CNIError, DamagedFileError, InvalidParameterError
 from libcni.jsontext.decode import decode_text, parse_object
 from libcni.jsontext.encode import join_object
 from libcni.jsontext.scan import DocumentError, format_path
+from libcni.log import Log
 from libcni.protocol import cache_keys
 from libcni.protocol.attachment import AttachmentKey, RuntimeConf
+from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.documents.problems import first_problem
 from libcni.protocol.versions import FIRST_VERSION
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Contents", "Damaged", "ResultCache"]
 
-_log = logging.getLogger("libcni.cache")
+_log = Log("libcni.cache")
 
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file that was changed more recently may change again without its times telling so."""

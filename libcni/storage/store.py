@@ -6,7 +6,6 @@ attachment.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ from libcni.config.parse import parse_network, parse_plugin
 from libcni.errors import CacheError, CNIError, InvalidParameterError
 from libcni.jsontext.decode import parse_object
 from libcni.jsontext.frozen import array_of, object_of
+from libcni.log import Log
 from libcni.storage.cache_entry import members_of
 from libcni.storage.folder import Folder
 from libcni.storage.journal import Journal
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STORED_LIMIT", "Known", "Store", "is_single", "network_of", "parse_stored"]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 STORED_LIMIT = READ_LIMIT // 2
 """Bytes of what is stored before the result; plugins may print 16 MiB."""

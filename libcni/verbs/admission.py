@@ -8,11 +8,11 @@ attachment": no second ADD for the same container id and interface name without 
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcni.errors import AttachmentExistsError, CNIError, note_errors
+from libcni.log import Log
 from libcni.storage.locks import interface_lock
 from libcni.storage.namespace import NamespaceView, identify, look_into
 from libcni.verbs.delete import delete_stored, is_left_alone, left_alone_error
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["admit", "look_first"]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 
 async def admit(context: VerbContext, job: Job, *, opened: OpenRecord, locked: Locked) -> NamespaceView:

@@ -8,7 +8,6 @@ section 3, "Attachment Parameters", "Adding an attachment", "Deleting an attachm
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -21,6 +20,7 @@ from libcni.invoke.environment import (
 )
 from libcni.invoke.output import Invocation, PrevResult, check_success, read_result, read_version, start_error
 from libcni.invoke.runner import HookedCall, PluginCall, do_steps, runs_hooks
+from libcni.log import Log
 from libcni.protocol.attachment import AttachmentKey
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-_log = logging.getLogger("libcni")
-_plugin_log = logging.getLogger("libcni.plugin")
+_log = Log("libcni")
+_plugin_log = Log("libcni.plugin")
 
 _current_environment = CurrentEnvironment()
 

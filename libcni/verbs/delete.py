@@ -7,12 +7,12 @@ attachment".
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.errors import AttachmentNotFoundError, CacheError, CNIError, NoRoomError, note_errors
 from libcni.invoke.runner import do_steps
+from libcni.log import Log
 from libcni.storage.journal_record import State, record_of
 from libcni.storage.namespace import NamespaceView, identify, look_into
 from libcni.storage.store import is_single
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Deletion", "delete", "delete_known", "delete_stored", "forget_stored", "is_left_alone", "left_alone_error"]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 
 class Deletion(NamedTuple):

@@ -8,12 +8,12 @@ operation at a time on a container.
 from __future__ import annotations
 
 import functools
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from libcni.errors import DamagedFileError, InvalidParameterError
 from libcni.invoke.steps import finish
+from libcni.log import Log
 from libcni.protocol.attachment import AttachmentKey
 from libcni.protocol.names import check_container_id, check_interface_name, check_network_name
 from libcni.storage.attachment import NetworkAttachment
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["forget", "stored_keys"]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 
 async def forget(

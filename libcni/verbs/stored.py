@@ -7,11 +7,11 @@ Go counterpart: ``GetNetworkListCachedResult`` and ``GetNetworkListCachedConfig`
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcni.errors import CNIError
+from libcni.log import Log
 from libcni.protocol.names import check_container_id
 from libcni.protocol.versions import PREV_RESULT_ON_DEL_SINCE, is_at_least
 from libcni.results.result import result_of
@@ -37,7 +37,7 @@ __all__ = [
     "stored_runtime_conf",
 ]
 
-_log = logging.getLogger("libcni")
+_log = Log("libcni")
 
 
 async def attachments(context: VerbContext, container_id: str | None = None) -> list[NetworkAttachment]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ORDER: list[str | set[str]] = [
     "errors",
     "linux",
+    "log",
     "jsontext",
     "protocol",
     {"config", "results"},

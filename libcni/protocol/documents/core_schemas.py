@@ -11,19 +11,21 @@ import json
 import pkgutil
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from pydantic_core import SchemaValidator
-
 from libcni.protocol.documents import field_validators as values
+from libcni.protocol.documents.core import SchemaValidator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic_core import CoreSchema
 
-__all__ = ["CONFIG", "Validated", "models", "validated"]
+__all__ = ["CONFIG", "ROOT_CONFIG", "Validated", "models", "validated"]
 
 CONFIG = {"strict": True, "extra_fields_behavior": "allow", "hide_input_in_errors": True}
-"""The configuration of all models, in the form of pydantic's core."""
+"""The configuration of the models of objects, in the form of pydantic's core."""
+
+ROOT_CONFIG = {"strict": True, "hide_input_in_errors": True}
+"""The configuration of the models of other values."""
 
 
 class Validated:
@@ -31,14 +33,14 @@ class Validated:
 
     __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
 
-    __pydantic_extra__: Mapping[str, Any]
+    __pydantic_extra__: Mapping[str, Any] | None
 
     model_fields: frozenset[str] = frozenset()
     """The members that its model knows."""
 
     @property
-    def model_extra(self) -> Mapping[str, Any]:
-        """The members that its model does not know."""
+    def model_extra(self) -> Mapping[str, Any] | None:
+        """The members that its model does not know; ``None`` for a value that is no object."""
         return self.__pydantic_extra__
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -69,15 +71,32 @@ def models() -> dict[str, Any]:
 def _model(name: str) -> dict[str, Any]:
     """Return the schema of a model, in the form of pydantic's core."""
     described = models()[name]
-    fields = {field: {"type": "model-field", "schema": _built(each)} for field, each in described["fields"].items()}
-    schema = {
+    schema = _root(name, described["root"]) if "root" in described else _fields(name, described["fields"])
+    after = described.get("after")
+    return {"type": "function-after", "function": _function(after), "schema": schema} if after else schema
+
+
+def _fields(name: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the model of an object."""
+    fields = {field: {"type": "model-field", "schema": _built(each)} for field, each in described.items()}
+    return {
         "type": "model",
         "cls": type(name, (Validated,), {"__slots__": (), "model_fields": frozenset(fields)}),
         "config": CONFIG | {"title": name},
         "schema": {"type": "model-fields", "model_name": name, "fields": fields},
     }
-    after = described.get("after")
-    return {"type": "function-after", "function": _function(after), "schema": schema} if after else schema
+
+
+def _root(name: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the model of another value, whose one attribute is ``root``."""
+    members = {"__slots__": (), "model_fields": frozenset({"root"}), "__pydantic_extra__": None}
+    return {
+        "type": "model",
+        "cls": type(name, (Validated,), members),
+        "config": ROOT_CONFIG | {"title": name},
+        "root_model": True,
+        "schema": _built(described),
+    }
 
 
 def _built(schema: dict[str, Any]) -> dict[str, Any]:

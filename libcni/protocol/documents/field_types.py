@@ -12,7 +12,16 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from libcni.protocol import addresses, versions
 from libcni.protocol.addresses import Address, InterfaceAddress
-from libcni.protocol.documents.field_validators import cidr, decode_base64, gateway, name, plugin_type, switch, version
+from libcni.protocol.documents.field_validators import (
+    END,
+    cidr,
+    decode_base64,
+    gateway,
+    name,
+    plugin_type,
+    switch,
+    version,
+)
 from libcni.protocol.names import NETWORK_NAME
 
 __all__ = [
@@ -31,9 +40,7 @@ __all__ = [
     "Version11",
 ]
 
-# For the schemas. In Python "$" also matches before a final line break; the look-ahead rules that out, and changes
-# nothing in the regular expressions of other languages.
-END = r"$(?!\n)"
+# For the schemas.
 VERSION_PATTERN = f"^{versions.VERSION}{END}"
 CIDR_PATTERN = f"^{addresses.CIDR}{END}"
 GATEWAY_PATTERN = f"^{addresses.IP}?{END}"

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from pydantic_core import PydanticCustomError
 
 from libcni.errors import VersionError
 from libcni.jsontext.scan import kind_of
-from libcni.protocol.addresses import Address, InterfaceAddress, parse_address, parse_cidr
+from libcni.protocol.addresses import (
+    Address,
+    InterfaceAddress,
+    check_hardware_address,
+    parse_address,
+    parse_address_or_cidr,
+    parse_cidr,
+    parse_subnet,
+)
+from libcni.protocol.documents.core import PydanticCustomError
 from libcni.protocol.names import network_name_problem, plugin_type_problem
 from libcni.protocol.versions import parse_version
 
@@ -21,17 +29,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "END",
+    "GUID_PATTERN",
     "MALFORMED_VERSION",
     "NO_PLUGINS",
+    "PROTOCOL_PATTERN",
+    "address",
+    "address_or_cidr",
     "cidr",
     "decode_base64",
     "gateway",
+    "guid",
+    "hardware_address",
+    "host_address",
     "inlined_plugins",
     "name",
     "plugin_type",
+    "subnet",
     "switch",
+    "transport_protocol",
     "version",
 ]
+
+# In Python "$" also matches before a final line break; the look-ahead rules that out, and changes nothing in the
+# regular expressions of other languages.
+END = r"$(?!\n)"
+GUID_PATTERN = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}" + END
+PROTOCOL_PATTERN = "^([Tt][Cc][Pp]|[Uu][Dd][Pp]|[Ss][Cc][Tt][Pp])" + END
 
 
 class _HasPlugins(Protocol):
@@ -122,3 +146,50 @@ def inlined_plugins(document: D) -> D:
     if document.loadOnlyInlinedPlugins and not document.plugins:
         raise PydanticCustomError(NO_PLUGINS, "loadOnlyInlinedPlugins needs inlined plugins, and there are none")
     return document
+
+
+def address(value: str) -> str:
+    """Return an address without a prefix length as it is written, if it is one."""
+    parse_address(value)
+    return value
+
+
+def address_or_cidr(value: str) -> str:
+    """Return an address with or without a prefix length as it is written, if it is one."""
+    parse_address_or_cidr(value)
+    return value
+
+
+def subnet(value: str) -> str:
+    """Return a subnet as it is written, if it is one."""
+    parse_subnet(value)
+    return value
+
+
+def hardware_address(value: str) -> str:
+    """Return a hardware address as it is written, if it is one."""
+    check_hardware_address(value)
+    return value
+
+
+def host_address(value: str) -> str:
+    """Return an address of the host as it is written, if it is one or empty."""
+    # Go writes an address that was not given as an empty text.
+    return value and address(value)
+
+
+def guid(value: str) -> str:
+    """Return a GUID of InfiniBand, if it is one."""
+    return _matching(GUID_PATTERN, value)
+
+
+def transport_protocol(value: str) -> str:
+    """Return the name of a transport protocol, if it is one."""
+    return _matching(PROTOCOL_PATTERN, value)
+
+
+def _matching(pattern: str, value: str) -> str:
+    # pydantic's own regular expressions know no look-ahead.
+    if re.search(pattern, value) is None:
+        raise ValueError(f"{value[:100]!r} does not match {pattern!r}")
+    return value

@@ -11,9 +11,8 @@ from libcni.jsontext.scan import kind_of
 from libcni.protocol.documents.field_validators import NO_PLUGINS
 
 if TYPE_CHECKING:
-    from pydantic_core import ValidationError
-
     from libcni.jsontext.scan import Path
+    from libcni.protocol.documents.core import ValidationError
 
 __all__ = ["Problem", "first_problem"]
 
