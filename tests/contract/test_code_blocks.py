@@ -38,7 +38,13 @@ RUN_BY = {
 }
 """The test that runs the blocks of a language of a page."""
 
-RUN_AS_A_WHOLE = {"docs/cnitool.md", "docs/editors.md", "docs/from-go-libcni.md"}
+RUN_AS_A_WHOLE = {
+    "docs/explanation/chain.md",
+    "docs/explanation/stored.md",
+    "docs/cnitool.md",
+    "docs/editors.md",
+    "docs/from-go-libcni.md",
+}
 """Pages beside the how-to pages that are run from the first block to the last one, by ``tests/real/test_how_to.py``."""
 
 

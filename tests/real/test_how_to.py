@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,7 +79,7 @@ mount -t tmpfs tmpfs /etc/systemd/system
 """What a page takes for granted, beside the plugins."""
 
 HOW_TO = sorted(f"docs/how-to/{path.name}" for path in (pages.ROOT / "docs" / "how-to").glob("*.md"))
-OTHERS = ["docs/cnitool.md", "docs/editors.md", "docs/from-go-libcni.md"]
+OTHERS = ["docs/explanation/stored.md", "docs/cnitool.md", "docs/editors.md", "docs/from-go-libcni.md"]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,29 @@ def _requirements() -> None:
 @pytest.mark.parametrize("page", [*HOW_TO, *OTHERS])
 def test_page_works_as_pasted(page: str, tmp_path: Path) -> None:
     pages.run(page, tmp_path, world=PLUGINS + WORLDS.get(page, ""))
+
+
+@pytest.mark.parametrize("name", ["add", "del"])
+def test_picture_of_a_chain_is_that_of_a_run(name: str, runs: Path) -> None:
+    committed = (pages.ROOT / "docs" / "explanation" / f"{name}.svg").read_text(encoding="utf-8")
+    drawn = (runs / f"{name}.svg").read_text(encoding="utf-8")
+    ET.fromstring(drawn)  # noqa: S314 -- it was drawn here
+    assert re.findall(r">([^<>]+)</text>", without_times(drawn)) == re.findall(
+        r">([^<>]+)</text>", without_times(committed)
+    )
+    assert drawn.count("<rect") == committed.count("<rect") == 4
+
+
+def without_times(drawing: str) -> str:
+    return re.sub(r"[\d.]+ ms", "… ms", drawing)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the page about a chain, and return the folder in which it has drawn its pictures."""
+    folder = tmp_path_factory.mktemp("chain")
+    pages.run("docs/explanation/chain.md", folder, world=PLUGINS)
+    return folder
 
 
 def test_sessions_of_the_readme_print_what_it_says(tmp_path: Path) -> None:
