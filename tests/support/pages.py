@@ -110,6 +110,11 @@ def run(page: str, folder: Path, *, world: str = "", languages: tuple[str, ...] 
     :param languages: those of the blocks to run.
     """
     wanted = expected([block for block in blocks(ROOT / page) if block.language in languages])
+    run_steps(page, wanted, folder, world=world)
+
+
+def run_steps(page: str, wanted: list[Step], folder: Path, *, world: str = "") -> None:
+    """Run commands of a page in one shell, and compare what they print."""
     assert wanted, page
     script = [world, "set +e"]
     for step in wanted:
