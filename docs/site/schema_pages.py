@@ -53,7 +53,8 @@ def configuration_page() -> str:
 
 def plugin_pages() -> dict[str, str]:
     """Return the page of each plugin whose keys are known."""
-    return {name: section(f"plugins/{name}", f"The {name} plugin", level=1) for name in names("plugins")}
+    back = "\nAll others: [configuration keys](../configuration.md).\n"
+    return {name: section(f"plugins/{name}", f"The {name} plugin", level=1) + back for name in names("plugins")}
 
 
 def list_page() -> str:

@@ -18,10 +18,10 @@ __all__ = ["page_text"]
 
 _MEBIBYTE = 2**20
 _LABEL_BEGINS = 75
-"""Percent of the width: a bar that ends behind it has its label on its left."""
+"""Percent of the width: a bar that ends behind it has its label on its left, or inside if there is no room either."""
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bar: #2a7ab8; --inner: #6aa84f; --bad: #c33; }
+:root { color-scheme: light dark; --line: #8884; --bar: #2a7ab8; --inner: #4a8332; --bad: #c33; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1100px; padding: 1rem; }
 h1 { font-size: 1.35rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .row { display: grid; grid-template-columns: 11rem 1fr; gap: .75rem; align-items: center; padding: .2rem 0;
@@ -30,7 +30,7 @@ h1 { font-size: 1.35rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; marg
 .name { overflow-wrap: anywhere; } .lane { position: relative; height: 1.35rem; }
 .bar { position: absolute; top: .2rem; height: .95rem; min-width: 3px; background: var(--bar); border-radius: 2px; }
 .inner .bar { background: var(--inner); } .failed .bar { background: var(--bad); }
-.time { position: absolute; top: 0; font-size: .8rem; white-space: nowrap; }
+.time { position: absolute; top: .12rem; line-height: 1.1rem; font-size: .8rem; white-space: nowrap; }
 .axis { display: flex; justify-content: space-between; font-size: .8rem; margin-left: 11.75rem; }
 section { border: 1px solid var(--line); border-radius: 6px; margin: .75rem 0; padding: .5rem .9rem; }
 section.inner { margin-left: 1.25rem; } section:target { outline: 2px solid var(--bar); }
@@ -69,14 +69,18 @@ def page_text(traced: TracedVerb) -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
         *_outcome(traced),
-        "<h2>Timeline</h2>",
-        *(_row(each, span) for each in shown),
-        _axis(span),
-        "<h2>Plugin calls</h2>",
-        *(_section(each) for each in shown),
+        *(_calls(shown, span) if shown else ()),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _calls(shown: Sequence[_Shown], span: float) -> Iterator[str]:
+    yield "<h2>Timeline</h2>"
+    yield from (_row(each, span) for each in shown)
+    yield _axis(span)
+    yield "<h2>Plugin calls</h2>"
+    yield from (_section(each) for each in shown)
 
 
 def _shown(calls: Sequence[TracedCall], *, prefix: str = "call", is_inner: bool = False) -> Iterator[_Shown]:
@@ -97,14 +101,22 @@ def _outcome(traced: TracedVerb) -> Iterator[str]:
 def _row(each: _Shown, span: float) -> str:
     call = each.call
     left, width = 100 * call.started / span, 100 * call.duration / span
-    has_room = left + width < _LABEL_BEGINS
-    label = f"left:{left + width:.2f}%;margin-left:.4rem" if has_room else f"right:{100 - left:.2f}%;margin-right:.4rem"
+    label = _label_place(left, left + width)
     name = f"{escape(call.plugin)} {escape(call.verb)}"
     return (
         f'<a class="row {each.classes}" href="#{each.anchor}"><span class="name">{name}</span>'
         f'<span class="lane"><span class="bar" style="left:{left:.2f}%;width:{width:.2f}%"></span>'
         f'<span class="time" style="{label}">{call.duration * 1000:.1f} ms</span></span></a>'
     )
+
+
+def _label_place(left: float, right: float) -> str:
+    """Return the style of the time of a bar: behind it, before it, or where neither has room in it."""
+    if right < _LABEL_BEGINS:
+        return f"left:{right:.2f}%;margin-left:.4rem"
+    if left > 100 - _LABEL_BEGINS:
+        return f"right:{100 - left:.2f}%;margin-right:.4rem"
+    return f"left:{left:.2f}%;margin-left:.4rem;color:#fff"
 
 
 def _axis(span: float) -> str:

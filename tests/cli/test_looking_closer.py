@@ -16,9 +16,11 @@ import pytest
 
 from libcni.cli import create
 from libcni.cli.create import free_subnet
-from libcni.cli.traced import StandIns
+from libcni.cli.trace_page import page_text
+from libcni.cli.traced import StandIns, TracedCall, TracedVerb
 from libcni.errors import CNIError, ErrorCode
 from libcni.lint import Severity, lint_paths
+from libcni.protocol.attachment import RuntimeConf
 from tests.contract.modules import ROOT
 
 if TYPE_CHECKING:
@@ -341,6 +343,30 @@ def test_trace_page_needs_nothing_else(place: Place) -> None:
     assert {link.removeprefix("#") for link in page.links} == page.anchors == {"call-1", "call-2"}
     assert "2 plugin calls in" in page.text
     assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("started", "duration", "place"),
+    [(0.0, 0.2, "left:20.00%"), (0.8, 0.2, "right:20.00%"), (0.05, 0.9, "left:5.00%"), (0.25, 0.75, "left:25.00%")],
+    ids=["behind", "before", "inside", "inside-to-the-end"],
+)
+def test_time_of_a_bar_stays_on_the_page(started: float, duration: float, place: str) -> None:
+    call = TracedCall(plugin="p", verb="ADD", path="/p", started=started, duration=duration, exit_status=0)
+    traced = TracedVerb("ADD", "net", RuntimeConf("box", "/n", "eth0"), (call,), 1.0, None)
+    (style,) = re.findall(r'class="time" style="([^"]+)"', page_text(traced))
+    assert style.startswith(place)
+    # On a bar the text is white.
+    assert ("#fff" in style) is (started + duration > 0.75 and started < 0.5)
+
+
+def test_trace_page_of_a_verb_that_was_refused_has_the_reason_alone(place: Place) -> None:
+    path = place.folder / "trace.html"
+    place.run("add", "dbnet", NETNS)
+    place.run("trace", "add", "dbnet", NETNS, "--html", str(path), status=1)
+    page = parsed(path)
+    assert "0 plugin calls in" in page.text
+    assert "already added" in page.text
+    assert "Timeline" not in page.text
 
 
 def test_trace_draws_with_plain_signs_where_there_are_no_others(place: Place) -> None:
