@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File
 
-from docs.site import schema_pages
+from docs.site import schema_pages, tool_page
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -49,6 +49,7 @@ def generated_pages() -> dict[str, str]:
     pages = {
         "index.md": from_top((ROOT / "README.md").read_text(encoding="utf-8")),
         "changelog.md": from_top((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")),
+        "reference/cnitool.md": tool_page.page(),
         "reference/cnitool-json.md": schema_pages.tool_page(),
         "reference/configuration.md": schema_pages.configuration_page(),
         "reference/schemas.md": schema_pages.list_page(),

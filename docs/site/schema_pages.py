@@ -148,5 +148,5 @@ def kind(top: Schema, schema: Schema, *, with_null: bool = False) -> str:
 
 def cell(text: str) -> str:
     """Return a text as the cell of a table."""
-    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    text = " ".join(text.split()).replace("|", "&#124;").replace("<", "&lt;")
     return text if len(text) <= ROOM else text[:ROOM].rsplit(" ", 1)[0] + " …"

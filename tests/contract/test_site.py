@@ -7,10 +7,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import yaml
 
-from docs.site import schema_pages
+from docs.site import schema_pages, tool_page
+from libcni.cli.root import cnitool
 from tests.contract.modules import ROOT
 
 if TYPE_CHECKING:
@@ -19,7 +21,14 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs"
 STABILITY = (DOCS / "reference" / "stability.md").read_text(encoding="utf-8")
 MODULES = re.findall(r"^\| `(libcni[\w.]*)` \|", STABILITY, re.MULTILINE)
-MADE = {"index.md", "changelog.md", "reference/cnitool-json.md", "reference/configuration.md", "reference/schemas.md"}
+MADE = {
+    "reference/cnitool.md",
+    "index.md",
+    "changelog.md",
+    "reference/cnitool-json.md",
+    "reference/configuration.md",
+    "reference/schemas.md",
+}
 
 
 def navigation(value: Any) -> Iterator[str]:
@@ -52,6 +61,19 @@ def test_page_of_documents_has_each_document_and_member() -> None:
         assert str(schema["description"]) in part
         for key in schema.get("properties", {}):
             assert f"| `{key}` |" in part, (name, key)
+
+
+def test_page_of_the_tool_has_each_verb_with_its_options() -> None:
+    page = tool_page.page()
+    root = click.Context(cnitool)
+    verbs = cnitool.list_commands(root)
+    assert {"add", "run", "trace"} < set(verbs)
+    for verb in verbs:
+        command = cnitool.get_command(root, verb)
+        assert command is not None
+        part = page.partition(f"\n### cnitool {verb}\n")[2].partition("\n### ")[0]
+        shown = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+        assert [param.opts for param in shown if param.opts[-1] not in part] == [], verb
 
 
 def test_pages_of_plugins_have_each_key_and_no_reserved_one() -> None:
