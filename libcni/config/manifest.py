@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from libcni.config.model import NetworkConfigList
 
-__all__ = ["YAML_EXTENSIONS", "Embedded", "configurations_in", "networks_in"]
+__all__ = ["YAML_EXTENSIONS", "Embedded", "configurations_in", "is_configuration", "networks_in"]
 
 YAML_EXTENSIONS = (".yaml", ".yml")
 _KINDS = {"NetworkAttachmentDefinition", "ConfigMap"}
 _EXTENSIONS = (".conflist", ".conf", ".json")
+_DEVICE = "k8s.v1.cni.cncf.io/resourceName"
 _MAX_DEPTH = 100
 
 
@@ -43,11 +44,18 @@ class Embedded:
     yaml: str
     offsets: Sequence[int]
     """The offset in ``yaml`` of each character of ``text``."""
+    has_device: bool = False
+    """Whether Multus puts a device of a device plugin into the first plugin, as ``deviceID`` and ``pciBusID``."""
 
     def line_and_column(self, offset: int) -> tuple[int, int]:
         """Return line and column in the YAML text, from 1, of a character of the configuration."""
         at = self.offsets[min(offset, len(self.offsets) - 1)] if self.offsets else 0
         return place_of(self.yaml, at)
+
+
+def is_configuration(text: str) -> bool:
+    """Return whether a text is JSON, and no Kubernetes object in JSON: it is meant as one network configuration."""
+    return text.lstrip().startswith("{") and not ('"apiVersion"' in text and '"kind"' in text)
 
 
 def configurations_in(text: str, source: Path | None = None) -> list[Embedded]:
@@ -67,7 +75,7 @@ def networks_in(text: str, source: Path | None = None) -> list[NetworkConfigList
     :raises ConfigError: if the text is neither, or one of the configurations cannot be used.
     :raises MissingExtraError: if it is YAML, and PyYAML is not installed.
     """
-    if text.lstrip().startswith("{"):
+    if is_configuration(text):
         return [parse_network_or_plugin(text, source=source)]
     return [
         parse_network_or_plugin(found.text, default_name=found.default_name, source=source)
@@ -108,26 +116,30 @@ def _in_object(members: dict[str, Any], text: str, depth: int = 0) -> Iterator[E
         for item in listed:
             yield from _in_object(_members(item), text, depth + 1)
     elif kind in _KINDS:
-        name = _scalar(_members(members.get("metadata")).get("name"))
-        yield from _of_definition(members, name, text) if kind != "ConfigMap" else _of_map(members, text)
+        yield from _of_definition(members, text) if kind != "ConfigMap" else _of_map(members, text)
 
 
-def _of_definition(members: dict[str, Any], name: str, text: str) -> Iterator[Embedded]:
+def _of_definition(members: dict[str, Any], text: str) -> Iterator[Embedded]:
     node = _members(members.get("spec")).get("config")
+    metadata = _members(members.get("metadata"))
     if _scalar(node).strip():
         is_list = '"plugins"' in _scalar(node)
-        yield Embedded(_scalar(node), "spec.config", is_list, name, text, _offsets(node, text))
+        name, has_device = _scalar(metadata.get("name")), _DEVICE in _members(metadata.get("annotations"))
+        yield Embedded(_scalar(node), "spec.config", is_list, name, text, _offsets(node, text), has_device)
 
 
 def _of_map(members: dict[str, Any], text: str) -> Iterator[Embedded]:
     for key, node in _members(members.get("data")).items():
         value = _scalar(node)
-        if key.endswith(_EXTENSIONS) and (key.endswith(".conflist") or _looks_like_one(value)):
+        if key.endswith(".conflist") or (_looks_like_one(value) and (key.endswith(_EXTENSIONS) or "cni" in key)):
             yield Embedded(value, f"data[{key!r}]", key.endswith(".conflist"), "", text, _offsets(node, text))
 
 
 def _looks_like_one(text: str) -> bool:
     """Return whether a text is meant as a network configuration; files of other programs end in .json too."""
+    # What an installer fills in on the node, such as that of Calico, is a template.
+    if "__" in text or not text.lstrip().startswith("{"):
+        return False
     return '"plugins"' in text or ('"type"' in text and ('"cniVersion"' in text or '"ipam"' in text))
 
 

@@ -21,7 +21,10 @@ MAX_DEPTH = 200
 """Nested arrays and objects; far more than any plugin uses, and far from the interpreter's recursion limit."""
 
 _HEAD = 4
-"""Bytes that tell UTF-16 from UTF-8."""
+"""Bytes that tell UTF-16 and UTF-32 from UTF-8."""
+_UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+_ZEROS = (b"\0\0\0",)
+_SAVE = "save the file as UTF-8"
 
 _BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -37,6 +40,8 @@ def decode_text(data: bytes | str) -> str:
         _ = text.isascii() or text.encode("utf-8")
     except UnicodeError as error:
         raise _encoding_error(data, error) from None
+    if "\0" in text[:2] and not isinstance(data, str):
+        raise _encoding_error(data, UnicodeError())
     if text.startswith("\ufeff"):
         raise DocumentError(
             "begins with a byte order mark, which JSON does not allow",
@@ -55,12 +60,12 @@ def _is_utf16(head: bytes) -> bool:
 
 def _encoding_error(data: bytes | str, error: UnicodeError) -> DocumentError:
     if isinstance(data, bytes | bytearray | memoryview) and _is_utf16(bytes(data[:_HEAD])):
-        hint = "save the file as UTF-8"
-        return DocumentError("is UTF-16, and JSON is UTF-8", line=1, column=1, kind="encoding", hint=hint)
+        name = "UTF-32" if bytes(data[:_HEAD]) in _UTF32 or data[:3] in _ZEROS else "UTF-16"
+        return DocumentError(f"is {name}, and JSON is UTF-8", line=1, column=1, kind="encoding", hint=_SAVE)
     start = error.start if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else 0
     before = data[:start] if isinstance(data, str) else bytes(data[:start]).decode("utf-8", "replace")
     line, column = place_of(before, None)
-    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column, kind="encoding")
+    return DocumentError(f"invalid UTF-8 (offset {start})", line=line, column=column, kind="encoding", hint=_SAVE)
 
 
 def parse(data: bytes | str) -> Any:

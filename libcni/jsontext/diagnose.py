@@ -7,6 +7,7 @@ which may be secret. Source: RFC 8259.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from typing import TYPE_CHECKING
@@ -20,13 +21,24 @@ __all__ = ["diagnose"]
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER_LIKE = re.compile(r"[-+.0-9][\w.+-]*")
+_LEADING_ZERO = re.compile(r"-?0[0-9]+")
 _NO_NUMBERS = re.compile(r"-?(?:NaN|Infinity)")
 _WORD = re.compile(r"[^\W\d][\w.-]*")
-_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|\$\{[^}\n]*\}|\$\([^)\n]*\)|__\w+__|<[A-Za-z][^>\n]*>|\$\w+", re.DOTALL)
+_PLACEHOLDER = re.compile(
+    r"\{\{.*?\}\}|\$\{[^}\n]*\}|\$\([^)\n]*\)|__\w+__|<[A-Za-z][^>\n]*>|\$\w+|\{%.*?%\}|%\w+%|@\w+@", re.DOTALL
+)
 _TEXT_PART = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
 _TYPOGRAPHIC = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2033\u2032\uff02"
 _COMMENTS = ("//", "/*", "#", "<!--")
+_LINE_COMMENTS = (";", "--")
+"""Marks of comments that are one only at the beginning of a line."""
+_FOREIGN = (
+    (re.compile(r"```"), "a fence of Markdown (```)", "remove it"),
+    (re.compile(r"[A-Za-z][\w.-]*:(?=\s)"), "looks like YAML, and a configuration is JSON", "begin with '{'"),
+    (re.compile(r"(?:sudo|cat|tee|echo) "), "a line of a shell script", "keep what the script writes into the file"),
+)
+"""The beginnings of files that are no JSON at all."""
 _PYTHON = {"True": "true", "False": "false", "None": "null", "nil": "null", "NULL": "null", "undefined": "null"}
 _SPELT = _PYTHON | {
     "TRUE": "true",
@@ -47,6 +59,7 @@ def diagnose(text: str, error: Exception) -> DocumentError:
     """Return the error for ``text``, on which the C scanner gave up: the reason, the place of its cause, and a hint."""
     walk = _Walk(text)
     try:
+        walk.foreign()
         end = walk.value(walk.skip(0), ())
         walk.rest(end)
     except DocumentError as found:
@@ -59,6 +72,16 @@ def _is_finite(number: str) -> bool:
         return abs(int(number) if number.lstrip("-").isdigit() else float(number)) != math.inf
     except ValueError:  # more digits than Python reads
         return False
+
+
+def _hint_at_number(text: str) -> str:
+    if text[:1] == "+":
+        return "write it without the plus sign"
+    if text[:2].lower() == "0x":
+        return "write it in decimal"
+    if _LEADING_ZERO.fullmatch(text):
+        return "write it without zeros at its beginning"
+    return "write it in double quotes if it is a text"
 
 
 class _Walk:
@@ -77,10 +100,20 @@ class _Walk:
         found.hint = hint
         return found
 
+    def foreign(self) -> None:
+        """Refuse a file of another format, whose first characters tell which."""
+        start = skip_space(self.text, 0)
+        for pattern, message, hint in _FOREIGN:
+            if pattern.match(self.text, start):
+                raise self.error(start, message, hint)
+
+    def _begins_line(self, position: int) -> bool:
+        return not self.text[self.text.rfind("\n", 0, position) + 1 : position].strip()
+
     def skip(self, position: int) -> int:
         """Skip white space; what other languages have between values is a mistake."""
         position = skip_space(self.text, position)
-        for mark in _COMMENTS:
+        for mark in (*_COMMENTS, *(_LINE_COMMENTS if self._begins_line(position) else ())):
             if self.text.startswith(mark, position):
                 hint = "remove it, or make it a key that begins with '_'"
                 raise self.error(position, f"a comment ({mark}), which JSON does not have", hint)
@@ -104,12 +137,13 @@ class _Walk:
         position = self.skip(position)
         if self.text[position] in "}]":
             raise self.error(position, f"one {self.text[position]!r} too many")
-        raise self.error(position, "unexpected data after the end of the document")
+        hint = "one file has one document; remove what follows"
+        raise self.error(position, "unexpected data after the end of the document", hint)
 
     def value(self, position: int, path: Path) -> int:
         """Read a value."""
         character = self.text[position]
-        if character == "{" and not self.text.startswith("{{", position):
+        if character == "{" and not self.text.startswith(("{{", "{%"), position):
             return self._object(position, path)
         if character == "[":
             return self._array(position, path)
@@ -131,7 +165,7 @@ class _Walk:
     def _number(self, match: re.Match[str], path: Path) -> int:
         text, start = match.group(), match.start()
         if _NUMBER.fullmatch(text) is None:
-            raise self.error(start, "not a JSON number", "write it in double quotes if it is a text", path=path)
+            raise self.error(start, "not a JSON number", _hint_at_number(text), path=path)
         if not _is_finite(text):
             raise self.error(start, "number too large to represent", path=path, kind="number")
         return match.end()
@@ -145,6 +179,8 @@ class _Walk:
             return self.error(position, message, "put the value in its place", kind="placeholder")
         if word in _SPELT:
             return self.error(position, f"{word!r} is not JSON", f"write {_SPELT[word]}")
+        if meant := difflib.get_close_matches(word.lower(), sorted(_LITERALS), 1):
+            return self.error(position, f"{word!r} is not JSON", f"did you mean {meant[0]}?")
         if word:
             return self.error(position, "a text without quotes", _DOUBLE)
         if character in ",:}]":
@@ -187,13 +223,20 @@ class _Walk:
             character, (f"the control character U+{ord(character):04X}", f"\\u{ord(character):04x}")
         )
         if character in "\n\r":
+            self._refuse_typographic(start, position)
             raise self.error(start, f"the {kind} that begins here has no closing quote on its line")
         raise self.error(position, f"{name} in a {kind}", f"write {written}")
+
+    def _refuse_typographic(self, start: int, end: int) -> None:
+        """Name a typographic quote in a text without an end, which it was meant to be."""
+        for at in range(start, end):
+            if self.text[at] in _TYPOGRAPHIC:
+                raise self._quotes(at)
 
     def _object(self, start: int, path: Path) -> int:
         self.open.append(start)
         seen: set[str] = set()
-        position = self.skip(start + 1)
+        position = self._first(start)
         while self.text[position] != "}":
             key_at = position
             key, position = self._key(position)
@@ -205,9 +248,16 @@ class _Walk:
         self.open.pop()
         return position + 1
 
+    def _first(self, start: int) -> int:
+        """Return the offset behind an opening bracket and white space."""
+        position = self.skip(start + 1)
+        if self.text[position] == ",":
+            raise self.error(position, "a comma too many", "remove the comma")
+        return position
+
     def _array(self, start: int, path: Path) -> int:
         self.open.append(start)
-        position = self.skip(start + 1)
+        position = self._first(start)
         index = 0
         while self.text[position] != "]":
             end = self.value(position, (*path, index))
@@ -235,6 +285,8 @@ class _Walk:
         behind = self.skip(position)
         if self.text[behind] != ":":
             hint = "JSON has ':' between key and value"
+            if self.text[behind] in "=;\uff1a":
+                raise self.error(behind, f"{self.text[behind]!r} where ':' belongs", hint)
             raise self.error(position, "a ':' is missing behind the key", hint)
         return self.skip(behind + 1)
 
@@ -255,5 +307,9 @@ class _Walk:
             line = place_of(self.text, self.open[-1])[0]
             opened = self.text[self.open[-1]]
             raise self.error(position, f"{character!r} where the {opened!r} of line {line} needs {closing!r}")
+        if _PLACEHOLDER.match(self.text, position):
+            raise self._no_value(position, "")
+        if character in ";\uff0c\u3001":
+            raise self.error(position, f"{character!r} where a comma belongs", "values are separated by commas")
         # What is wrong is the end of the value before, not what follows it.
         raise self.error(end, "a comma is missing here", "values are separated by commas")

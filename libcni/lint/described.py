@@ -83,11 +83,13 @@ def as_read(value: object, described: Sequence[Described]) -> object:
     if not is_object(value):
         return value
     known = described[0].members.keys() if len(described) == 1 else {key for one in described for key in one.members}
+    # What a Go program keeps as a map has its keys as they are, and null in it is not absent.
+    is_map = any(one.part.get("x-cni-exact") is True for one in described)
     read: dict[str, object] = {}
     for key, member in object_of(value).items():
-        if member is None:
+        if member is None and not is_map:
             continue
-        name = key if key in known else _documented(key, known, object_of(value))
+        name = key if key in known or is_map else _documented(key, known, object_of(value))
         if is_object(member) or is_array(member):
             below = [one.members[name] for one in described if name in one.members]
             read[name] = as_read(member, below) if below or not known else member

@@ -77,6 +77,8 @@ class Source:
         self._positions = Positions(text)
         self._findings = findings
         self._left_out: set[Path] = set()
+        self.given: Mapping[str, Any] = {}
+        """Members that the caller of the network puts into its first plugin."""
 
     def leave_out(self, path: Path) -> None:
         """Take no more findings about a value; what stands there is not what the author means."""

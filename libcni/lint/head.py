@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from libcni.errors import VersionError
+from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import array_of, object_of
 from libcni.lint.keys import MISSPELT, similar
 from libcni.lint.problems import code_of, sentence_of, value_at
 from libcni.protocol.documents.core import ValidationError
 from libcni.protocol.documents.core_schemas import validated
 from libcni.protocol.names import network_name_problem
-from libcni.protocol.versions import FIRST_VERSION, is_at_least, newest_supported, parse_version, unsupported_message
+from libcni.protocol.versions import (
+    FIRST_VERSION,
+    SUPPORTED_VERSIONS,
+    is_at_least,
+    newest_supported,
+    parse_version,
+    unsupported_message,
+)
 from libcni.schema.check import checker_of
 
 if TYPE_CHECKING:
@@ -46,16 +54,27 @@ def add_problems(source: Source, path: Path, value: object, *, problems: Sequenc
             seen.add(problem.path)
             code = code_of(problem)
             sentence = sentence_of(problem, code, value_at(value, problem.path))
-            source.report(code, (*path, *problem.path), sentence, hint=_hint(problem, value))
+            source.report(code, (*path, *problem.path), sentence, hint=_hint(problem, value, code))
 
 
-def _hint(problem: SchemaProblem, value: object) -> str:
-    """Return a hint at the key that may be meant for one that is missing."""
+def _hint(problem: SchemaProblem, value: object, code: str) -> str:
+    """Return a hint at the key that may be meant for one that is missing, or at the form of a value."""
+    if code == "CNI104" or (problem.rule == "type" and problem.path == ("cniVersion",)):
+        return _version_hint(value_at(value, problem.path))
+    if problem.rule == "dependentRequired":
+        return "the two go together"
     if problem.rule == "type" and problem.path[-2:-1] == ("ranges",):
         return 'each set of ranges is a list of its own: "ranges": [[{"subnet": "…"}]]'
     if problem.rule != "required" or not problem.path:
         return ""
     return _meant(str(problem.path[-1]), object_of(value_at(value, problem.path[:-1])))
+
+
+def _version_hint(value: object) -> str:
+    """Return a hint at the version of the specification that may be meant, such as 1.0.0 for v1.0 or for a number."""
+    text = str(value).strip().lower().removeprefix("v")
+    meant = next((version for version in reversed(SUPPORTED_VERSIONS) if version in {text, f"{text}.0"}), "")
+    return f'did you mean "{meant}"?' if meant else ""
 
 
 def _meant(missing: str, members: Mapping[str, Any]) -> str:
@@ -71,10 +90,12 @@ def check_versions(source: Source, document: Mapping[str, Any], suggested: Calla
     """
     single, several = document.get("cniVersion"), array_of(document.get("cniVersions"))
     named = [version for version in (single, *several) if isinstance(version, str) and version]
-    if not named:
+    if not named and ("cniVersion" not in document or document["cniVersion"] == ""):
         message = f"names no version of the specification: runtimes assume {FIRST_VERSION}"
         source.report("CNI112", ("cniVersion",), message, hint=suggested())
         return FIRST_VERSION
+    if not named:
+        return ""
     if any(not _is_version(version) for version in named):
         return ""
     chosen = newest_supported(named)
@@ -82,7 +103,7 @@ def check_versions(source: Source, document: Mapping[str, Any], suggested: Calla
         source.report("CNI105", ("cniVersion" if single else "cniVersions",), unsupported_message(named))
         return ""
     if single and several and single not in several:
-        message = f"cniVersion {single!r} is not one of cniVersions ({', '.join(map(str, several))})"
+        message = f"cniVersion {single!r} is not one of cniVersions ({', '.join(map(dump, several))})"
         source.report("CNI108", ("cniVersion",), message, hint="a runtime takes the highest of all of them")
     return chosen
 

@@ -43,6 +43,8 @@ _COMMENTS = ("_", "#", "/", "$", "x-")
 
 _PLUGIN_KEYS = frozenset({"ipam", "capabilities", "runtimeConfig", "delegate", "delegates", "mtu", "bridge"})
 """Keys that are a plugin's, and stand beside ``plugins`` by mistake."""
+_IPAM_KEYS = frozenset({"subnet", "ranges", "rangeStart", "rangeEnd", "gateway", "routes", "addresses", "range"})
+"""Keys that are an IPAM plugin's, and stand beside ``plugins`` by mistake."""
 _VLAN_HINT = "name an interface of the VLAN as 'master', such as eth0.100, or use the plugin 'vlan' or 'bridge'"
 _OPPOSITES = (
     *(("enable", "disable"), ("allow", "deny"), ("include", "exclude"), ("inbound", "outbound"), ("ingress", "egress")),
@@ -97,7 +99,10 @@ def check_list_keys(source: Source, document: Mapping[str, Any]) -> None:
     """Check the keys beside ``plugins``."""
     known = _Known(LIST_KEYS, [key for key in LIST_KEYS if key not in document], "network configuration list", "CNI202")
     for key in document:
-        if key in _PLUGIN_KEYS:
+        if key in _IPAM_KEYS:
+            message = f"{key!r} belongs into the 'ipam' of a plugin, and has no effect beside 'plugins'"
+            source.report("CNI208", (key,), message, hint="move it into 'ipam'", at_key=True)
+        elif key in _PLUGIN_KEYS:
             message = f"{key!r} belongs to a plugin, and has no effect beside 'plugins'"
             source.report("CNI204", (key,), message, hint="move it into the plugin that it is meant for", at_key=True)
         elif key not in LIST_KEYS and key not in _OTHERS_LIST_KEYS and not is_comment(key):

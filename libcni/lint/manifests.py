@@ -26,6 +26,8 @@ class EmbeddedSource(Source):
     def __init__(self, file: Path, embedded: Embedded, document: object, *, findings: Findings) -> None:
         super().__init__(file, embedded.text, document, findings=findings)
         self._embedded = embedded
+        if embedded.has_device:
+            self.given = {"deviceID": "0000:00:00.0", "pciBusID": "0000:00:00.0"}
         self._starts = [0]
         for line in embedded.text.split("\n"):
             self._starts.append(self._starts[-1] + len(line) + 1)

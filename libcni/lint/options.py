@@ -8,6 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
+from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import array_of, object_of
 from libcni.lint.keys import MISSPELT, is_comment, similar
 from libcni.lint.ranges import blocks_of
@@ -63,7 +64,8 @@ def check_ipam(plugin: PlacedPlugin) -> None:
 def _check_has_range(plugin: PlacedPlugin) -> None:
     is_passed = object_of(plugin.data.get("capabilities")).get("ipRanges") is True
     is_completed = plugin.known is not None and (bool(plugin.known.default_ipam) or plugin.known.completes_ipam)
-    has_range = plugin.ipam.get("subnet") or plugin.ipam.get("ranges") is not None
+    # A part of a range is a finding of its own.
+    has_range = any(plugin.ipam.get(key) for key in ("subnet", "ranges", "rangeStart", "rangeEnd", "gateway"))
     if has_range or is_passed or is_completed or "ipam" in plugin.given:
         return
     if "ipRanges" in object_of(plugin.data.get("runtimeConfig")):
@@ -161,6 +163,15 @@ def _number(members: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def _check_words(plugin: PlacedPlugin, key: str) -> None:
+    """Check that conditions for iptables, which are arguments of a command, have one word in each item."""
+    for index, item in enumerate(array_of(plugin.data.get(key))):
+        words = item.split() if isinstance(item, str) else []
+        if len(words) > 1 and words[0][:1] in {"-", "!"}:
+            hint = f"write {', '.join(map(dump, words))}"
+            plugin.source.report("CNI338", (*plugin.path, key, index), "is several arguments in one text", hint=hint)
+
+
 def _check_backend(plugin: PlacedPlugin) -> None:
     """Check that the conditions of portmap are written for the firewall that it uses."""
     meant = [
@@ -170,6 +181,8 @@ def _check_backend(plugin: PlacedPlugin) -> None:
     ]
     if plugin.data.get("externalSetMarkChain"):
         meant.append(("externalSetMarkChain", "iptables"))
+    for key in ("conditionsV4", "conditionsV6"):
+        _check_words(plugin, key)
     backend = plugin.data.get("backend") or (meant[0][1] if meant else "")
     for key, wanted in meant:
         if wanted != backend:

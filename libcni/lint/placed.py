@@ -55,7 +55,9 @@ def plugin_at(
     source: Source, path: Path, written: Mapping[str, Any], *, catalog: Catalog, given: Mapping[str, Any] | None = None
 ) -> PlacedPlugin:
     """Return the plugin object at a path, with what is known about its type."""
-    named = {**(given or {}), **written}
+    if given is None:
+        given = source.given if path in {(), ("plugins", 0)} else {}
+    named = {**given, **written}
     known = catalog.find(named.get("type"), is_ipam=False)
     data = object_of(as_read(named, [] if known is None else [known.described]))
     ipam_type = object_of(data.get("ipam")).get("type") or ("" if known is None else known.default_ipam)
@@ -63,7 +65,7 @@ def plugin_at(
     described = describing_ipam(known, ipam)
     if described and "ipam" in data:
         data = {**data, "ipam": as_read(data["ipam"], described)}
-    return PlacedPlugin(source, path, written, data, known, ipam, given or {})
+    return PlacedPlugin(source, path, written, data, known, ipam, given)
 
 
 def plugins_of(source: Source, catalog: Catalog) -> Iterator[PlacedPlugin]:

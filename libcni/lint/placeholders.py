@@ -1,4 +1,4 @@
-"""Placeholders of templates that nobody filled in: ``${X}``, ``$(X)``, ``{{X}}``, ``__X__``, ``%X%`` and ``<X>``."""
+"""Placeholders of templates that nobody filled in, such as ``${X}``, ``{{X}}``, ``__X__``, ``<X>`` and CHANGEME."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ __all__ = ["check_placeholders", "placeholder_in"]
 
 _PLACEHOLDER = re.compile(
     r"\$\{[^{}\s][^{}]*\}|\$\([A-Za-z_]\w*\)|\{\{.*?\}\}|(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)*__(?!\w)"
-    r"|<[A-Za-z_][\w .-]*>|%[A-Za-z_]\w{2,}%",
+    r"|<[A-Za-z_][\w .-]*>|%(?![0-9A-Fa-f]{2}%)[A-Za-z_]\w*%|\{%.*?%\}|(?<!\w)@@?[A-Z][A-Z0-9_]*@@?(?!\w)"
+    r"|(?<![\w$])\$[A-Z][A-Z0-9_]+|\A\$[A-Za-z_]\w*\Z|\Ax(?:\.x){3}(?:/\d+)?\Z"
+    r"|\A(?i:change[_-]?me|replace[_-]?me|todo|tbd|fixme)\Z",
     re.DOTALL,
 )
+
+
+_POSSIBLE = re.compile(r"[$%@<]|\{\{|__|x\.x\.x|change|replace|todo|tbd|fixme", re.IGNORECASE)
+"""The signs of which a text with a placeholder has one."""
 
 
 def placeholder_in(text: str) -> str:
@@ -35,7 +41,7 @@ def placeholder_in(text: str) -> str:
 
 def check_placeholders(source: Source) -> None:
     """Report each text and key with a placeholder; other findings about that text are then left out."""
-    if not placeholder_in(source.text):
+    if not _POSSIBLE.search(source.text):
         return
     for path, text, is_key in _texts(source.document, ()):
         found = placeholder_in(text)
@@ -53,7 +59,7 @@ def _texts(value: object, path: Path) -> Iterator[tuple[Path, str, bool]]:
             yield from _texts(item, (*path, index))
     elif is_object(value):
         for key, member in value.items():
-            if not key.startswith("_"):
+            if not re.match(r"_|\$\w", key):  # comments, and an editor's $schema
                 yield (*path, key), key, True
             if not is_comment(key):
                 yield from _texts(member, (*path, key))

@@ -21,7 +21,7 @@ __all__ = ["check_chain", "check_plugin"]
 
 _NEEDS_CAPABILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "portmap": ("portMappings", ()),
-    "bandwidth": ("bandwidth", ("ingressRate", "egressRate")),
+    "bandwidth": ("bandwidth", ("ingressRate", "egressRate", "ingressBurst", "egressBurst")),
 }
 """Plugins that do nothing without the argument of a capability, and the keys that stand in for it."""
 _SURE_TYPE = 0.85
@@ -94,7 +94,7 @@ def _check_capabilities(plugin: PlacedPlugin, catalog: Catalog) -> None:
     needed, instead = _NEEDS_CAPABILITY.get(plugin.type, ("", ()))
     is_there = declared.get(needed) is True or needed in object_of(plugin.data.get("runtimeConfig"))
     if needed and not is_there and not any(plugin.data.get(key) for key in instead):
-        keys = "".join(f" or {key!r}" for key in instead)
+        keys = "".join(f" or {key!r}" for key in instead if key.endswith("Rate"))
         message = f"the {plugin.type} plugin does nothing without the capability {needed!r}{keys}"
         plugin.source.report("CNI404", plugin.path, message, hint=f'add "capabilities": {{"{needed}": true}}')
 

@@ -48,7 +48,7 @@ def code_of(problem: SchemaProblem) -> str:
     key = _last_key(problem.path)
     if problem.rule == "minItems" and problem.path == ("plugins",):
         return "CNI106"
-    if problem.rule == "required":
+    if problem.rule in {"required", "dependentRequired"}:
         return "CNI107" if problem.path == ("plugins",) and problem.is_conditional else "CNI302"
     if problem.is_conditional and problem.rule in _CONFLICT_RULES:
         return "CNI312"

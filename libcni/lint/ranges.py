@@ -5,6 +5,7 @@ What one value says against another is beyond a schema. Each IPAM plugin has key
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -38,6 +39,7 @@ class _Keys:
     is_pool: bool = True
 
 
+_SPAN = re.compile(r"([0-9A-Fa-f.:]+)-([0-9A-Fa-f.:]+)(/[0-9]{1,3})")
 _HOST_LOCAL = _Keys("subnet", "rangeStart", "rangeEnd")
 _WHEREABOUTS = _Keys("range", "range_start", "range_end")
 _STATIC = _Keys("address", is_pool=False)
@@ -58,6 +60,14 @@ class Block:
     start: Address | None
     end: Address | None
     gateway: Address | None
+    own: Address | None = None
+    """The address itself, of a block that is one fixed address."""
+    has_span: bool = False
+    """Whether start and end stand in the text of the subnet, as whereabouts takes them: ``10.1.0.5-10.1.0.9/24``."""
+
+    def path_of_end(self, key: str) -> Path:
+        """Return the path of the start or the end of the range, which ``key`` names."""
+        return self.path_of(self.keys.subnet if self.has_span else key)
 
     def path_of(self, key: str) -> Path:
         """Return the path of one of its members."""
@@ -109,12 +119,19 @@ class _Placed:
 
     def add(self, path: Path, group: Path, members: Mapping[str, Any]) -> None:
         keys = self._keys
+        text = members.get(keys.subnet)
+        span = _SPAN.fullmatch(text) if keys is _WHEREABOUTS and isinstance(text, str) else None
+        if not isinstance(text, str):
+            return
         try:
-            subnet = parse_cidr(members[keys.subnet]).network
-        except (KeyError, TypeError, ValueError):
+            found = parse_cidr(text if span is None else span[1] + span[3])
+        except ValueError:
             return
         start, end, gateway = (_address(members.get(key)) for key in (keys.start, keys.end, keys.gateway))
-        self.blocks.append(Block(path, keys, group, subnet, start, end, gateway))
+        if span is not None:
+            start, end = _address(span[1]), _address(span[2])
+        own = None if keys.is_pool else found.ip
+        self.blocks.append(Block(path, keys, group, found.network, start, end, gateway, own, span is not None))
 
 
 def _address(value: object) -> Address | None:
@@ -134,6 +151,8 @@ def check_blocks(
     blocks = blocks_of(ipam, path)
     for block in blocks:
         _check_size(source, block)
+        _check_usable(source, block, block.path_of(block.keys.gateway), address=block.gateway)
+        _check_usable(source, block, block.path_of(block.keys.subnet), address=block.own)
         _check_gateway(source, block, needs_gateway)
         _check_range(source, block)
     pools = [block for block in blocks if block.keys.is_pool]
@@ -176,31 +195,30 @@ def _check_range(source: Source, block: Block) -> None:
             continue
         if address.version != block.subnet.version:
             message = f"{address} is not of the address family of {block.subnet}"
-            source.report("CNI326", block.path_of(key), message)
+            source.report("CNI326", block.path_of_end(key), message)
         elif address not in block.subnet:
-            source.report("CNI323", block.path_of(key), f"{address} is outside the subnet {block.subnet}")
+            source.report("CNI323", block.path_of_end(key), f"{address} is outside the subnet {block.subnet}")
         else:
             inside.append(address)
     if inside == [block.start, block.end] and int(inside[0]) > int(inside[1]):
         message = f"the range starts at {block.start}, behind its end {block.end}"
-        source.report("CNI322", block.path_of(block.keys.start), message, hint="swap them")
+        source.report("CNI322", block.path_of_end(block.keys.start), message, hint="swap them")
         return
     for key, address in ((block.keys.start, block.start), (block.keys.end, block.end)):
         if address in inside:
-            _check_usable(source, block, key)
+            _check_usable(source, block, block.path_of_end(key), address=address)
 
 
-def _check_usable(source: Source, block: Block, key: str) -> None:
-    """Report the network and the broadcast address, which no container of an IPv4 subnet can have."""
-    address = block.start if key == block.keys.start else block.end
+def _check_usable(source: Source, block: Block, path: Path, *, address: Address | None) -> None:
+    """Report the network and the broadcast address, which nothing in an IPv4 subnet can have."""
     if address is None or block.subnet.version != 4 or block.subnet.prefixlen > _SMALLEST[4]:  # noqa: PLR2004 -- IPv4
         return
     ends = {int(block.subnet.network_address): "network", int(block.subnet.broadcast_address): "broadcast"}
     kind = ends.get(int(address))
     if kind is not None:
         better = address + 1 if kind == "network" else address - 1
-        message = f"{address} is the {kind} address of {block.subnet}, and could be given to a container"
-        source.report("CNI329", block.path_of(key), message, hint=f"use {better}")
+        message = f"{address} is the {kind} address of {block.subnet}, which no container and no gateway can have"
+        source.report("CNI329", path, message, hint=f"use {better}")
 
 
 def _check_families(source: Source, blocks: Sequence[Block]) -> None:

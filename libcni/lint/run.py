@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from libcni.config.fields import LIST_AS_PLUGIN, PLUGIN_AS_LIST
 from libcni.config.load import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
-from libcni.config.manifest import YAML_EXTENSIONS, Embedded
+from libcni.config.manifest import YAML_EXTENSIONS, Embedded, is_configuration
 from libcni.errors import ConfigError, InvalidParameterError
 from libcni.jsontext.decode import decode_text, parse
 from libcni.jsontext.frozen import array_of, is_object, object_of
@@ -190,7 +190,7 @@ class _Linter:
         except DocumentError as error:
             self._report_document(path, data, error)
             return
-        if text.lstrip().startswith("{"):  # JSON is YAML, and a configuration has other members than a manifest
+        if is_configuration(text):  # JSON is YAML, and a configuration has other members than a manifest
             self._lint_embedded(path, Embedded(text, "", '"plugins"' in text, "", text, range(len(text) + 1)))
             return
         for embedded in embedded_in(path, text, self.findings):
@@ -257,6 +257,9 @@ class _Linter:
 
     def _lint_file(self, path: Path, seen: _Seen) -> None:
         source = self._read(path)
+        if source is not None and {"apiVersion", "kind"} <= set(object_of(source.document)):
+            self.lint_text(path, source.text.encode())
+            return
         document = object_of(source.document) if source is not None else {}
         name = document.get("name")
         if source is None or not isinstance(name, str) or network_name_problem(name) is not None:

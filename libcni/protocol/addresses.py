@@ -61,6 +61,10 @@ def parse_cidr(text: str) -> InterfaceAddress:
     """
     if _CIDR.fullmatch(text) is None:
         raise ValueError(f"{text[:100]!r} is not an address with a prefix length, such as '10.1.0.5/16'")
+    address, _, prefix = text.partition("/")
+    longest = parse_address(address).max_prefixlen
+    if int(prefix) > longest:
+        raise ValueError(f"{text[:100]!r} has a prefix length of more than {longest}")
     return ip_interface(text)
 
 
@@ -75,7 +79,10 @@ def parse_address(text: str) -> Address:
     """
     if "%" in text:
         raise ValueError(f"{text[:100]!r} has a zone, which the protocol does not know")
-    return ip_address(text)
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise ValueError(f"{text[:100]!r} is not an address, such as '10.1.0.5'") from None
 
 
 def parse_address_or_cidr(text: str) -> Address | InterfaceAddress:

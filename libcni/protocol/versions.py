@@ -48,7 +48,7 @@ _NUMBER = "(0|[1-9][0-9]{0,8})"
 VERSION = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
 """Regular expression of a whole version, as the schemas have it too."""
 
-_OF_PLUGINS = re.compile(r"0\.[5-9]\.[0-9]+|1\.[01]\.[1-9]")
+_OF_PLUGINS = re.compile(r"0\.[5-9]\.[0-9]+|1\.[01]\.[1-9][0-9]*|1\.[4-9]\.[0-9]+")
 """Releases of the plugins and of Go libcni, which people take for versions of the specification."""
 _VERSION = re.compile(VERSION)
 

@@ -131,7 +131,7 @@ class Checker:
         missing = _missing(error)
         if missing:
             for key in missing:
-                yield self._problem(error, (key,), message="is required", rule="required")
+                yield self._problem(error, (key,), message="is required", rule=str(error.validator))
         elif "propertyNames" in error.absolute_schema_path:
             yield self._problem(error, (str(error.instance),), message=self._sentence(error), rule="propertyNames")
         else:
@@ -183,7 +183,8 @@ def _condition(schema: Mapping[str, Any], steps: Sequence[str | int]) -> list[st
     node: Any = schema
     for step in steps:
         if step in {"then", "else"} and is_object(node) and is_object(node.get("if")):
-            keys = list(node["if"].get("required", node["if"].get("properties", {})))
+            # What holds where a condition does not has no key to name.
+            keys = list(node["if"].get("required", node["if"].get("properties", {}))) if step == "then" else []
         node = node.get(step) if is_object(node) and isinstance(step, str) else _item(node, step)
     return keys
 

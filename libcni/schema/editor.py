@@ -48,6 +48,9 @@ def editor_schema(identifier: str = EDITOR_ID) -> Schema:
     for one in plugins:
         kind = "ipam" if one["x-cni-kind"] == "ipam" else "plugin"
         definitions[f"{kind}-{_type_of(one)}"] = _portable(one, one)
+    for one in others:
+        for member, given in object_of(one.get("x-cni-delegates")).items():
+            _reach_into(definitions, f"plugin-{_type_of(one)}", member, given=object_of(given))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": identifier,
@@ -59,6 +62,45 @@ def editor_schema(identifier: str = EDITOR_ID) -> Schema:
         "else": {"$ref": _DEFINITIONS + "list"},
         "definitions": definitions,
     }
+
+
+def _reach_into(definitions: Schema, name: str, member: str, *, given: Mapping[str, Any]) -> None:
+    """Let a schema take the schemas of the plugins that its plugin calls, beside what it says of them itself.
+
+    :param given: members that the calling plugin puts in, which need not be there.
+    """
+    found: Schema = definitions[name]["properties"][member]
+    part = found.get("items", found)
+    plugin = {"$ref": _DEFINITIONS + "plugin"}
+    if not given:
+        inner = {
+            "if": {"required": ["plugins"]},
+            "then": {"properties": {"plugins": {"items": plugin}}},
+            "else": plugin,
+        }
+        part["allOf"] = [*part.get("allOf", ()), inner]
+        return
+    default = str(given.get("type", ""))
+    types = [key.removeprefix("plugin-") for key in definitions if key.startswith("plugin-")]
+    called = {one: {"$ref": _DEFINITIONS + _called(definitions, one, given, default=default)} for one in types}
+    part["allOf"] = [
+        {"if": {"required": ["type"], "properties": {"type": {"const": one}}}, "then": target}
+        for one, target in called.items()
+    ]
+    if default:
+        part["allOf"].append({"if": {"not": {"required": ["type"]}}, "then": called[default]})
+
+
+def _called(definitions: Schema, plugin_type: str, given: Mapping[str, Any], *, default: str) -> str:
+    """Return the name of a plugin's schema in which nothing is required that the calling plugin puts in."""
+    name = f"plugin-{plugin_type}"
+    required = definitions[name].get("required", [])
+    left = [key for key in required if key not in given or (key == "type" and plugin_type != default)]
+    if left == required:
+        return name
+    relaxed = f"called-{plugin_type}"
+    definitions[relaxed] = definitions[name] | {"required": left}
+    return relaxed
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:

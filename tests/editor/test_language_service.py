@@ -109,5 +109,55 @@ def test_error_in_a_plugin_of_a_list_is_underlined(find: str, put: str, line: in
     assert [error["line"] for error in errors] == [line], errors
 
 
+CALLING = """{
+  "cniVersion": "1.0.0",
+  "name": "lab",
+  "plugins": [
+    {
+      "type": "flannel",
+      "delegate": {
+        "hairpinMode": true,
+        "mtu": 1400
+      }
+    },
+    {
+      "type": "multus",
+      "delegates": [
+        {
+          "type": "macvlan",
+          "mode": "private"
+        }
+      ]
+    }
+  ]
+}
+"""
+
+
+def test_plugins_that_a_plugin_calls_are_described_completed_and_checked() -> None:
+    text = CALLING.replace('"mtu": 1400', '"mtu": 1400,\n        ""').replace('"private"', '"private",\n          ""')
+    empty = [text.index('        ""') + 8, text.rindex('          ""') + 10]
+    answer = ask(text, hover=[text.index('"hairpinMode"') + 2, text.index('"mode"') + 2], complete=empty)
+    bridge, macvlan = answer["completions"]
+    assert {"isDefaultGateway", "bridge"} <= set(bridge)
+    assert {"master", "linkInContainer"} <= set(macvlan)
+    assert all(answer["hovers"])
+    assert ask(CALLING)["errors"] == []
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "line"),
+    [
+        ('"hairpinMode": true', '"hairpinMode": "true"', 8),
+        ('"mtu": 1400', '"ipam": {}', 9),
+        ('"private"', '"l2"', 17),
+        ('"type": "macvlan",', "", 15),
+    ],
+)
+def test_error_in_a_plugin_that_a_plugin_calls_is_underlined(find: str, put: str, line: int) -> None:
+    errors = ask(CALLING.replace(find, put, 1))["errors"]
+    assert {error["line"] for error in errors} == {line}, errors
+
+
 def test_list_without_plugins_is_an_error() -> None:
     assert any("plugins" in error["message"] for error in ask('{"cniVersion": "1.0.0", "name": "lab"}')["errors"])

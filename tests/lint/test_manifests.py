@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,3 +127,31 @@ def test_text_from_stdin_is_yaml_or_a_configuration() -> None:
 def test_directory_of_manifests_is_read(tmp_path: Path) -> None:
     (tmp_path / "lab.yml").write_text(DEFINITION.format(LITERAL))
     assert [finding.code for finding in lint_paths([tmp_path])] == ["CNI303"]
+
+
+def test_device_that_multus_puts_in_is_not_missed(tmp_path: Path) -> None:
+    config = """'{"cniVersion": "0.3.1", "type": "host-device"}'"""
+    assert [code for code, _, _ in _found(tmp_path, DEFINITION.format(config))] == ["CNI302"]
+    annotated = "  name: lab\n  annotations: {k8s.v1.cni.cncf.io/resourceName: example.com/vf}\n"
+    assert _found(tmp_path, DEFINITION.format(config).replace("  name: lab\n", annotated)) == []
+
+
+def test_definition_in_json_is_read_as_one(tmp_path: Path) -> None:
+    config = '{"cniVersion": "0.3.1", "type": "ptp", "mtu": "1500", "ipam": {"type": "dhcp"}}'
+    definition = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "lab"},
+    }
+    listed = {"apiVersion": "v1", "kind": "List", "items": [definition | {"spec": {"config": config}}]}
+    path = tmp_path / "definition.json"
+    path.write_text(json.dumps(listed))
+    for findings in (lint_paths([path]), lint_paths([], texts={"-": path.read_bytes()})):
+        assert [(found.code, found.field) for found in findings] == [("CNI301", "mtu")]
+
+
+def test_config_map_keys_for_cni_are_read_and_templates_of_an_installer_are_not(tmp_path: Path) -> None:
+    network = '{"cniVersion": "0.3.1", "name": "a", "plugins": [{"type": "ptp", "mtu": MTU, "ipam": {"type": "dhcp"}}]}'
+    maps = f"kind: ConfigMap\ndata:\n  cni-config: '{network}'\n  other: '{network}'\n"
+    assert [code for code, _, _ in _found(tmp_path, maps.replace("MTU", '"1500"'))] == ["CNI301"]
+    assert _found(tmp_path, maps.replace("MTU", "__MTU__")) == []

@@ -249,11 +249,50 @@ def test_texts_of_mistakes_hold_no_regular_expression(tmp_path: Path) -> None:
         ({"type": "azure-vnet", "disableSnatOnHost": True}, "CNI204", "disableSnatOnHost"),
         ({"type": "calico", "ipam": {"type": "calico-ipam", "assign_ipv5": "true"}}, "CNI201", "ipam.assign_ipv5"),
         ({"type": "calico", "nodename": "%NODE_NAME%"}, "CNI315", "nodename"),
+        ({"type": "calico", "nodename": "$node"}, "CNI315", "nodename"),
+        ({"type": "macvlan", "ipam": {"type": "host-local", "ranges": []}}, "CNI331", "ipam"),
+        ({"type": "macvlan", "ipam": {"type": "whereabouts", "range": "10.1.0.9-10.1.0.5/24"}}, "CNI322", "ipam.range"),
+        ({"type": "macvlan", "ipam": {"type": "whereabouts", "range": "10.1.0.9-10.2.0.5/24"}}, "CNI323", "ipam.range"),
+        ({"type": "macvlan", "ipam": {"type": "whereabouts", "range": "10.1.0.0-10.1.0.5/24"}}, "CNI329", "ipam.range"),
+        ({"type": "bandwidth", "ingressBurst": 1000}, "CNI302", "ingressRate"),
+        ({"type": "multus", "delegates": [{"name": "a"}]}, "CNI302", "delegates[0].type"),
+        ({"type": "flannel", "delegate": {"ipam": None}}, "CNI312", "delegate.ipam"),
     ],
     ids=str,
 )
 def test_value_or_key_has_the_finding(plugin: dict[str, Any], code: str, field: str, tmp_path: Path) -> None:
     assert _found(tmp_path, PTP, plugin) == [(code, f"plugins[1].{field}")]
+
+
+@pytest.mark.parametrize("text", ["$schema", "cost: 5$", "50%", "a%20b", "user@example.com", "<", "todo list", "_x_"])
+def test_text_that_is_no_placeholder_has_no_finding(text: str, tmp_path: Path) -> None:
+    assert _found(tmp_path, PTP | {"x-note": text, "$schema": text}) == []
+    assert _found(tmp_path, {"type": "of-somebody", "note": text.removeprefix("$")}) == []
+
+
+def test_list_key_of_an_ipam_plugin_belongs_into_ipam(tmp_path: Path) -> None:
+    assert _found(tmp_path, PTP, subnet="10.1.0.0/24") == [("CNI208", "subnet")]
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "hint"),
+    [
+        ("v1.0.0", "CNI104", 'did you mean "1.0.0"?'),
+        ("0.3", "CNI104", 'did you mean "0.3.0"?'),
+        ("one", "CNI104", ""),
+        (1.0, "CNI301", 'did you mean "1.0.0"?'),
+        (None, "CNI301", ""),
+        ("1.5.1", "CNI105", ""),
+    ],
+)
+def test_version_of_another_form_has_one_finding(version: object, code: str, hint: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"10.conflist": network("lab", PTP, cniVersion=version)})
+    assert [(found.code, found.hint) for found in lint_paths([tmp_path])] == [(code, hint)]
+
+
+def test_versions_that_are_no_texts_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"10.conflist": network("lab", PTP, cniVersions=[None])})
+    assert "(null)" in next(found.message for found in lint_paths([tmp_path]) if found.code == "CNI108")
 
 
 def test_log_level_is_known_in_any_case(tmp_path: Path) -> None:
