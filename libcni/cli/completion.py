@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from libcni.cli.settings import Settings, pass_settings
 from libcni.errors import CNIError
-
-if TYPE_CHECKING:
-    from libcni.cli.settings import Settings
+from libcni.jsontext.encode import dump
 
 __all__ = [
     "complete_codes",
@@ -30,7 +29,8 @@ _SHELLS = ("bash", "zsh", "fish")
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(_SHELLS))
-def completion_command(shell: str) -> None:
+@pass_settings(("output",))
+def completion_command(settings: Settings, *, shell: str) -> None:
     """Print a script with which SHELL completes verbs, options, and names of networks, containers and namespaces.
 
     Install it, as root where the path says so, and start a new shell:
@@ -43,7 +43,8 @@ def completion_command(shell: str) -> None:
     made = get_completion_class(shell)
     if made is None:  # pragma: no cover -- click has all three
         raise click.UsageError(f"click cannot complete for {shell}")
-    click.echo(made(click.Command("cnitool"), {}, "cnitool", _VARIABLE).source())
+    script = made(click.Command("cnitool"), {}, "cnitool", _VARIABLE).source()
+    click.echo(dump({"shell": shell, "script": script}) if settings.is_json else script)
 
 
 def complete_networks(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -90,8 +91,6 @@ def complete_schemas(_context: click.Context, _parameter: click.Parameter, incom
 
 def _settings(context: click.Context) -> Settings:
     """Return the settings as far as options were typed; click has not run the group, which would take them."""
-    from libcni.cli.settings import Settings  # noqa: PLC0415 -- as above
-
     given: dict[str, Any] = {}
     for each in (context.parent, context):
         params = {} if each is None else each.params

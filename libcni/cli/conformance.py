@@ -30,7 +30,7 @@ from libcni.errors import ConfigError, InvalidParameterError, PluginNotFoundErro
 from libcni.jsontext.encode import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from libcni.conformance.catalogue import Check
     from libcni.conformance.faults import Fault
@@ -121,34 +121,63 @@ def _described(check: Check) -> dict[str, Any]:
 
 
 def _explain(settings: Settings, plugins: Sequence[str], values: dict[str, Any]) -> None:
-    if settings.is_json:
-        raise click.UsageError("--explain is for people: it has no JSON form")
     if values["explain"] in profile_names():
-        _show_faults([fault for fault in known_faults() if fault.is_of(values["explain"])], values["explain"])
+        faults = [fault for fault in known_faults() if fault.is_of(values["explain"])]
+        if settings.is_json:
+            click.echo(dump(_explained(None, faults, plugin=values["explain"])))
+        else:
+            _show_faults(faults, values["explain"])
         return
     every = (*load_checks(), *load_checks(for_runtimes=True))
     check = next((check for check in every if check.id == values["explain"]), None)
     if check is None:
         raise InvalidParameterError("explain", values["explain"], "is no check, and no reference plugin; see --list")
-    _show_check(check)
+    is_called = check.group != "runtime" and bool(plugins or values["configs"])
+    calls = _calls(_subjects(settings, plugins, values), check) if is_called else {}
+    faults = [fault for fault in known_faults() if fault.check == check.id]
+    if settings.is_json:
+        click.echo(dump(_explained(check, faults, calls=calls)))
+        return
+    _show_check(check, faults)
     if check.group == "runtime":
         click.echo(f"repeat:   cnitool conformance --runtime COMMAND --only {check.id}")
-    elif not plugins and not values["configs"]:
+    elif not is_called:
         click.echo(f"repeat:   cnitool conformance PLUGIN --only {check.id}; --explain with a PLUGIN prints the calls")
-    else:
-        _show_calls(_subjects(settings, plugins, values), check)
+    for name, line in calls.items():
+        click.echo(f"\nThe calls for {name}, one line for a root shell:\n\n{line}")
 
 
-def _show_calls(subjects: Sequence[Subject], check: Check) -> None:
-    for subject in subjects:
-        try:
-            calls = Session().trace(subject, check)
-        except CancelledError:
-            raise click.Abort from None
-        click.echo(f"\nThe calls for {subject.name}, one line for a root shell:\n\n{calls}")
+def _explained(
+    check: Check | None, faults: Sequence[Fault], *, plugin: str | None = None, calls: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the document of an explanation: of a check, or of a reference plugin."""
+    return {
+        "check": None if check is None else _described(check),
+        "plugin": plugin,
+        "knownFaults": [
+            {
+                "check": fault.check,
+                "plugins": list(fault.plugins),
+                "cause": fault.cause,
+                "effect": fault.effect,
+                "issue": fault.issue,
+                "rare": fault.is_rare,
+            }
+            for fault in faults
+        ],
+        "calls": [{"plugin": name, "shell": line} for name, line in (calls or {}).items()],
+    }
 
 
-def _show_check(check: Check) -> None:
+def _calls(subjects: Sequence[Subject], check: Check) -> dict[str, str]:
+    """Return the calls of a check for each subject, as one line for a root shell."""
+    try:
+        return {subject.name: Session().trace(subject, check) for subject in subjects}
+    except CancelledError:
+        raise click.Abort from None
+
+
+def _show_check(check: Check, faults: Sequence[Fault]) -> None:
     """Show what a check is about, and which reference plugins are known to fail it."""
     rows = {
         "check": f"{check.id} ({check.level})",
@@ -163,7 +192,7 @@ def _show_check(check: Check) -> None:
     }
     for name, text in rows.items():
         _show_row(name, text)
-    _show_faults([fault for fault in known_faults() if fault.check == check.id])
+    _show_faults(faults)
 
 
 def _show_row(name: str, text: str) -> None:
@@ -184,8 +213,6 @@ def _show_faults(faults: Sequence[Fault], plugin: str = "") -> None:
 def _matrix(settings: Settings, paths: Sequence[str], values: dict[str, Any]) -> None:
     if not paths:
         raise InvalidParameterError("matrix", "", "takes one JSON report or more")
-    if settings.is_json:
-        raise click.UsageError("matrix makes a page: it has no JSON form")
     wanted = [_report_option(text) for text in values["reports"]]
     if any(form != "html" for form, _ in wanted):
         raise InvalidParameterError("report", values["reports"][0], "of a matrix is html=FILE")
@@ -198,7 +225,9 @@ def _matrix(settings: Settings, paths: Sequence[str], values: dict[str, Any]) ->
         folder.mkdir(parents=True, exist_ok=True)
         for row in rows:
             (folder / f"{row.anchor}.svg").write_text(badge_text(row), encoding="utf-8")
-    if not wanted:
+    if settings.is_json:
+        click.echo(dump([{"plugin": row.name, "groups": row.counts} for row in rows]))
+    elif not wanted:
         click.echo(page, nl=False)
 
 

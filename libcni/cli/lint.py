@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libcni.cli.settings import Settings, pass_settings
+from libcni.jsontext.encode import dump
 from libcni.lint import FORMATS, Severity, lint_paths, mend_paths, write_report
 from libcni.linux import is_linux
 
@@ -55,6 +56,8 @@ def lint_command(
         for one in mended:
             click.echo(one.diff(), nl=False, err=form != "text")
         if switches["is_diff"]:
+            if form == "json":
+                click.echo(dump([_described(one) for one in mended]))
             click.get_current_context().exit(1 if mended else 0)
         places = _written(places, mended)
     texts: dict[str, bytes] = {"<stdin>": sys.stdin.buffer.read()} if _STDIN in paths else {}
@@ -71,6 +74,10 @@ def lint_command(
     failing = {Severity.ERROR, Severity.WARNING} if switches["strict"] else {Severity.ERROR}
     if any(finding.severity in failing for finding in findings):
         click.get_current_context().exit(1)
+
+
+def _described(one: Mended) -> dict[str, str]:
+    return {"file": str(one.path), "newFile": str(one.new_path), "diff": one.diff()}
 
 
 def _written(places: Sequence[str], mended: Sequence[Mended]) -> list[str]:

@@ -38,6 +38,7 @@ __all__ = ["run_command"]
 
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
+_STDERR = 2
 
 
 class _Request(NamedTuple):
@@ -72,7 +73,8 @@ def run_command(
     """Run COMMAND in a new network namespace that is attached to NETWORK, and delete all of it afterwards.
 
     Without COMMAND, a shell; with --keep and without COMMAND, nothing. The exit status is that of COMMAND, 128 and the
-    number of the signal that has ended it, 127 if there is no such command, and 1 if the network failed.
+    number of the signal that has ended it, 127 if there is no such command, and 1 if the network failed. With --output
+    json, what COMMAND writes to stdout goes to stderr, and the document comes when all is done.
     """
     request = _Request(
         networks=[network, *more],
@@ -84,10 +86,12 @@ def run_command(
     )
     note_call(command="ADD", network=network, containerID=request.container_id, ifname=settings.ifname or "")
     try:
-        status = _run(settings, request)
+        status, document = _run(settings, request)
     except KeyboardInterrupt as error:
         error.add_note(_what_stays(settings, request.container_id))
         raise
+    if settings.is_json:
+        click.echo(dump(document))
     click.get_current_context().exit(status)
 
 
@@ -100,8 +104,8 @@ def _what_stays(settings: Settings, container_id: str) -> str:
     return f"nothing stays of container {container_id}"
 
 
-def _run(settings: Settings, request: _Request) -> int:
-    """Do all of it, and return the exit status."""
+def _run(settings: Settings, request: _Request) -> tuple[int, dict[str, Any]]:
+    """Do all of it, and return the exit status and the document for programs."""
     loaded = [load_network_conf(settings.directory, name) for name in request.networks]
     options = _options(settings, request, loaded)
     first, *others = loaded
@@ -110,11 +114,15 @@ def _run(settings: Settings, request: _Request) -> int:
         place = stack.enter_context(_namespace(request))
         networks = stack.enter_context(_networks(settings))
         setup = networks.setup(request.container_id, place.path, networks=joins, options=options)
-        if request.keep:
-            _say_kept(settings, request, setup, name=place.name)
-        else:
+        document = _document(request, setup)
+        if not request.keep:
             stack.callback(_remove, networks, request.container_id)
-        return _execute(request.command, place) if request.command else 0
+        elif not settings.is_json:
+            _say_kept(settings, request, setup, name=place.name)
+        if not request.command:
+            return 0, document
+        status = _execute(request.command, place, stdout=_STDERR if settings.is_json else None)
+    return status, document | {"exitStatus": status}
 
 
 def _options(settings: Settings, request: _Request, networks: Sequence[NetworkConfigList]) -> ContainerOptions:
@@ -166,12 +174,15 @@ def _namespace(request: _Request) -> Generator[NetNS]:
         made.close()
 
 
-def _execute(command: Sequence[str], place: NetNS) -> int:
-    """Run a command inside, and return the exit status of a shell for it."""
+def _execute(command: Sequence[str], place: NetNS, *, stdout: int | None) -> int:
+    """Run a command inside, and return the exit status of a shell for it.
+
+    :param stdout: descriptor that its output goes to; ``None`` for that of this process.
+    """
     with Forwarding() as forwarding:
         try:
             with place.inside():
-                process = subprocess.Popen(command)  # noqa: S603 -- that is what the user asks for
+                process = subprocess.Popen(command, stdout=stdout)  # noqa: S603 -- that is what the user asks for
         except FileNotFoundError:
             click.echo(f"cnitool: there is no command {command[0]!r}", err=True)
             return _NOT_FOUND
@@ -187,9 +198,6 @@ def _say_kept(settings: Settings, request: _Request, setup: Setup, *, name: str 
 
     :param name: of the namespace, if that stays as well.
     """
-    if settings.is_json:
-        click.echo(dump(_document(request, setup)))
-        return
     addresses = ", ".join(map(str, setup.addresses)) or "no address"
     click.echo(f"cnitool: container {request.container_id} has {addresses} in {setup.netns}", err=True)
     for line in [*_removal(settings, request, setup), *([] if name is None else [f"ip netns delete {name}"])]:

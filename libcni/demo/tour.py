@@ -21,8 +21,10 @@ from libcni.config.load import load_network_conf
 from libcni.demo.install import install_plugins
 from libcni.errors import CNIError
 from libcni.invoke.blocking_runner import BlockingRunner
-from libcni.invoke.environment import CNI_COMMAND
+from libcni.invoke.environment import CNI_COMMAND, CNI_CONTAINERID
+from libcni.jsontext.decode import parse
 from libcni.jsontext.encode import dump
+from libcni.jsontext.scan import DocumentError
 from libcni.protocol.attachment import GCAttachment, RuntimeConf
 
 if TYPE_CHECKING:
@@ -43,17 +45,19 @@ class _Stage:
 
     say: Callable[[str], None]
     config: CNIConfig
+    runner: _ShowingRunner
     network: NetworkConfigList
     containers: tuple[RuntimeConf, RuntimeConf]
     look: Callable[[RuntimeConf], None]
 
 
 class _ShowingRunner(BlockingRunner):
-    """Runs plugins and tells what went in and out."""
+    """Runs plugins, tells what went in and out, and keeps it."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()
         self._say = say
+        self.calls: list[dict[str, object]] = []
 
     async def run(self, call: PluginCall) -> PluginOutput:
         command = call.environment[CNI_COMMAND]
@@ -62,7 +66,30 @@ class _ShowingRunner(BlockingRunner):
         output = await super().run(call)
         end = f"exit status {output.exit_status}" if output.signal is None else f"signal {output.signal}"
         self._say(f"      out: {_shortened(output.stdout) or '(nothing)'}  [{end}, {output.duration * 1000:.1f} ms]")
+        self.calls.append(_described(call, output))
         return output
+
+
+def _described(call: PluginCall, output: PluginOutput) -> dict[str, object]:
+    """Return the document of a plugin call."""
+    return {
+        "plugin": PurePath(call.path).name,
+        "command": call.environment[CNI_COMMAND],
+        "containerID": call.environment.get(CNI_CONTAINERID, ""),
+        "duration": output.duration,
+        "exitStatus": output.exit_status,
+        "signal": output.signal,
+        "request": _decoded(call.stdin),
+        "answer": _decoded(output.stdout),
+    }
+
+
+def _decoded(data: bytes) -> object:
+    """Return a document, the text of what is none, or ``None`` for nothing."""
+    try:
+        return parse(data) if data.strip() else None
+    except DocumentError:
+        return data.decode("utf-8", "replace")
 
 
 def _shortened(data: bytes) -> str:
@@ -70,9 +97,10 @@ def _shortened(data: bytes) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def run_embedded(say: Callable[[str], None]) -> None:
+def run_embedded(say: Callable[[str], None]) -> dict[str, object]:
     """Take the tour with the plugins of the package; everything it makes is in a temporary directory.
 
+    :returns: the network, each plugin call, and what is left, as ``schemas/cnitool/demo.json`` has it.
     :raises CNIError: if a verb fails.
     """
     with tempfile.TemporaryDirectory(prefix="libcni-demo-") as directory:
@@ -88,12 +116,13 @@ def run_embedded(say: Callable[[str], None]) -> None:
         def look(_rt: RuntimeConf) -> None:
             say(f"  leases: {' '.join(leases.read_text(encoding='utf-8').split()) if leases.exists() else 'none'}")
 
-        _tour(_stage(say, folder, (str(plugins),), document, containers, look))
+        return _tour(_stage(say, folder, (str(plugins),), document, containers, look))
 
 
-def run_real(say: Callable[[str], None], plugin_directories: tuple[str, ...]) -> None:
+def run_real(say: Callable[[str], None], plugin_directories: tuple[str, ...]) -> dict[str, object]:
     """Take the tour with a bridge in namespaces of its own, and show the addresses that the kernel has.
 
+    :returns: as :func:`run_embedded`.
     :raises CNIError: if it is not run by root, a tool or a plugin is missing, or a verb fails.
     """
     if os.geteuid() != 0:
@@ -115,7 +144,7 @@ def run_real(say: Callable[[str], None], plugin_directories: tuple[str, ...]) ->
             shown = _ip("-n", rt.container_id, "-brief", "address", "show", check=False)
             say("  the kernel has: " + "; ".join(" ".join(line.split()) for line in shown.splitlines()))
 
-        _tour(_stage(say, folder, plugin_directories, document, (red, blue), look))
+        return _tour(_stage(say, folder, plugin_directories, document, (red, blue), look))
 
 
 def _made(directory: Path) -> Path:
@@ -153,11 +182,12 @@ def _stage(  # noqa: PLR0917 -- gathers what the two tours differ in
     path.write_text(dump(document), encoding="ascii")
     say(f"The configuration, {path}:")
     say(f"  {dump(document)}")
-    config = CNIConfig(plugin_directories, cache_dir=folder / "cache", runner=_ShowingRunner(say))
-    return _Stage(say, config, load_network_conf(configurations, name), containers, look)
+    runner = _ShowingRunner(say)
+    config = CNIConfig(plugin_directories, cache_dir=folder / "cache", runner=runner)
+    return _Stage(say, config, runner, load_network_conf(configurations, name), containers, look)
 
 
-def _tour(stage: _Stage) -> None:
+def _tour(stage: _Stage) -> dict[str, object]:
     say, config, network = stage.say, stage.config, stage.network
     red, blue = stage.containers
     for rt in stage.containers:
@@ -175,4 +205,7 @@ def _tour(stage: _Stage) -> None:
     for item in config.gc_network_list(network, list[GCAttachment]()):
         say(f"  deleted {item.container_id}/{item.ifname}")
     stage.look(blue)
-    say(f"\nAttachments left: {len(config.get_cached_attachments())}. Unfinished: {len(config.pending())}.")
+    left, unfinished = len(config.get_cached_attachments()), len(config.pending())
+    say(f"\nAttachments left: {left}. Unfinished: {unfinished}.")
+    network_document = parse(network.raw)
+    return {"network": network_document, "calls": stage.runner.calls, "attachmentsLeft": left, "unfinished": unfinished}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from jsonschema import Draft202012Validator
 from libcni import schema
 from libcni.cli.root import _VERBS
 from libcni.conformance.outcome import Outcome, Report, Status
+from tests.cli.test_manners import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +30,6 @@ OF_VERB = {
     "status": "call",
 }
 """Verbs whose schema has another name."""
-
-WITHOUT = {"demo", "completion"}
-"""Verbs that are for people, or for a shell."""
 
 TEXTS = {each.name: "text" for each in fields(Outcome) if each.type == "str"}
 OUTCOME = Outcome(**TEXTS, status=Status.FAILED, seconds=0.5, call={"a": 1}, steps=({"b": 2},))
@@ -50,7 +50,7 @@ def test_schema_is_one_and_describes_every_member(name: str) -> None:
 
 
 def test_every_verb_has_its_schema() -> None:
-    assert {f"cnitool/{OF_VERB.get(verb, verb)}" for verb in _VERBS if verb not in WITHOUT} <= set(NAMES)
+    assert {f"cnitool/{OF_VERB.get(verb, verb)}" for verb in _VERBS} <= set(NAMES)
 
 
 def test_verbs_of_an_attachment_print_their_documents(place: Place) -> None:
@@ -120,6 +120,67 @@ def test_conformance_prints_its_documents(place: Place, tmp_path: Path) -> None:
         "conformance-diff", place.run("conformance", "diff", *reports, "--output=json", status=1).stdout
     )
     assert change["worse"]
+
+
+def test_run_prints_its_document_when_the_command_has_ended(place: Place) -> None:
+    own = "--pid", str(os.getpid()), "--container-id", "box", "--output", "json"
+    command = "sh", "-c", "echo for people; exit 7"
+    done = subprocess.run(
+        [*words(place), "run", "dbnet", *own, "--", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+    document = checked("run", done.stdout)
+    assert (done.returncode, document["exitStatus"], done.stderr) == (7, 7, "for people\n")
+    assert document["results"][0]["result"]["ips"]
+    assert place.calls[-1].startswith("DEL box ")
+    missing = checked("run", place.run("run", "dbnet", *own, "--", "no-such-command", status=127).stdout)
+    assert missing["exitStatus"] == 127
+    kept = checked("run", place.run("run", "dbnet", *own, "--keep").stdout)
+    assert "exitStatus" not in kept
+
+
+def test_document_of_a_run_does_not_follow_a_failed_deletion(place: Place) -> None:
+    place.fails("DEL", 12, "stuck")
+    own = "--pid", str(os.getpid()), "--output", "json"
+    (error,) = checked("error", place.run("run", "dbnet", *own, "--", "true", status=1).stdout)["errors"]
+    assert error["code"] == 12
+
+
+def test_demo_and_completion_print_their_documents(place: Place) -> None:
+    demo = checked("demo", place.run_bare("demo", "--output", "json").stdout)
+    assert [call["command"] for call in demo["calls"]].count("ADD") == 4
+    assert demo["calls"][0]["answer"]["ips"]
+    assert (demo["attachmentsLeft"], demo["unfinished"]) == (0, 0)
+    for shell in ("bash", "zsh", "fish"):
+        script = checked("completion", place.run_bare("completion", shell, "--output", "json").stdout)["script"]
+        assert f"{script}\n" == place.run_bare("completion", shell).stdout
+
+
+def test_lint_prints_what_it_would_mend(place: Place) -> None:
+    (place.conf / "20-bad.conflist").write_text(
+        '{"cniVersion": "1.0.0", "name": "x", "plugins": [{"type": "bridge",}]}'
+    )
+    (mended,) = checked("lint-diff", place.run("lint", "--diff", "--output", "json", status=1).stdout)
+    assert mended["file"] == mended["newFile"] == str(place.conf / "20-bad.conflist")
+    assert '+{"cniVersion"' in mended["diff"]
+    checked("lint", place.run("lint", "--fix", "--no-plugins", "--format", "json").stdout)
+    assert checked("lint-diff", place.run("lint", "--diff", "--format", "json").stdout) == []
+
+
+def test_conformance_explains_in_documents(place: Place, tmp_path: Path) -> None:
+    as_json = "--output", "json"
+    explained = checked("conformance-explain", place.run("conformance", "--explain", "del-twice", *as_json).stdout)
+    assert (explained["check"]["id"], explained["plugin"], explained["calls"]) == ("del-twice", None, [])
+    explained = checked("conformance-explain", place.run("conformance", "--explain", "bridge", *as_json).stdout)
+    assert (explained["check"], explained["plugin"]) == (None, "bridge")
+    assert explained["knownFaults"]
+    call = "conformance", str(place.bin / "fake"), "--profile", "interface", "--explain", "del-twice"
+    (traced,) = checked("conformance-explain", place.run(*call, *as_json).stdout)["calls"]
+    assert traced["plugin"] == "fake"
+    assert "CNI_COMMAND=DEL" in traced["shell"]
+    source = tmp_path / "report.json"
+    source.write_text(json.dumps(Report((replace(OUTCOME, check="del-twice"),), {"text": {}}).document()))
+    (row,) = checked("conformance-matrix", place.run("conformance", "matrix", str(source), *as_json).stdout)
+    assert row["groups"] == {"delete": {"failed": 1}}
 
 
 @pytest.mark.parametrize(

@@ -177,12 +177,6 @@ def test_schema_of_unknown_name_is_wrong_usage(place: Place) -> None:
 # Demo
 
 
-@pytest.mark.parametrize("arguments", [("demo",), ("conformance", "--explain", "del-twice")], ids=" ".join)
-def test_text_for_people_is_refused_for_programs_in_one_document(place: Place, arguments: tuple[str, ...]) -> None:
-    result = place.run_bare(*arguments, "--output", "json", status=2)
-    assert "no JSON form" in json.loads(result.stdout)["msg"]
-
-
 def test_demo_shows_every_call_and_leaves_nothing(place: Place) -> None:
     output = place.run_bare("demo").stdout
     for text in (

@@ -144,9 +144,7 @@ def test_matrix_is_written_with_badges(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "badges").iterdir()) == ["bridge.svg", "ptp.svg"]
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), ("/nonexistent.json",), ("ONE", "--report", "tap=x"), ("ONE", "--output", "json")]
-)
+@pytest.mark.parametrize("arguments", [(), ("/nonexistent.json",), ("ONE", "--report", "tap=x")])
 def test_wrong_use_of_matrix_has_status_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     source = tmp_path / "one.json"
     source.write_text(FORMATS["json"](REPORT))

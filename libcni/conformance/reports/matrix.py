@@ -5,6 +5,7 @@ For a project to publish. The page needs nothing else, as that of a single run d
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -53,6 +54,15 @@ class Row:
             if outcome.status is not Status.SKIPPED:
                 found.setdefault(places.get(outcome.check, "other"), []).append(outcome)
         return found
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """The numbers of outcomes of each status, by group; groups without one are left out."""
+        return {
+            group: dict(Counter(str(outcome.status) for outcome in outcomes))
+            for group, outcomes in self.groups.items()
+            if outcomes
+        }
 
 
 def _groups() -> dict[str, str]:
