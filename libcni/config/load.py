@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -22,7 +23,7 @@ from libcni.linux import O_BINARY, O_CLOEXEC, O_NONBLOCK
 from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
     from libcni.config.model import NetworkConfigList, PluginConfig
@@ -159,7 +160,11 @@ def network_conf_from_file(path: str | PathLike[str]) -> NetworkConfigList:
     :raises ConfigError: if a file is not a valid configuration, or there is no plugin at all.
     :raises OSError: if the file cannot be read.
     """
-    return _complete(parse_network(read_conf(path), Path(path)), Path(path))
+    return _network_of(read_conf(path), path)
+
+
+def _network_of(data: bytes, path: str | PathLike[str]) -> NetworkConfigList:
+    return _complete(parse_network(data, Path(path)), Path(path))
 
 
 def _complete(network: NetworkConfigList, path: Path) -> NetworkConfigList:
@@ -341,21 +346,37 @@ class LoadedFile(NamedTuple):
     problems: Sequence[ConfigError]
 
 
-def load_conf_files(directory: str | PathLike[str]) -> list[LoadedFile]:
+def load_conf_files(directory: str | PathLike[str], before: Iterable[NetworkConfigList] = ()) -> list[LoadedFile]:
     """Load every file of a directory, in the order of :func:`load_conf_dir`; two may have one name.
 
     A file that vanishes meanwhile is left out.
 
+    :param before: networks that were loaded from the directory before. A list whose text is the same, and that has no
+        drop-ins, is not decoded again.
     :raises OSError: if the directory cannot be read; one that does not exist is empty.
     """
+    known = {str(network.source): network for network in before}
     loaded: list[LoadedFile] = []
     for path in _list(directory, ALL_EXTENSIONS):
         is_list = _extension(path) in LIST_EXTENSIONS
         problems: list[ConfigError] = []
-        network = _collect(network_conf_from_file if is_list else _list_from_conf_file, path, problems)
+        load = partial(_list_again, known.get(path)) if is_list else _list_from_conf_file
+        network = _collect(load, path, problems)
         if network is not None or problems:
             loaded.append(LoadedFile(path, network, tuple(problems)))
     return loaded
+
+
+def _list_again(known: NetworkConfigList | None, path: str) -> NetworkConfigList:
+    data = read_conf(path)
+    # With drop-ins, its text is another one.
+    if known is not None and known.raw == data and not _has_drop_ins(known, path):
+        return known
+    return _network_of(data, path)
+
+
+def _has_drop_ins(network: NetworkConfigList, path: str) -> bool:
+    return not network.load_only_inlined_plugins and bool(_list_drop_ins(os.path.dirname(path), network.name))  # noqa: PTH120 -- text in, text out
 
 
 def second_of_a_name(path: str, first: NetworkConfigList) -> ConfigError:

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from libcni.linux import O_CLOEXEC, fcntl
 from libcni.storage.namespace import enter
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "WorkApart",
     "bind",
     "current_namespace",
     "do_inside",
@@ -109,7 +110,7 @@ def new_namespace() -> int:
         _check(_libc().unshare(_CLONE_NEWNET))
         return current_namespace()
 
-    return _in_new_thread(unshare)
+    return WorkApart(unshare).result()
 
 
 def do_inside(descriptor: int, work: Callable[[], T]) -> T:
@@ -122,26 +123,42 @@ def do_inside(descriptor: int, work: Callable[[], T]) -> T:
         enter(descriptor)
         return work()
 
-    return _in_new_thread(entered)
+    return WorkApart(entered).result()
 
 
-def _in_new_thread(work: Callable[[], T]) -> T:
-    """Do a piece of work in a thread that nothing else ever uses, and return its result or raise its error."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+class WorkApart(Generic[T]):
+    """A piece of work, begun at once in a thread that nothing else ever uses: it may end in another namespace."""
 
-    def run() -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._results: list[T] = []
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="libcni-netns", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            results.append(work())
+            self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001 -- raised again, in the thread that waits
-            errors.append(error)
+            self._errors.append(error)
 
-    thread = threading.Thread(target=run, name="libcni-netns", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the end, and return the result or raise the error.
+
+        :param timeout: seconds to wait at most; ``None`` for no limit.
+        :raises TimeoutError: if it has not ended by then; it goes on.
+        """
+        self._thread.join(timeout)
+        if self._errors:
+            raise self._errors[0]
+        if not self._results:
+            raise TimeoutError(f"it has not ended in {timeout} s")
+        return self._results[0]
 
 
 def set_up(ifname: str) -> None:

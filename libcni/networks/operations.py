@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcni import netns
 from libcni.capabilities import ContainerOptions
 from libcni.errors import AttachmentNotFoundError, CNIError, CNIErrorGroup, InvalidParameterError, note_errors
 from libcni.invoke.runner import run_shielded
-from libcni.log import Log
 from libcni.networks.expected import read_expected, read_once
 from libcni.networks.join import Join, joins_of, plan_attachments
+from libcni.networks.loopback import LoopbackSetup
 from libcni.networks.retry import Retrier
 from libcni.networks.setup import setup_of
 from libcni.networks.stored import added_after, all_keys, read_stored
@@ -27,7 +26,6 @@ from libcni.protocol.attachment import GCAttachment
 from libcni.protocol.names import check_container_id
 from libcni.protocol.versions import CHECK_SINCE, is_at_least
 from libcni.storage.locks import setup_lock
-from libcni.storage.namespace import identify
 from libcni.verbs.add import add
 from libcni.verbs.chain import Limits
 from libcni.verbs.check import check
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
     from libcni.verbs.recover import Recoverer
 
 __all__ = ["ContainerOperations"]
-
-_log = Log("libcni.networks")
 
 
 class ContainerOperations(Config):
@@ -123,7 +119,6 @@ class ContainerOperations(Config):
                 options=options,
                 taken={item.key.ifname: item.key.network for item in stored if not item.is_unfinished},
             )
-            await self._context.runner.call(functools.partial(_set_up_loopback, path))
             async with self.gate.turn() as turn:
                 return await self._set_up_all(plan, timeout, turn=turn)
 
@@ -146,18 +141,20 @@ class ContainerOperations(Config):
 
     async def _set_up_all(self, plan: Sequence[PlannedAttachment], timeout: float | None, *, turn: Turn) -> Setup:
         """Run the ADDs, or leave nothing of them behind, whatever is raised until the setup can be returned."""
+        runner = self._context.runner
         added: list[PlannedAttachment] = []
         try:
+            loopback = await runner.call(functools.partial(LoopbackSetup, plan[0].rt.netns))
             triples: list[tuple[str, str, Result]] = []
             for item in plan:
                 added.append(item)
                 result = await self.add_one(item.network, item.rt, timeout, turn=turn)
                 triples.append((item.network.name, item.rt.ifname, result))
+            if not loopback.is_done:
+                await runner.call(loopback.wait)
             return setup_of(plan[0].rt.container_id, plan[0].rt.netns, triples)
         except BaseException as error:
-            await run_shielded(
-                self._context.runner, functools.partial(self._undo, added, error, timeout=timeout, turn=turn)
-            )
+            await run_shielded(runner, functools.partial(self._undo, added, error, timeout=timeout, turn=turn))
             raise
 
     async def add_one(
@@ -306,14 +303,3 @@ class ContainerOperations(Config):
         new = added_after(store, started)
         kept = {key for key in keys if key in new or setup_lock(key.container_id) in busy}
         return keys, {GCAttachment(key.container_id, key.ifname) for key in kept}
-
-
-def _set_up_loopback(path: str) -> None:
-    """Set the loopback interface of a namespace up, as every program in it expects; where there is none, do nothing."""
-    if identify(path) is None:
-        return
-    try:
-        with netns.open(path) as namespace:
-            namespace.set_up()
-    except (OSError, CNIError) as error:
-        _log.warning("the loopback interface is not set up: %s", error)

@@ -7,6 +7,7 @@ is that of kubelets and CRI runtimes.
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,7 +121,8 @@ def read_snapshot(
     :param previous: the snapshot before, for what has become bad since; it is returned when nothing differs.
     """
     try:
-        loaded, others = load_conf_files(directory), _other_files(directory)
+        loaded = load_conf_files(directory, previous.networks if previous is not None else ())
+        others = _other_files(directory)
     except OSError as error:
         problem = ConfigError(f"cannot be read: {error.strerror}", source=directory)
         base = previous or Snapshot(directory=directory, pinned=pinned)
@@ -161,7 +163,8 @@ def _snapshot(
 ) -> Snapshot:
     in_use = _in_use(loaded, previous)
     networks = [network for _, network in sorted(in_use.values(), key=lambda pair: os.fsencode(pair[0]))]
-    missing = {network.name: _missing_plugins(network, find_plugin) for network in networks}
+    is_installed = functools.cache(functools.partial(_is_installed, find_plugin))
+    missing = {network.name: _missing_plugins(network, is_installed) for network in networks}
     default = _default(networks, missing, pinned)
     files = [_file(item, in_use, missing, default=default, pinned=pinned) for item in loaded]
     ignored = f"its name ends in none of {', '.join(ALL_EXTENSIONS)}"
@@ -194,18 +197,18 @@ def _in_use(loaded: Sequence[LoadedFile], previous: Snapshot | None) -> dict[str
     return chosen
 
 
-def _missing_plugins(network: NetworkConfigList, find_plugin: Callable[[str], object]) -> list[str]:
+def _missing_plugins(network: NetworkConfigList, is_installed: Callable[[str], bool]) -> list[str]:
     """Return the types of the plugins of a network that are not installed, with those that assign its addresses."""
     missing: dict[str, None] = {}
     for plugin in network.plugins:
         ipam = object_of(plugin.data.get("ipam")).get("type")
         for name in (plugin.type, ipam):
-            if isinstance(name, str) and name and not _is_installed(name, find_plugin):
+            if isinstance(name, str) and name and not is_installed(name):
                 missing[name] = None
     return list(missing)
 
 
-def _is_installed(name: str, find_plugin: Callable[[str], object]) -> bool:
+def _is_installed(find_plugin: Callable[[str], object], name: str) -> bool:
     try:
         find_plugin(name)
     except CNIError:

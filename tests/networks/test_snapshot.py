@@ -123,6 +123,29 @@ def test_good_file_counts_before_the_last_good_network_of_a_bad_one(conf: Direct
     assert said(snapshot) == {"10-a.conflist": "broken", "20-a.conflist": "default"}
 
 
+def test_unchanged_network_is_the_same_object_in_the_next_snapshot(conf: Directory) -> None:
+    conf.network("10-a.conflist", "a")
+    conf.network("20-b.conflist", "b")
+    first = read(conf)
+    conf.network("20-b.conflist", "b", "ptp")
+    second = read(conf, previous=first)
+    assert second.find("a") is first.find("a")
+    assert [plugin.type for plugin in second.find("b").plugins] == ["ptp"]
+
+
+def test_drop_ins_that_come_change_and_go_are_seen_although_the_list_stays_the_same(conf: Directory) -> None:
+    conf.network("10-a.conflist", "a")
+    snapshot, drop_in = read(conf), conf.path / "a" / "10.conf"
+    drop_in.parent.mkdir()
+    for types in ("tuning", "portmap", ""):
+        if types:
+            drop_in.write_text(f'{{"type": "{types}"}}')
+        else:
+            drop_in.unlink()
+        snapshot = read(conf, previous=snapshot)
+        assert [plugin.type for plugin in snapshot.find("a").plugins] == ["bridge", *([types] if types else [])]
+
+
 @pytest.mark.parametrize("target", ["a" * 300, "itself", "/proc/1/none/none", "none"])
 def test_link_that_leads_nowhere_hides_no_network(conf: Directory, target: str) -> None:
     conf.network("10-a.conflist", "a")
