@@ -9,29 +9,23 @@ import functools
 import os
 import socket
 import struct
-import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from libcni.linux import O_CLOEXEC, fcntl
-from libcni.storage.namespace import enter
+from libcni.storage.apart import WorkApart
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Callable
 
 __all__ = [
-    "WorkApart",
     "bind",
     "current_namespace",
-    "do_inside",
     "make_shared",
     "new_namespace",
     "own_path",
     "set_up",
     "unmount",
 ]
-
-T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
 _MS_BIND = 0x1000
@@ -111,54 +105,6 @@ def new_namespace() -> int:
         return current_namespace()
 
     return WorkApart(unshare).result()
-
-
-def do_inside(descriptor: int, work: Callable[[], T]) -> T:
-    """Do a piece of work inside a network namespace, in a thread of its own that ends there, and return its result.
-
-    :raises OSError: if this process may not enter the namespace.
-    """
-
-    def entered() -> T:
-        enter(descriptor)
-        return work()
-
-    return WorkApart(entered).result()
-
-
-class WorkApart(Generic[T]):
-    """A piece of work, begun at once in a thread that nothing else ever uses: it may end in another namespace."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._results: list[T] = []
-        self._errors: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, name="libcni-netns", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._work())
-        except BaseException as error:  # noqa: BLE001 -- raised again, in the thread that waits
-            self._errors.append(error)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has ended."""
-        return not self._thread.is_alive()
-
-    def result(self, timeout: float | None = None) -> T:
-        """Wait for the end, and return the result or raise the error.
-
-        :param timeout: seconds to wait at most; ``None`` for no limit.
-        :raises TimeoutError: if it has not ended by then; it goes on.
-        """
-        self._thread.join(timeout)
-        if self._errors:
-            raise self._errors[0]
-        if not self._results:
-            raise TimeoutError(f"it has not ended in {timeout} s")
-        return self._results[0]
 
 
 def set_up(ifname: str) -> None:

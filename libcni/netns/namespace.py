@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Self
 from libcni.errors import CNIError, InvalidParameterError
 from libcni.linux import O_CLOEXEC, O_NONBLOCK, check_linux
 from libcni.netns import named, reading
-from libcni.netns.kernel import current_namespace, do_inside, new_namespace, own_path, set_up
+from libcni.netns.kernel import current_namespace, new_namespace, own_path, set_up
 from libcni.protocol.names import check_interface_name, is_encodable
-from libcni.storage.namespace import enter, is_no_namespace, look_into
+from libcni.storage.apart import do_inside, enter
+from libcni.storage.namespace import is_no_namespace, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,8 +10,9 @@ import os
 
 from libcni.linux import O_CLOEXEC
 from libcni.log import Log
-from libcni.netns.kernel import WorkApart, set_up
-from libcni.storage.namespace import enter, identify
+from libcni.netns.kernel import set_up
+from libcni.storage.apart import WorkApart, enter
+from libcni.storage.namespace import identify
 
 __all__ = ["LoopbackSetup"]
 

@@ -7,28 +7,24 @@ Go counterpart: none; Go libcni compares paths. Source: ``namespaces(7)``, ``set
 
 from __future__ import annotations
 
-import _socket  # what the module socket adds takes 8 ms to import
 import errno
 import functools
 import os
 import re
-import sys
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from libcni.linux import O_CLOEXEC, O_NONBLOCK, fcntl
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from libcni.storage.apart import do_inside
+from libcni.storage.rtnetlink import UNKNOWN as _UNKNOWN
+from libcni.storage.rtnetlink import cookie_of, index_of, new_socket
 
 __all__ = [
     "NamespaceView",
     "NetnsIdentity",
     "came_after",
     "current_boot_id",
-    "enter",
     "identify",
     "is_no_namespace",
     "is_same_namespace",
@@ -39,14 +35,11 @@ __all__ = [
 ]
 
 _CLONE_NEWNET = 0x40000000
-_SO_NETNS_COOKIE = 71
-_COOKIE_SIZE = 8
 _NS_GET_NSTYPE = 0xB703
 _OPEN_NAMESPACE = os.O_RDONLY | O_NONBLOCK | O_CLOEXEC
 _PROCESS_PATH = re.compile(r"/proc/([0-9]+)/")
 _CLOCK_TICK = 10_000_000
 """Nanoseconds: the times of inodes are those of the last tick of the kernel's clock."""
-_UNKNOWN = 0
 
 _ANY_INTERFACE = "lo"
 _OWN_NAMESPACE = "/proc/self/ns/net"
@@ -225,7 +218,7 @@ def came_after(path: str, file: str) -> bool:
 
 
 def look_into(path: str, ifname: str) -> NamespaceView:
-    """Look into the namespace at a path for an interface, from a thread of its own that enters it and ends there.
+    """Look into the namespace at a path for an interface.
 
     Without the right to enter it, the cookie and the interface are not known.
     """
@@ -234,72 +227,22 @@ def look_into(path: str, ifname: str) -> NamespaceView:
         descriptor = os.open(path, _OPEN_NAMESPACE)
     except (OSError, ValueError):
         return NamespaceView()
-    found = NamespaceView(identify(path) if _is_network_namespace(descriptor) else None)
-    views = [found]
-    thread = threading.Thread(target=_look_inside, args=(descriptor, ifname, views), daemon=True)
+    identity: NetnsIdentity | None = None
     try:
-        thread.start()
-    except RuntimeError:  # no thread is left
-        os.close(descriptor)
-        return found
-    thread.join()
-    return views[-1]
-
-
-def _look_inside(descriptor: int, ifname: str, views: list[NamespaceView]) -> None:
-    """Move the calling thread into the namespace of a descriptor, which it closes, and add the view from there."""
-    identity = views[0].identity
-    try:
+        identity = identify(path) if _is_network_namespace(descriptor) else None
         # The path may have led elsewhere meanwhile: then nothing is known of it.
         if identity is not None and os.fstat(descriptor).st_ino == identity.inode:
-            enter(descriptor)
-            views.append(_view_from_inside(identity, ifname))
-    except (OSError, ImportError):
-        pass  # without the right to enter it, with no descriptor left, or without ctypes: it cannot be told
+            return _view_from_inside(descriptor, identity, ifname)
+    except (OSError, ImportError, RuntimeError):
+        pass  # without the right to enter it, with no descriptor or thread left, or without ctypes: it cannot be told
     finally:
         os.close(descriptor)
+    return NamespaceView(identity)
 
 
-def enter(descriptor: int) -> None:
-    """Move the calling thread into the network namespace of a descriptor, for the rest of its life.
-
-    :raises OSError: if it may not.
-    :raises ImportError: if this Python, older than 3.12, was built without ctypes.
-    """
-    if sys.version_info >= (3, 12):
-        os.setns(descriptor, _CLONE_NEWNET)
-    else:
-        _setns()(descriptor, _CLONE_NEWNET)
-
-
-@functools.cache
-def _setns() -> Callable[[int, int], None]:
-    """Return the function of the C library, which Python has from 3.12 on."""
-    import ctypes  # noqa: PLC0415 -- for Python 3.11 alone
-
-    function = ctypes.CDLL(None, use_errno=True).setns
-
-    def setns(descriptor: int, kind: int) -> None:
-        if function(descriptor, kind):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    return setns
-
-
-def _view_from_inside(identity: NetnsIdentity, ifname: str) -> NamespaceView:
-    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+def _view_from_inside(descriptor: int, identity: NetnsIdentity, ifname: str) -> NamespaceView:
+    inside = do_inside(descriptor, new_socket)
     try:
-        identity = identity._replace(cookie=_cookie_of(probe))
+        return NamespaceView(identity._replace(cookie=cookie_of(inside)), index_of(inside, ifname))
     finally:
-        probe.close()
-    # All of them: to ask the kernel for one by name makes it load a module of that name.
-    indices = {name: index for index, name in _socket.if_nameindex()}
-    return NamespaceView(identity, indices.get(ifname, 0))
-
-
-def _cookie_of(probe: _socket.socket) -> int:
-    try:
-        return int.from_bytes(probe.getsockopt(_socket.SOL_SOCKET, _SO_NETNS_COOKIE, _COOKIE_SIZE), sys.byteorder)
-    except OSError:  # a kernel before 5.14
-        return _UNKNOWN
+        inside.close()

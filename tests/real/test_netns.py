@@ -278,7 +278,7 @@ def test_thread_that_cannot_go_back_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
     def work() -> None:
         calls = iter([0, 0, errno.EPERM])
-        from libcni.storage.namespace import enter  # noqa: PLC0415 -- the real one
+        from libcni.storage.apart import enter  # noqa: PLC0415 -- the real one
 
         def refuse_the_third(descriptor: int) -> None:
             number = next(calls)

@@ -10,7 +10,7 @@ import pytest
 
 from libcni import InvalidParameterError, MissingExtraError, netns
 from libcni.netns import Route, named, reading
-from libcni.netns.kernel import do_inside
+from libcni.storage.apart import do_inside
 
 if TYPE_CHECKING:
     from pathlib import Path

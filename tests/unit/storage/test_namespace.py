@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.storage import apart, rtnetlink
 from libcni.storage import namespace as module
 from libcni.storage.namespace import (
     NetnsIdentity,
@@ -111,17 +111,17 @@ def test_look_without_the_right_to_enter_tells_the_identity_alone(monkeypatch: p
     def refuse(_descriptor: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(module, "enter", refuse)
+    monkeypatch.setattr(apart, "enter", refuse)
     view = look_into(OWN, "lo")
     assert view.identity is not None
     assert (view.identity.cookie, view.ifindex, view.has_interface) == (0, None, None)
 
 
 def test_look_without_a_thread_tells_the_identity_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_thread: threading.Thread) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- the number alone
     view = look_into(OWN, "lo")
     assert view.identity is not None
@@ -134,8 +134,8 @@ def test_kernel_without_cookies_leaves_the_other_ways(monkeypatch: pytest.Monkey
         def getsockopt(self, *_: int) -> bytes:
             raise OSError(errno.ENOPROTOOPT, "Protocol not available")
 
-    assert module._cookie_of(Old()) == 0  # type: ignore[arg-type]  # the one method that is used
-    monkeypatch.setattr(module, "_cookie_of", lambda _probe: 0)
+    assert rtnetlink.cookie_of(Old()) == 0  # type: ignore[arg-type]  # the one method that is used
+    monkeypatch.setattr(module, "cookie_of", lambda _inside: 0)
     found = identify(f"/proc/{os.getpid()}/ns/net")
     assert found is not None
     assert is_same_namespace(f"/proc/{os.getpid()}/ns/net", found)
@@ -143,7 +143,7 @@ def test_kernel_without_cookies_leaves_the_other_ways(monkeypatch: pytest.Monkey
 
 def test_entering_that_the_system_refuses_is_its_error() -> None:
     with pytest.raises(OSError, match="Bad file descriptor") as caught:
-        module.enter(-1)
+        apart.enter(-1)
     assert caught.value.errno == errno.EBADF
 
 
