@@ -242,7 +242,7 @@ def test_what_is_no_network_namespace_counts_as_gone(scene: Scene, place: str) -
 @pytest.fixture(params=["cookie", "no cookie"])
 def _with_and_without_cookies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "no cookie":  # a kernel before 5.14
-        monkeypatch.setattr(namespaces, "_cookie_of", lambda _probe: 0)
+        monkeypatch.setattr(namespaces, "cookie_of", lambda _inside: 0)
 
 
 @pytest.mark.usefixtures("_with_and_without_cookies")
