@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.support import kernel, pages
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 PLUGINS = "mkdir -p /opt/cni/bin && mount --bind /usr/lib/cni /opt/cni/bin\n"
 NETWORKS = """\
@@ -59,7 +60,14 @@ spec:
   config: '{"cniVersion": "1.0.0", "type": "macvlan", "master": "eth1", "ipam": {"type": "dhcp"}}'
 END
 """
+REPORTS = """\
+cnitool conformance tuning --only version --report json=main.json > /dev/null || test -s main.json
+for name in bridge mine this v1 v2; do cp main.json $name.json; done
+mkdir -p venv/bin && cp .bin/cnitool venv/bin
+"""
 WORLDS = {
+    "docs/conformance.md": REPORTS,
+    "docs/plugin-authors.md": REPORTS,
     "docs/cnitool.md": NETWORKS
     + """\
 cp /etc/cni/net.d/10-mynet.conflist net.d
@@ -78,15 +86,29 @@ mount -t tmpfs tmpfs /etc/systemd/system
 }
 """What a page takes for granted, beside the plugins."""
 
+DIRECTORIES = ("/opt/cni", "/opt/cni/bin", "/opt/libcni", "/etc/systemd/system", "/etc/bash_completion.d")
+"""What the worlds mount something on, and therefore make where it is missing."""
+
 HOW_TO = sorted(f"docs/how-to/{path.name}" for path in (pages.ROOT / "docs" / "how-to").glob("*.md"))
-OTHERS = ["docs/explanation/stored.md", "docs/cnitool.md", "docs/editors.md", "docs/from-go-libcni.md"]
+OTHERS = [
+    "docs/cnitool.md",
+    "docs/conformance.md",
+    "docs/editors.md",
+    "docs/explanation/stored.md",
+    "docs/from-go-libcni.md",
+    "docs/plugin-authors.md",
+]
 
 
-@pytest.fixture(autouse=True)
-def _requirements() -> None:
-    missing = kernel.missing_requirement()
-    if missing:
+@pytest.fixture(autouse=True, scope="module")
+def _machine() -> Iterator[None]:
+    if missing := kernel.missing_requirement():
         pytest.skip(missing)
+    made = [path for path in map(Path, DIRECTORIES) if not path.exists()]
+    yield
+    for path in reversed(made):
+        if path.exists():
+            path.rmdir()
 
 
 @pytest.mark.parametrize("page", [*HOW_TO, *OTHERS])
