@@ -36,8 +36,8 @@ SAFETY_SECONDS = 60.0
 _STEP_MS = 100
 """A change is complete when this long nothing has followed it."""
 
-_DEBOUNCE_MS = 1000
-"""The longest that changes which go on hold up the first one."""
+_DEBOUNCE_MS = 100
+"""The longest that changes which go on hold up the first one: directories on the way, such as ``/tmp``, may be busy."""
 
 _STOP_SECONDS = 5.0
 """The longest that the end waits for a call in progress, which the disk may hold up."""
