@@ -52,6 +52,9 @@ _SHOWN = 200
 _IN_FULL = 3
 """Errors of a group whose texts stand in the text of the group; the others are counted."""
 
+_FILES_IN_FULL = 20
+"""Bad files of a directory whose problems stand in one text; the others are counted."""
+
 _CAUSES = 5
 """Causes that are counted one by one."""
 
@@ -199,12 +202,15 @@ class NoConfigsFoundError(ConfigError):
 
 
 class NetworkNotFoundError(ConfigError, LookupError):
-    """No usable file of ``directory`` has the network ``name``; ``problems`` holds one error per bad file."""
+    """No usable file of ``directory`` has the network ``name``; ``problems`` holds one error per bad file.
+
+    Its text has the first twenty in full, and counts the others by their cause.
+    """
 
     def __init__(self, directory: str | PathLike[str], name: str, problems: Sequence[ConfigError] = ()) -> None:
         msg = f"no network configuration with name {name!r} in {directory}"
         if problems:
-            msg += "; files that could not be used: " + "; ".join(str(problem) for problem in problems)
+            msg += "; files that could not be used: " + "; ".join(_texts(problems, in_full=_FILES_IN_FULL))
         super().__init__(msg)
         self.directory = directory
         self.name = name
@@ -526,10 +532,10 @@ def note_errors(error: BaseException, subject: str, problems: Sequence[CNIError]
         error.clean_up_errors += tuple(problems)
 
 
-def _texts(errors: Sequence[CNIError | ExceptionGroup[CNIError]]) -> list[str]:
+def _texts(errors: Sequence[CNIError | ExceptionGroup[CNIError]], *, in_full: int = _IN_FULL) -> list[str]:
     """Return the texts of several errors: 240 attachments that fail alike would make a text of 55 kB."""
-    texts = [str(error) for error in errors[:_IN_FULL]]
-    others = errors[_IN_FULL:]
+    texts = [str(error) for error in errors[:in_full]]
+    others = errors[in_full:]
     if not others:
         return texts
     causes = Counter(error.cause() if isinstance(error, CNIError) else str(error) for error in others).most_common()

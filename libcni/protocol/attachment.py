@@ -69,7 +69,7 @@ class RuntimeConf:
     ``capability_args`` maps a capability to its JSON value; a plugin gets those it declares. Arguments may be secret
     and stay out of ``repr()``.
 
-    :raises InvalidParameterError: if ``args`` are not pairs of texts.
+    :raises InvalidParameterError: if ``args`` are not pairs of texts, or ``capability_args`` are in themselves.
     """
 
     container_id: str
@@ -82,7 +82,15 @@ class RuntimeConf:
         if self.args != ():
             object.__setattr__(self, "args", check_pairs("args", self.args))
         if not isinstance(self.capability_args, FrozenDict):  # which is what was frozen before
-            object.__setattr__(self, "capability_args", freeze(dict(self.capability_args)))
+            object.__setattr__(self, "capability_args", self._frozen_capability_args())
+
+    def _frozen_capability_args(self) -> Mapping[str, Any]:
+        try:
+            frozen: Mapping[str, Any] = freeze(dict(self.capability_args))
+        except RecursionError:
+            given = sorted(map(str, self.capability_args))
+            raise InvalidParameterError("capability_args", given, "nested too deeply, or in itself") from None
+        return frozen
 
     def check(self, network: str) -> AttachmentKey:
         """Check everything that is to be passed on, and return the key of the attachment on ``network``.

@@ -240,6 +240,15 @@ def test_network_not_found_names_every_bad_file_and_why() -> None:
     assert "could not be used" not in str(NetworkNotFoundError("/n", "dbnet"))
 
 
+def test_network_not_found_text_is_bounded_and_counts_by_cause() -> None:
+    problems = [ConfigError("is empty", source=Path(f"/net.d/{number}.conflist")) for number in range(500)]
+    error = NetworkNotFoundError("/net.d", "net", problems)
+    assert "/net.d/19.conflist" in str(error)
+    assert "/net.d/20.conflist" not in str(error)
+    assert str(error).endswith("and 480 more: 480 × is empty")
+    assert error.problems == tuple(problems)
+
+
 @pytest.mark.parametrize(
     ("holder", "subject", "text"),
     [

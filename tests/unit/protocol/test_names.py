@@ -146,3 +146,12 @@ def test_runtime_conf_is_immutable_and_compares_by_value() -> None:
     with pytest.raises(TypeError):
         rt.capability_args["x"] = 1  # type: ignore[index]  # that it fails is the point
     assert rt.check("net") == AttachmentKey("net", "box", "eth0")
+
+
+def test_capability_argument_that_is_in_itself_is_refused_with_its_name() -> None:
+    loop: dict[str, object] = {}
+    loop["within"] = loop
+    with pytest.raises(InvalidParameterError, match="in itself") as caught:
+        RuntimeConf("box", "/ns", "eth0", capability_args={"portMappings": loop})
+    assert caught.value.name == "capability_args"
+    assert "portMappings" in str(caught.value)
