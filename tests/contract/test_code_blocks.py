@@ -26,7 +26,7 @@ RUN_BY = {
     ("README.md", "python"): "tests/contract/test_readme.py::test_real_thing_of_the_readme_works_as_pasted",
     ("README.md", "console"): "tests/real/test_how_to.py::test_sessions_of_the_readme_print_what_it_says",
     ("docs/session.md", "console"): "tests/real/test_session.py::test_session_of_the_page_prints_what_it_says",
-    ("docs/tutorial.md", "sh"): "tests/real/test_tutorial.py::test_demo_of_the_page_is_that_of_the_readme",
+    ("docs/tutorial.md", "sh"): "tests/real/test_tutorial.py::test_every_command_of_the_page_prints_what_it_says",
     ("docs/tutorial.md", "console"): "tests/real/test_tutorial.py::test_every_command_of_the_page_prints_what_it_says",
     ("docs/errors.md", "console"): "tests/cli/test_errors_page.py::test_error_of_the_page_is_what_its_command_prints",
     ("docs/kubernetes.md", "python"): "tests/unit/test_kubernetes.py::test_example_of_the_page_runs",

@@ -116,16 +116,26 @@ def run(page: str, folder: Path, *, world: str = "", languages: tuple[str, ...] 
 def run_steps(page: str, wanted: list[Step], folder: Path, *, world: str = "") -> None:
     """Run commands of a page in one shell, and compare what they print."""
     assert wanted, page
-    script = [world, "set +e"]
+    compare(page, wanted, in_own_namespaces(f"{world}\n{script_of(wanted)}", folder))
+
+
+def script_of(wanted: list[Step]) -> str:
+    """Return a script of a shell that runs commands one after the other, and marks the end of each."""
+    lines = ["set +e"]
     for step in wanted:
-        script += [f"{{ {step.command}\n}} 2>&1", f"status=$?; set +e; echo; echo {shlex.quote(END)}$status"]
-    compare(page, wanted, in_own_namespaces("\n".join(script), folder))
+        lines += [f"{{ {step.command}\n}} 2>&1", f"status=$?; set +e; echo; echo {shlex.quote(END)}$status"]
+    return "\n".join(lines)
 
 
 def in_own_namespaces(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script of a shell in namespaces of its own, and return what it printed."""
+    return in_shell(["unshare", "--mount", "--net", "bash", "-c", f"{ALONE}{script}"], folder)
+
+
+def in_shell(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command with the tool under test on its path, and return what it printed."""
     return subprocess.run(
-        ["unshare", "--mount", "--net", "bash", "-c", f"{ALONE}{script}"],
+        command,
         capture_output=True,
         text=True,
         check=False,
