@@ -19,13 +19,16 @@ def main() -> None:
         from libcni.cli.core import load_compiled_core
 
         load_compiled_core()
-        from libcni.cli.output import prepare
+        from libcni.cli.output import exit_unwritten, prepare
         from libcni.cli.root import cnitool
         from libcni.cli.signals import install
 
         install()
         prepare()
-        cnitool(prog_name="cnitool")
+        try:
+            cnitool(prog_name="cnitool")
+        except OSError as error:  # the verbs have theirs reported: this is of the help
+            exit_unwritten(error)
     except ModuleNotFoundError as error:  # click at once, rich when a verb asks for it
         if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise

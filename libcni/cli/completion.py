@@ -26,6 +26,10 @@ _VARIABLE = "_CNITOOL_COMPLETE"
 _NETNS_DIRECTORY = "/run/netns"
 _SHELLS = ("bash", "zsh", "fish")
 
+# click's script for zsh asks whether it is being loaded, which holds for the first completion of a session alone: the
+# next one would do nothing. It is to ask whether it runs as the function of its file.
+_IS_LOADED, _IS_FUNCTION = "$zsh_eval_context[-1] == loadautofunc", "$funcstack[1] == _cnitool"
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(_SHELLS))
@@ -43,7 +47,7 @@ def completion_command(settings: Settings, *, shell: str) -> None:
     made = get_completion_class(shell)
     if made is None:  # pragma: no cover -- click has all three
         raise click.UsageError(f"click cannot complete for {shell}")
-    script = made(click.Command("cnitool"), {}, "cnitool", _VARIABLE).source()
+    script = made(click.Command("cnitool"), {}, "cnitool", _VARIABLE).source().replace(_IS_LOADED, _IS_FUNCTION)
     click.echo(dump({"shell": shell, "script": script}) if settings.is_json else script)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import textwrap
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "explain_command", "explanations"]
 
 _WIDTH = 100
+"""Columns at most: longer lines are hard to read."""
 _PLUGINS_OWN = 100
 """Error codes from here on belong to the plugins."""
 
@@ -48,7 +50,8 @@ def explain_command(settings: Settings, code: str | None) -> None:
         return
     click.echo(f"{found.code}: {found.title}")
     for title, text in (("Cause", found.cause), ("What to do", found.todo)):
-        click.echo(f"\n{title}:\n{textwrap.fill(text, _WIDTH, initial_indent='  ', subsequent_indent='  ')}")
+        width = min(_WIDTH, shutil.get_terminal_size().columns)
+        click.echo(f"\n{title}:\n{textwrap.fill(text, width, initial_indent='  ', subsequent_indent='  ')}")
 
 
 def _list(settings: Settings) -> None:

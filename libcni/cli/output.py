@@ -15,11 +15,24 @@ from libcni.errors import CNIError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["die_of_closed_pipe", "drop_output", "echo_result", "prepare"]
+__all__ = ["die_of_closed_pipe", "drop_output", "echo_result", "exit_unwritten", "prepare"]
+
+_STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
+"""The standard streams, in the order of their descriptors."""
 
 
 def prepare() -> None:
-    """Let a sign that the encoding of the terminal lacks be written as its number, and never end the program."""
+    """Have all standard streams there, and let a sign that the encoding of the terminal lacks be written as its number.
+
+    The number of a stream that was closed would be given to a file of the cache, or to a pipe of a plugin.
+    """
+    for descriptor, (name, mode) in enumerate(_STREAMS.items()):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:  # something has taken its number already
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- a descriptor, to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -47,6 +60,13 @@ def drop_output() -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, 1)
     os.close(descriptor)
+
+
+def exit_unwritten(error: OSError) -> NoReturn:
+    """End with 1, as an output that is not the result of an operation cannot be written."""
+    drop_output()
+    click.echo(f"cnitool: {error.strerror}", err=True)
+    raise SystemExit(1)
 
 
 def die_of_closed_pipe() -> NoReturn:

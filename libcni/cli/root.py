@@ -14,7 +14,7 @@ import click
 
 from libcni import __version__
 from libcni.cli.failure import echo_failure, noted_command
-from libcni.cli.output import die_of_closed_pipe
+from libcni.cli.output import die_of_closed_pipe, drop_output
 from libcni.cli.settings import TO_ATTACH, Settings, common_options
 from libcni.cli.signals import OF_SIGNAL, received
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
@@ -116,7 +116,7 @@ class _Verbs(click.Group):
             # click writes it to stderr and exits with 2.
             if _is_json(ctx) or (error.ctx is not None and error.ctx.params.get("output") == "json"):
                 document = CNIError(error.format_message(), code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES)
-                echo_failure(document, ctx)
+                _echo_document(document, ctx)
             raise
         except BrokenPipeError:  # the reader of the output has had enough of it
             die_of_closed_pipe()
@@ -138,9 +138,17 @@ def _report(error: CNIError | OSError, context: click.Context) -> None:
     wrapped = error if isinstance(error, CNIError) else _wrapped(error)
     steps = _next_steps(error)
     if _is_json(context):
-        echo_failure(wrapped, context)
+        _echo_document(wrapped, context)
     lines = [str(wrapped), *getattr(wrapped, "__notes__", ()), *steps]
     click.echo("\n".join([f"cnitool: {lines[0]}", *[f"  {line}" for line in lines[1:]]]), err=True)
+
+
+def _echo_document(error: CNIError, context: click.Context) -> None:
+    """Write the document of a failure; where it cannot be written, the words on stderr have to do."""
+    try:
+        echo_failure(error, context)
+    except OSError:
+        drop_output()
 
 
 def _next_steps(error: CNIError | OSError) -> list[str]:

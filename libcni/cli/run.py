@@ -20,6 +20,7 @@ from libcni.cli.arguments import network_argument, network_option
 from libcni.cli.commands import cnitool_command
 from libcni.cli.failure import note_call
 from libcni.cli.options import AttachmentOptions, attachment_options, check_declared
+from libcni.cli.output import echo_result
 from libcni.cli.settings import TO_ATTACH, Settings, pass_settings
 from libcni.cli.signals import OF_SIGNAL, Forwarding, held_back
 from libcni.config.load import load_network_conf
@@ -90,7 +91,9 @@ def run_command(
     except KeyboardInterrupt as error:
         error.add_note(_what_stays(settings, request.container_id))
         raise
-    if settings.is_json:
+    if settings.is_json and keep:
+        echo_result(dump(document), deletion=lambda: "; ".join(_removal(settings, document)))
+    elif settings.is_json:
         click.echo(dump(document))
     click.get_current_context().exit(status)
 
@@ -118,7 +121,7 @@ def _run(settings: Settings, request: _Request) -> tuple[int, dict[str, Any]]:
         if not request.keep:
             stack.callback(_remove, networks, request.container_id)
         elif not settings.is_json:
-            _say_kept(settings, request, setup, name=place.name)
+            _say_kept(settings, setup, document, name=place.name)
         if not request.command:
             return 0, document
         status = _execute(request.command, place, stdout=_STDERR if settings.is_json else None)
@@ -193,22 +196,23 @@ def _execute(command: Sequence[str], place: NetNS, *, stdout: int | None) -> int
     return status if status >= 0 else OF_SIGNAL - status
 
 
-def _say_kept(settings: Settings, request: _Request, setup: Setup, *, name: str | None) -> None:
+def _say_kept(settings: Settings, setup: Setup, document: dict[str, Any], *, name: str | None) -> None:
     """Say what stays, and how it is removed.
 
     :param name: of the namespace, if that stays as well.
     """
     addresses = ", ".join(map(str, setup.addresses)) or "no address"
-    click.echo(f"cnitool: container {request.container_id} has {addresses} in {setup.netns}", err=True)
-    for line in [*_removal(settings, request, setup), *([] if name is None else [f"ip netns delete {name}"])]:
+    click.echo(f"cnitool: container {document['containerID']} has {addresses} in {setup.netns}", err=True)
+    for line in [*_removal(settings, document), *([] if name is None else [f"ip netns delete {name}"])]:
         click.echo(f"  remove with: {line}", err=True)
 
 
-def _removal(settings: Settings, request: _Request, setup: Setup) -> list[str]:
-    names = [*zip(request.networks, setup.results, strict=True)]
-    options = "--container-id", request.container_id, "--ifname"
+def _removal(settings: Settings, document: dict[str, Any]) -> list[str]:
+    """Return the calls that delete the attachments of a document."""
+    options = "--container-id", document["containerID"], "--ifname"
     return [
-        cnitool_command(settings, "del", network, setup.netns, *options, ifname) for network, ifname in reversed(names)
+        cnitool_command(settings, "del", each["network"], document["netns"], *options, each["ifname"])
+        for each in reversed(document["results"])
     ]
 
 

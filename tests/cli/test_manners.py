@@ -343,3 +343,64 @@ def test_interrupted_delete_says_that_it_can_be_called_again(place: Place) -> No
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == "cnitool: interrupted by SIGINT\n  what is not deleted yet is on record: call it again\n"
+
+
+# Streams that are not there, or full
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("add", "--help"), ("--version",), ("networks",), ("status", "dbnet", "--output", "json"), ("demo",)],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_one_line(place: Place, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
+        done = subprocess.run(
+            words(place, *arguments),
+            env=ENVIRON,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "cnitool: No space left on device\n")
+
+
+def test_run_whose_document_cannot_be_written_says_what_stays(place: Place) -> None:
+    own = "--pid", str(os.getpid()), "--keep", "--output", "json"
+    with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
+        done = subprocess.run(
+            words(place, "run", "dbnet", *own),
+            env=ENVIRON,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == "cnitool: the result cannot be written: No space left on device; the attachment stays"
+    place.run(*second.split("cnitool ", 1)[1].split())
+    assert "no attachments" in place.run("attachments").stdout
+
+
+CLOSING = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.parametrize("arguments", [("networks",), ("add", "dbnet", NETNS)], ids=" ".join)
+def test_closed_streams_are_no_places_for_files(place: Place, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSING, *words(place, *arguments)], env=ENVIRON, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    if arguments[0] == "add":
+        assert place.request["name"] == "dbnet"
+        assert "dbnet" in place.run("attachments").stdout
+
+
+def test_explanation_keeps_the_width_of_the_terminal(place: Place) -> None:
+    with terminal(words(place, "explain", "7"), columns=60, environ={"PYTHONPATH": str(ROOT)}) as screen:
+        assert screen.end() == 0
+    assert max(map(len, screen.seen.splitlines())) <= 60

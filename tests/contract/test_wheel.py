@@ -131,7 +131,7 @@ def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = archive.getnames()
     inside = {name.split("/", 1)[1] for name in names if "/" in name}
-    assert {".ci/hatch_build.py", "libcni/invoke/process/_spawn.c"} <= inside
+    assert {".ci/hatch_build.py", ".ci/run", ".pre-commit-hooks.yaml", "libcni/invoke/process/_spawn.c"} <= inside
     assert not any(name.endswith(".so") for name in inside)
     assert {
         "pyproject.toml",
