@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import textwrap
 from collections import Counter
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from libcni.cli.settings import Settings, pass_settings
+from libcni.cli.signals import OF_SIGNAL
 from libcni.conformance.catalogue import load_checks, select
 from libcni.conformance.compare import compare
 from libcni.conformance.faults import FAULTS_OF, known_faults
+from libcni.conformance.interrupts import last_signal
 from libcni.conformance.lab import CancelledError
 from libcni.conformance.outcome import read_report
 from libcni.conformance.reports import FORMATS
@@ -174,7 +177,7 @@ def _calls(subjects: Sequence[Subject], check: Check) -> dict[str, str]:
     try:
         return {subject.name: Session().trace(subject, check) for subject in subjects}
     except CancelledError:
-        raise click.Abort from None
+        sys.exit(OF_SIGNAL + (last_signal() or signal.SIGINT))
 
 
 def _show_check(check: Check, faults: Sequence[Fault]) -> None:
@@ -298,7 +301,8 @@ def _run(settings: Settings, plugins: Sequence[str], values: dict[str, Any], *, 
         click.echo(dump(report.document()))
     else:
         show_report(report)
-    sys.exit(report.exit_status(is_strict=values["strict"]))
+    number = last_signal() if report.was_stopped else None
+    sys.exit(report.exit_status(is_strict=values["strict"]) if number is None else OF_SIGNAL + number)
 
 
 def _report_option(text: str) -> tuple[str, Path]:

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["on_interrupt"]
+__all__ = ["last_signal", "on_interrupt"]
 
 _ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+_received: list[int] = []
+
+
+def last_signal() -> int | None:
+    """Return the number of the signal that has last asked the program to end; ``None`` if none has."""
+    return _received[-1] if _received else None
 
 
 @contextmanager
@@ -28,7 +36,8 @@ def on_interrupt(function: Callable[[], None]) -> Generator[None]:
         yield
         return
 
-    def end(_number: int, _frame: object) -> None:
+    def end(number: int, _frame: object) -> None:
+        _received.append(number)
         function()
 
     wanted = [number for number in _ASK_TO_END if signal.getsignal(number) not in {signal.SIG_IGN, None}]

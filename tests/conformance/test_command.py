@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -216,6 +215,12 @@ def test_runtime_is_checked(namespaces: None) -> None:
     assert done.exit_code == 0, done.output
 
 
+def is_running(plugins: Path) -> bool:
+    """Return whether a plugin of a folder runs."""
+    listed = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
+    return f"{plugins}/" in listed
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Path, number: signal.Signals) -> None:
     slow = bench.write_plugins(tmp_path / "bin", "interface", "time")
@@ -226,11 +231,12 @@ def test_interrupt_ends_the_run_and_what_it_started(plugins: Path, tmp_path: Pat
     process = subprocess.Popen([*command, "--only", "check-*", "--report", f"json={target}"], stdout=subprocess.DEVNULL)
     signal.signal(number, before)
     with process:
-        time.sleep(2)
+        while not is_running(slow):
+            assert process.poll() is None
         process.send_signal(number)
-        assert process.wait(20) == 1
+        assert process.wait(20) == 128 + number
 
     report = json.loads(target.read_text())
     assert report["stopped"] is True
     assert {outcome["status"] for outcome in report["outcomes"]} <= {"passed", "skipped"}, "killed is not failed"
-    assert str(slow) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(slow) not in subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
