@@ -26,7 +26,7 @@ _UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _ZEROS = (b"\0\0\0",)
 _SAVE = "save the file as UTF-8"
 
-_BRACKET_OR_STRING = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_TO_BRACKET = re.compile(r'(?:[^\[{\]}"]++|"(?:[^"\\]++|\\.)*+")*+([\[{\]}])', re.DOTALL)
 
 
 def decode_text(data: bytes | str) -> str:
@@ -113,8 +113,13 @@ def parse_object(data: bytes | str) -> JSONObject:
 
 def _check_depth(text: str) -> None:
     depth = 0
-    for match in _BRACKET_OR_STRING.finditer(text):
-        bracket = match.group()[0]
-        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
-        if depth > MAX_DEPTH:
-            raise error_at(text, match.start(), f"more than {MAX_DEPTH} nested values")
+    found = _TO_BRACKET.match(text)
+    while found is not None:
+        end = found.end()
+        if text[end - 1] in "]}":
+            depth -= 1
+        else:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise error_at(text, end - 1, f"more than {MAX_DEPTH} nested values")
+        found = _TO_BRACKET.match(text, end)

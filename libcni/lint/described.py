@@ -14,7 +14,7 @@ from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["EXACT_KEYS", "Described", "as_read"]
+__all__ = ["EXACT_KEYS", "Described", "as_read", "together"]
 
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 _CONDITIONS = ("if", "then", "else")
@@ -41,11 +41,16 @@ class Described:
         return found
 
     @functools.cached_property
+    def names_in_lower_case(self) -> frozenset[str]:
+        """The documented members in lower case, as a plugin in Go compares them."""
+        return frozenset([name.lower() for name in self.members])
+
+    @functools.cached_property
     def items(self) -> Described:
         """The description of the items of an array."""
         return Described(self.root, object_of(self.part.get("items")), self.owner)
 
-    @property
+    @functools.cached_property
     def usual_values(self) -> Sequence[Any]:
         """The values that the plugin knows, where it goes on with another; empty where any may be right."""
         return array_of(self.part.get("x-cni-usual"))
@@ -75,23 +80,46 @@ def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, 
     return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
 
 
-def as_read(value: object, described: Sequence[Described]) -> object:
-    """Return a value as a plugin in Go reads it: without members that are null, known keys in their documented case."""
+class _Together:
+    """The descriptions of one object by several schemas, merged: its members and items, each with all of its own."""
+
+    def __init__(self, described: tuple[Described, ...]) -> None:
+        members: dict[str, list[Described]] = {}
+        for one in described:
+            for key, member in one.members.items():
+                members.setdefault(key, []).append(member)
+        self.members = {key: tuple(found) for key, found in members.items()}
+        self.items = tuple([one.items for one in described])
+        self.takes_any_key = any(one.takes_any_key() for one in described)
+        # What a Go program keeps as a map has its keys as they are, and null in it is not absent.
+        self.is_map = any(one.part.get("x-cni-exact") is True for one in described)
+
+
+@functools.lru_cache(maxsize=4096)
+def together(described: tuple[Described, ...]) -> _Together:
+    """Return descriptions merged; a file of many plugins of one type has them merged once."""
+    return _Together(described)
+
+
+def as_read(value: object, described: tuple[Described, ...], *, as_it_is: str = "") -> object:
+    """Return a value as a plugin in Go reads it: without members that are null, known keys in their documented case.
+
+    :param as_it_is: a member of the object itself that is left as it is written.
+    """
     if is_array(value):
-        items = [one.items for one in described]
-        return [as_read(item, items) for item in array_of(value)]
+        items = together(described).items
+        return [as_read(item, items) for item in value]
     if not is_object(value):
         return value
-    known = described[0].members.keys() if len(described) == 1 else {key for one in described for key in one.members}
-    # What a Go program keeps as a map has its keys as they are, and null in it is not absent.
-    is_map = any(one.part.get("x-cni-exact") is True for one in described)
+    merged = together(described)
+    known = merged.members
     read: dict[str, object] = {}
-    for key, member in object_of(value).items():
-        if member is None and not is_map:
+    for key, member in value.items():
+        if member is None and not merged.is_map:
             continue
-        name = key if key in known or is_map else _documented(key, known, object_of(value))
-        if is_object(member) or is_array(member):
-            below = [one.members[name] for one in described if name in one.members]
+        name = key if key in known or merged.is_map else _documented(key, known, value)
+        if (is_object(member) or is_array(member)) and name != as_it_is:
+            below = known.get(name, ())
             read[name] = as_read(member, below) if below or not known else member
         else:
             read[name] = member

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from libcni.jsontext.encode import dump
 from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
-from libcni.lint.described import EXACT_KEYS
+from libcni.lint.described import EXACT_KEYS, together
 from libcni.lint.keys import LIST_KEYS
 from libcni.lint.options import ROUTING, destination_of
 from libcni.lint.ranges import blocks_of
 from libcni.protocol.addresses import parse_cidr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from libcni.jsontext.scan import Path
     from libcni.lint.described import Described
@@ -60,11 +60,11 @@ def edits_of_plugin(plugin: PlacedPlugin) -> list[Edit]:
     """Return the edits of one plugin and its IPAM configuration."""
     found: list[Edit] = []
     if plugin.known is not None:
-        found += _keys(plugin.source, plugin.path, plugin.written, described=[plugin.known.described])
+        found += _keys(plugin.source, plugin.path, plugin.written, described=(plugin.known.described,))
     if plugin.ipam_known is not None:
         path = (*plugin.path, "ipam")
         written = object_of(plugin.written.get("ipam"))
-        found += _keys(plugin.source, path, written, described=[plugin.ipam_known.described])
+        found += _keys(plugin.source, path, written, described=(plugin.ipam_known.described,))
         if plugin.ipam_known.type == "host-local":
             found += _flat_ranges(plugin.source, path, written)
             found += _host_bits(plugin.source, path, written)
@@ -73,22 +73,21 @@ def edits_of_plugin(plugin: PlacedPlugin) -> list[Edit]:
     return found
 
 
-def _keys(source: Source, path: Path, value: object, *, described: Sequence[Described]) -> list[Edit]:
+def _keys(source: Source, path: Path, value: object, *, described: tuple[Described, ...]) -> list[Edit]:
     """Return the edits of keys that differ from a documented one in their case only."""
     if is_array(value):
-        items = [one.items for one in described]
+        items = together(described).items
         return [
             edit for index, item in enumerate(value) for edit in _keys(source, (*path, index), item, described=items)
         ]
     if not is_object(value):
         return []
-    known = {key for one in described for key in one.members} - (
-        set(EXACT_KEYS) if path[-2:-1] == ("plugins",) else set()
-    )
+    members = together(described).members
+    known = set(members) - (set(EXACT_KEYS) if path[-2:-1] == ("plugins",) else set())
     found: list[Edit] = []
     for key, member in value.items():
         found += _case(source, (*path, key), value, known=known)
-        below = [one.members[key] for one in described if key in one.members and key != "ipam"]
+        below = members.get(key, ()) if key != "ipam" else ()
         found += _keys(source, (*path, key), member, described=below) if below else []
     return found
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from libcni.config.request import RESERVED_PREFIX
-from libcni.jsontext.frozen import array_of, is_array, is_object, object_of
+from libcni.jsontext.frozen import is_array, is_object, object_of
+from libcni.lint.described import together
 from libcni.protocol.capability_names import ARGUMENT_MODELS
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def check_misplaced(
     source: Source, path: Path, members: Mapping[str, Any], *, known: Described, ipam: Described
 ) -> frozenset[str]:
     """Report keys of the IPAM configuration that stand beside ``ipam``, and return them."""
-    own = {key.lower() for key in known.members}
+    own = known.names_in_lower_case
     found = {key for key in members if key in ipam.members and key.lower() not in own and not is_comment(key)}
     for key in sorted(found):
         message = f"{key!r} belongs into 'ipam': the {known.owner} ignores it here"
@@ -152,7 +153,7 @@ def check_keys(
     path: Path,
     value: object,
     *,
-    described: Sequence[Described],
+    described: tuple[Described, ...],
     besides: frozenset[str] = frozenset(),
 ) -> None:
     """Check the keys of an object, and of what is in it, against all that describes it together.
@@ -160,41 +161,46 @@ def check_keys(
     :param besides: keys that are checked elsewhere.
     """
     if is_array(value):
-        items = [one.items for one in described]
-        for index, item in enumerate(array_of(value)):
+        items = together(described).items
+        for index, item in enumerate(value):
             check_keys(source, (*path, index), item, described=items)
-        return
-    if not is_object(value) or not value:
-        return
-    known: dict[str, list[Described]] = {}
-    for one in described:
-        for key, member in one.members.items():
-            known.setdefault(key, []).append(member)
-    if known and not any(one.takes_any_key() for one in described):
-        members = {key: member for key, member in object_of(value).items() if key not in besides}
-        _check_object(source, path, members, known=known)
+    elif is_object(value) and value:
+        merged = together(described)
+        if merged.members and not merged.takes_any_key:
+            members = {key: member for key, member in value.items() if key not in besides} if besides else value
+            _check_object(source, path, members, known=merged.members)
 
 
 def _check_object(
-    source: Source, path: Path, members: Mapping[str, Any], *, known: Mapping[str, list[Described]]
+    source: Source, path: Path, members: Mapping[str, Any], *, known: Mapping[str, tuple[Described, ...]]
 ) -> None:
-    unknown = [key for key in members if key not in known and not is_comment(key)]
+    unknown: list[str] = []
     for key, member in members.items():
-        if key in known and key not in _OWN_CHECKS and (is_object(member) or is_array(member)):
-            check_keys(source, (*path, key), member, described=known[key])
-        elif key in known and isinstance(member, str) and member:
-            _check_usual(source, (*path, key), member, usual=known[key][0].usual_values)
-    if not unknown:
+        described = known.get(key)
+        if described is not None:
+            _check_member(source, (*path, key), member, described=described)
+        elif not is_comment(key):
+            unknown.append(key)
+    if unknown:
+        owner = next(iter(known.values()))[0].owner
+        free = [key for key in known if key not in members]
+        keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
+        for key in unknown:
+            _report(source, (*path, key), keys)
+
+
+def _check_member(source: Source, path: Path, member: object, *, described: tuple[Described, ...]) -> None:
+    if not member:
         return
-    owner = next(iter(known.values()))[0].owner
-    free = [key for key in known if key not in members]
-    keys = _Known(list(known), free, owner, "CNI203", is_all=not _is_of_own_type(path, known))
-    for key in unknown:
-        _report(source, (*path, key), keys)
+    if isinstance(member, str):
+        if usual := described[0].usual_values:
+            _check_usual(source, path, member, usual=usual)
+    elif (is_object(member) or is_array(member)) and path[-1] not in _OWN_CHECKS:
+        check_keys(source, path, member, described=described)
 
 
 def _check_usual(source: Source, path: Path, text: str, *, usual: Sequence[Any]) -> None:
-    if usual and text.lower() not in {str(value).lower() for value in usual}:
+    if text.lower() not in {str(value).lower() for value in usual}:
         listed = ", ".join(map(repr, usual))
         message = f"the plugin does not know {text!r}, and goes on without it"
         source.report("CNI335", path, message, hint=f"it knows {listed}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from libcni.jsontext.frozen import array_of, is_object, object_of
@@ -28,23 +28,14 @@ class PlacedPlugin:
     data: Mapping[str, Any]
     known: PluginSchema | None
     ipam_known: PluginSchema | None
-    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    given: Mapping[str, Any]
     """Members that the plugin which calls this one puts in."""
-
-    @property
-    def type(self) -> str:
-        """The type, or ``""``."""
-        return _text(self.data.get("type"))
-
-    @property
-    def ipam(self) -> Mapping[str, Any]:
-        """The part that belongs to the IPAM plugin."""
-        return object_of(self.data.get("ipam"))
-
-    @property
-    def ipam_type(self) -> str:
-        """The type of the IPAM plugin, or ``""``."""
-        return _text(self.ipam.get("type"))
+    type: str
+    """The type, or ``""``."""
+    ipam: Mapping[str, Any]
+    """The part that belongs to the IPAM plugin."""
+    ipam_type: str
+    """The type of the IPAM plugin, or ``""``."""
 
 
 def _text(value: object) -> str:
@@ -59,13 +50,14 @@ def plugin_at(
         given = source.given if path in {(), ("plugins", 0)} else {}
     named = {**given, **written}
     known = catalog.find(named.get("type"), is_ipam=False)
-    data = object_of(as_read(named, [] if known is None else [known.described]))
+    data = object_of(as_read(named, () if known is None else (known.described,), as_it_is="ipam"))
     ipam_type = object_of(data.get("ipam")).get("type") or ("" if known is None else known.default_ipam)
     ipam = catalog.find(ipam_type, is_ipam=True)
-    described = describing_ipam(known, ipam)
-    if described and "ipam" in data:
-        data = {**data, "ipam": as_read(data["ipam"], described)}
-    return PlacedPlugin(source, path, written, data, known, ipam, given)
+    if "ipam" in data:
+        data["ipam"] = as_read(data["ipam"], describing_ipam(known, ipam))
+    part = object_of(data.get("ipam"))
+    own_type, part_type = _text(data.get("type")), _text(part.get("type"))
+    return PlacedPlugin(source, path, written, data, known, ipam, given, own_type, part, part_type)
 
 
 def plugins_of(source: Source, catalog: Catalog) -> Iterator[PlacedPlugin]:
@@ -75,11 +67,9 @@ def plugins_of(source: Source, catalog: Catalog) -> Iterator[PlacedPlugin]:
             yield plugin_at(source, ("plugins", index), plugin, catalog=catalog)
 
 
-def describing_ipam(known: PluginSchema | None, ipam: PluginSchema | None) -> list[Described]:
+def describing_ipam(known: PluginSchema | None, ipam: PluginSchema | None) -> tuple[Described, ...]:
     """Return what describes an IPAM configuration: the schema of the IPAM plugin, and a part of the plugin's."""
-    described = [] if ipam is None else [ipam.described]
+    own = () if ipam is None else (ipam.described,)
     part = None if known is None else known.described.members.get("ipam")
     # Most schemas name only the type there, and leave the rest to the IPAM plugin.
-    if part is not None and (ipam is not None or set(part.members) > {"type"}):
-        described.append(part)
-    return described
+    return own if part is None or (ipam is None and not set(part.members) > {"type"}) else (*own, part)

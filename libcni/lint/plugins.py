@@ -52,7 +52,7 @@ def _check_members(plugin: PlacedPlugin, catalog: Catalog) -> None:
     if owner is not None and "ipam" in known.described.members:
         besides |= check_misplaced(source, path, plugin.written, known=known.described, ipam=owner.described)
     if not known.is_open:
-        check_keys(source, path, plugin.written, described=[known.described], besides=besides)
+        check_keys(source, path, plugin.written, described=(known.described,), besides=besides)
 
 
 def _check_ipam(plugin: PlacedPlugin) -> None:

@@ -151,10 +151,13 @@ def check_blocks(
     blocks = blocks_of(ipam, path)
     for block in blocks:
         _check_size(source, block)
-        _check_usable(source, block, block.path_of(block.keys.gateway), address=block.gateway)
-        _check_usable(source, block, block.path_of(block.keys.subnet), address=block.own)
+        if block.gateway is not None:
+            _check_usable(source, block, block.path_of(block.keys.gateway), address=block.gateway)
+        if block.own is not None:
+            _check_usable(source, block, block.path_of(block.keys.subnet), address=block.own)
         _check_gateway(source, block, needs_gateway)
-        _check_range(source, block)
+        if block.start is not None or block.end is not None:
+            _check_range(source, block)
     pools = [block for block in blocks if block.keys.is_pool]
     _check_families(source, pools)
     for block, other in first_overlaps(pools):
@@ -258,6 +261,8 @@ def first_overlaps(
 
     :param may_overlap: says of two whether they are left alone.
     """
+    if len(spans) < 2:  # noqa: PLR2004 -- two can overlap
+        return []
     order = sorted(range(len(spans)), key=lambda index: (spans[index].subnet.version, spans[index].bounds[0]))
     first: dict[int, int] = {}
     active: list[int] = []

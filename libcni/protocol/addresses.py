@@ -61,11 +61,11 @@ def parse_cidr(text: str) -> InterfaceAddress:
     """
     if _CIDR.fullmatch(text) is None:
         raise ValueError(f"{text[:100]!r} is not an address with a prefix length, such as '10.1.0.5/16'")
-    address, _, prefix = text.partition("/")
-    longest = parse_address(address).max_prefixlen
-    if int(prefix) > longest:
-        raise ValueError(f"{text[:100]!r} has a prefix length of more than {longest}")
-    return ip_interface(text)
+    try:
+        return ip_interface(text)
+    except ValueError:
+        longest = parse_address(text.partition("/")[0]).max_prefixlen
+        raise ValueError(f"{text[:100]!r} has a prefix length of more than {longest}") from None
 
 
 @_remembered

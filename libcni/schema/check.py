@@ -6,7 +6,6 @@ jsonschema is imported when the first schema is applied, as it costs tens of mil
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -94,9 +93,11 @@ class Checker:
 
         :raises InvalidParameterError: if the schema refers to one that is not there, or to itself without end.
         """
-        with contextlib.suppress(RecursionError):
+        try:
             if self._is_quickly_valid is not None and self._is_quickly_valid(document):
                 return []
+        except RecursionError:
+            pass  # what is said of it is for jsonschema to find
         found = {problem for error in self._errors(document) for problem in self._problems(error)}
         return sorted(found, key=lambda problem: ([str(step) for step in problem.path], problem.message))
 

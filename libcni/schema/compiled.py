@@ -34,6 +34,9 @@ _TYPES: dict[str, Check] = {
 }
 
 
+_CLASSES: dict[str, type] = {"string": str, "boolean": bool, "array": list, "object": dict, "null": type(None)}
+
+
 class UnknownKeywordError(Exception):
     """A schema has a keyword that cannot be compiled."""
 
@@ -48,6 +51,10 @@ def compiled(schema: Mapping[str, Any], formats: FormatChecker, pattern: Callabl
 
 
 def _every(checks: Sequence[Check]) -> Check:
+    if len(checks) == 2:  # noqa: PLR2004 -- a type and one rule more, as most have
+        first, second = checks
+        return lambda value: first(value) and second(value)
+
     def is_valid(value: Any) -> bool:
         for check in checks:  # noqa: SIM110 -- a generator costs as much as the checks
             if not check(value):
@@ -111,7 +118,10 @@ class _Compiler:
     def _type(self, rule: str | list[str]) -> Check:
         if isinstance(rule, str):
             return _TYPES[rule]
-        return _some([_TYPES[name] for name in rule])
+        classes = tuple([_CLASSES[name] for name in rule if name in _CLASSES])
+        # Numbers are not told by a class alone: true is one of Python's.
+        numbers = [_TYPES[name] for name in rule if name not in _CLASSES]
+        return lambda value: isinstance(value, classes) or any(check(value) for check in numbers)
 
     def _enum(self, rule: list[Any]) -> Check:
         return lambda value: any(_equal(one, value) for one in rule)
@@ -142,7 +152,8 @@ class _Compiler:
         def is_valid(value: Any) -> bool:
             if is_object(value):
                 for key, member in value.items():
-                    if key in members and not members[key](member):
+                    check = members.get(key)
+                    if check is not None and not check(member):
                         return False
             return True
 
