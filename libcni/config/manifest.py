@@ -91,11 +91,18 @@ def _documents(text: str, source: Path | None) -> list[Any]:
     try:
         return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError) as error:
+        # PyYAML counts characters as line breaks that no editor takes for one.
         mark = getattr(error, "problem_mark", None)
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        reason = getattr(error, "problem", None) or "nested too deeply"
-        hint = "; render Helm's templates first (helm template)" if "{{" in text else ""
-        raise ConfigError(f"is no YAML: {reason}{hint}", source=source, line=line, column=column) from None
+        at = getattr(error, "position", 0) if mark is None else mark.index
+        line, column = place_of(text, min(at, len(text)))
+        raise ConfigError(f"is no YAML: {_reason(error, text)}", source=source, line=line, column=column) from None
+
+
+def _reason(error: Exception, text: str) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    reason = getattr(error, "problem", None) or getattr(error, "reason", "cannot be read")
+    return f"{reason}{'; render Helm templates first (helm template)' if '{{' in text else ''}"
 
 
 def _members(node: Any) -> dict[str, Any]:  # noqa: ANN401 -- a node of PyYAML, which has no types here

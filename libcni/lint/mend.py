@@ -5,15 +5,24 @@ Nothing is written here but by :meth:`Mended.write`, which replaces a file as a 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import re
 import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libcni.config.load import ALL_EXTENSIONS, LIST_EXTENSIONS, PLUGIN_EXTENSIONS, conf_files, read_conf
+from libcni.config.load import (
+    ALL_EXTENSIONS,
+    DROP_IN_EXTENSIONS,
+    LIST_EXTENSIONS,
+    PLUGIN_EXTENSIONS,
+    conf_files,
+    read_conf,
+)
 from libcni.errors import ConfigError
 from libcni.jsontext.decode import decode_text, parse
 from libcni.jsontext.frozen import is_object, object_of
@@ -23,6 +32,7 @@ from libcni.lint.edits import applied, edits_of_list, edits_of_plugin
 from libcni.lint.extensions import extension_of
 from libcni.lint.findings import Findings, Source
 from libcni.lint.placed import plugin_at, plugins_of
+from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Mended", "mend_paths"]
 
 
+_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]++|\\.)*+"|(,)(?=[ \t\r\n]*[}\]])', re.DOTALL)
 _ROUNDS = 5
 """Rounds of edits: what one puts right, such as a key, lets the next see more."""
 
@@ -52,19 +63,20 @@ class Mended:
         return head + body if body.endswith("\n") or not body else head + body + "\n"
 
     def write(self) -> None:
-        """Put the mended form in place of the file, with the same permissions.
+        """Put the mended form in place of the file, or of the file that a link leads to, with the same permissions.
 
         :raises OSError: if the file cannot be written.
         """
         mode = stat.S_IMODE(self.path.stat().st_mode)
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".libcni-mend-")
+        target = self.new_path if self.new_path != self.path else self.path.resolve()
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".libcni-mend-")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(self.after.encode())
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(mode)
-            Path(name).replace(self.new_path)
+            Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -80,18 +92,36 @@ def mend_paths(
     That is: a comma before a closing bracket, the case of keys, ranges without their sets, host bits of a subnet of
     host-local or of an IPv4 route, and the extension of a list in a ``.conf`` or ``.json`` file.
 
-    :param paths: files, and directories of which every configuration file is looked at.
+    :param paths: files, and directories of which every configuration file is looked at, and those in the folders of
+        their networks.
     :param schema_dirs: directories with more schemas of plugins.
     """
     catalog = catalog_of(schema_dirs)
-    files: list[Path] = []
+    found: list[Mended | None] = []
     for path in map(Path, paths):
-        files += conf_files(path, ALL_EXTENSIONS) if path.is_dir() else [path]
-    found = [_mended(path, catalog) for path in files if extension_of(path) in ALL_EXTENSIONS]
+        files = conf_files(path, ALL_EXTENSIONS) if path.is_dir() else [path]
+        found += [_mended(file, catalog) for file in files if extension_of(file) in ALL_EXTENSIONS]
+        if path.is_dir():
+            found += [_mended(file, catalog, is_drop_in=True) for file in _drop_ins(path, files)]
     return [one for one in found if one is not None]
 
 
-def _mended(path: Path, catalog: Catalog) -> Mended | None:
+def _drop_ins(directory: Path, files: Sequence[Path]) -> list[Path]:
+    """Return the files in the folders of the networks of a directory."""
+    folders: dict[Path, None] = {}
+    for path in files:
+        with contextlib.suppress(OSError, ConfigError, DocumentError):
+            name = object_of(_without_commas(decode_text(read_conf(path)))[1]).get("name")
+            if isinstance(name, str) and network_name_problem(name) is None:
+                folders[directory / name] = None
+    found: list[Path] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found += conf_files(folder, DROP_IN_EXTENSIONS)
+    return found
+
+
+def _mended(path: Path, catalog: Catalog, *, is_drop_in: bool = False) -> Mended | None:
     try:
         before = decode_text(read_conf(path))
         after, document = _without_commas(before)
@@ -102,7 +132,7 @@ def _mended(path: Path, catalog: Catalog) -> Mended | None:
         if edited == after:
             break
         after = edited
-    new_path = _new_path(path, document)
+    new_path = path if is_drop_in else _new_path(path, document)
     return Mended(path, new_path, before, after) if (new_path, after) != (path, before) else None
 
 
@@ -111,15 +141,25 @@ def _without_commas(text: str) -> tuple[str, object]:
 
     :raises DocumentError: if something else is wrong with it.
     """
-    while True:
-        try:
-            return text, parse(text)
-        except DocumentError as error:
-            if error.kind != "comma":
-                raise
-            lines = text.split("\n")
-            at = sum(len(line) + 1 for line in lines[: (error.line or 1) - 1]) + (error.column or 1) - 1
-            text = text[:at] + text[at + 1 :]
+    try:
+        return text, parse(text)
+    except DocumentError as error:
+        if error.kind != "comma":
+            raise
+    parts: list[str] = []
+    position = 0
+    for match in _STRING_OR_COMMA.finditer(text):
+        if match[1] and _follows_a_value(text, match.start()):
+            parts.append(text[position : match.start()])
+            position = match.end()
+    mended = "".join([*parts, text[position:]])
+    return mended, parse(mended)
+
+
+def _follows_a_value(text: str, position: int) -> bool:
+    while position and text[position - 1] in " \t\r\n":
+        position -= 1
+    return text[position - 1] not in "[{,:"
 
 
 def _edited(path: Path, text: str, catalog: Catalog) -> str:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["check_placeholders", "placeholder_in"]
 
+# What stands within brackets is short, so that a text of many opening ones is read once.
 _PLACEHOLDER = re.compile(
-    r"\$\{[^{}\s][^{}]*\}|\$\([A-Za-z_]\w*\)|\{\{.*?\}\}|(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)*__(?!\w)"
-    r"|<[A-Za-z_][\w .-]*>|%(?![0-9A-Fa-f]{2}%)[A-Za-z_]\w*%|\{%.*?%\}|(?<!\w)@@?[A-Z][A-Z0-9_]*@@?(?!\w)"
+    r"\$\{[^{}\s][^{}]{0,200}\}|\$\([A-Za-z_]\w*\)|\{\{[^{}]{0,200}\}\}"
+    r"|(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)*__(?!\w)"
+    r"|<[A-Za-z_][\w .-]{0,200}>|%(?![0-9A-Fa-f]{2}%)[A-Za-z_]\w*%|\{%[^{}]{0,200}%\}"
+    r"|(?<!\w)@@?[A-Z][A-Z0-9_]*@@?(?!\w)"
     r"|(?<![\w$])\$[A-Z][A-Z0-9_]+|\A\$[A-Za-z_]\w*\Z|\Ax(?:\.x){3}(?:/\d+)?\Z"
     r"|\A(?i:change[_-]?me|replace[_-]?me|todo|tbd|fixme)\Z",
-    re.DOTALL,
 )
 
 

@@ -6,9 +6,11 @@ What one value says against another is beyond a schema. Each IPAM plugin has key
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from libcni.jsontext.frozen import array_of, is_object, object_of
 from libcni.protocol.addresses import parse_address, parse_cidr
@@ -257,28 +259,56 @@ SpanT = TypeVar("SpanT", bound=_Span)
 def first_overlaps(
     spans: Sequence[SpanT], may_overlap: Callable[[SpanT, SpanT], bool] = lambda _one, _other: False
 ) -> list[tuple[SpanT, SpanT]]:
-    """Return each span that overlaps an earlier one, with the first such; a sweep, so that many stay cheap.
+    """Return each span that overlaps an earlier one, with such a one; a sweep, so that many stay cheap.
 
     :param may_overlap: says of two whether they are left alone.
     """
     if len(spans) < 2:  # noqa: PLR2004 -- two can overlap
         return []
-    order = sorted(range(len(spans)), key=lambda index: (spans[index].subnet.version, spans[index].bounds[0]))
-    first: dict[int, int] = {}
-    active: list[int] = []
-    for index in order:
-        span = spans[index]
-        # What has ended before this one begins cannot overlap anything that follows.
-        active = [other for other in active if _reaches(spans[other], span)]
-        if span.bounds[0] > span.bounds[1]:  # ends before it starts, which is a finding of its own
-            continue
-        for other in active:
-            if not may_overlap(spans[other], span):
-                earlier, later = sorted((other, index))
-                first[later] = min(first.get(later, earlier), earlier)
-        active.append(index)
-    return [(spans[later], spans[earlier]) for later, earlier in sorted(first.items())]
+    sweep = _Sweep(spans, may_overlap)
+    for index in sorted(range(len(spans)), key=lambda index: (spans[index].subnet.version, spans[index].bounds[0])):
+        # One that ends before it starts is a finding of its own.
+        if spans[index].bounds[0] <= spans[index].bounds[1]:
+            sweep.add(index)
+    return [(spans[later], spans[earlier]) for later, earlier in sorted(sweep.first.items())]
 
 
-def _reaches(other: _Span, span: _Span) -> bool:
-    return other.subnet.version == span.subnet.version and other.bounds[1] >= span.bounds[0]
+class _Sweep(Generic[SpanT]):
+    """A sweep over spans by their starts: those that the last one may overlap, and the pairs that do."""
+
+    def __init__(self, spans: Sequence[SpanT], may_overlap: Callable[[SpanT, SpanT], bool]) -> None:
+        self.spans = spans
+        self.may_overlap = may_overlap
+        self.first: dict[int, int] = {}
+        self._active: list[int] = []
+        """Indices of the spans that have not ended, in their order."""
+        self._ends: list[tuple[int, int]] = []
+        self._free: set[int] = set()
+        """Those of them that overlap no earlier one yet."""
+        self._version = 0
+
+    def add(self, index: int) -> None:
+        """Take the next span."""
+        span = self.spans[index]
+        self._end_those_before(span)
+        for other in self._active:
+            if other > index:
+                break
+            if not self.may_overlap(self.spans[other], span):
+                self.first[index] = other
+                break
+        for other in [one for one in self._free if one > index and not self.may_overlap(self.spans[one], span)]:
+            self.first[other] = index
+            self._free.discard(other)
+        insort(self._active, index)
+        heappush(self._ends, (span.bounds[1], index))
+        if index not in self.first:
+            self._free.add(index)
+
+    def _end_those_before(self, span: SpanT) -> None:
+        is_other_family = span.subnet.version != self._version
+        self._version = span.subnet.version
+        while self._ends and (is_other_family or self._ends[0][0] < span.bounds[0]):
+            _, ended = heappop(self._ends)
+            del self._active[bisect_left(self._active, ended)]
+            self._free.discard(ended)

@@ -159,7 +159,10 @@ class _Linter:
                 self._report_extension(entry, ALL_EXTENSIONS)
 
     def _check_folder(self, folder: Path, names: set[str], seen: _Seen) -> None:
-        drop_ins = conf_files(folder, DROP_IN_EXTENSIONS)
+        try:
+            drop_ins = conf_files(folder, DROP_IN_EXTENSIONS)
+        except OSError:
+            return  # a finding where it is the folder of a network
         if folder.name in names:
             for path in conf_files(folder, [name for name in ALL_EXTENSIONS if name not in DROP_IN_EXTENSIONS]):
                 self._report_extension(path, DROP_IN_EXTENSIONS)
@@ -227,6 +230,8 @@ class _Linter:
         try:
             return read_conf(path)
         except FileNotFoundError:
+            if path.is_symlink():
+                self.findings.add("CNI001", Place(path), "is a link to a file that is not there")
             return None
         except ConfigError as error:
             self.findings.add("CNI001", Place(path), error.msg)
@@ -317,16 +322,19 @@ class _Linter:
             if str(document.get("loadOnlyInlinedPlugins")).lower() == "true":
                 seen.inlined_only.add(name)
             elif has_folder:
-                chain += self._lint_drop_ins(source.file.parent / name, version)
+                chain += self._lint_drop_ins(source, name, version)
         if not chain and "plugins" not in document and not (isinstance(name, str) and name in seen.inlined_only):
             beside = f", and no .conf file in the folder {name!r} beside it" if isinstance(name, str) else ""
             source.report("CNI106", ("plugins",), f"no plugins: none in the list{beside}")
         return chain
 
-    def _lint_drop_ins(self, folder: Path, version: str) -> list[PlacedPlugin]:
+    def _lint_drop_ins(self, source: Source, name: str, version: str) -> list[PlacedPlugin]:
         try:
-            paths = conf_files(folder, DROP_IN_EXTENSIONS)
+            paths = conf_files(source.file.parent / name, DROP_IN_EXTENSIONS)
         except NotADirectoryError:
+            return []
+        except OSError as error:
+            source.report("CNI001", ("name",), f"the folder with more plugins cannot be read: {error.strerror}")
             return []
         found = [self._lint_drop_in(path, version) for path in paths]
         return [plugin for plugin in found if plugin is not None]
@@ -353,7 +361,11 @@ def _is_drop_in(path: Path) -> bool:
     if extension_of(path) not in DROP_IN_EXTENSIONS:
         return False
     folder = path.absolute().parent
-    for candidate in conf_files(folder.parent, LIST_EXTENSIONS):
+    try:
+        candidates = conf_files(folder.parent, LIST_EXTENSIONS)
+    except OSError:
+        return False
+    for candidate in candidates:
         try:
             document = object_of(parse(read_conf(candidate)))
         except (DocumentError, ConfigError, OSError):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from libcni.config.load import conf_files
 from libcni.errors import InvalidParameterError
 from libcni.lint import Severity, lint_paths
 from tests.lint.trees import bridge, network, write_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 LAB = network("lab")
@@ -153,9 +155,8 @@ def test_file_that_belongs_to_others_is_left_alone(name: str, tmp_path: Path) ->
     assert found(write_tree(tmp_path, {"10-lab.conflist": LAB, name: "text"})) == []
 
 
-def test_link_to_nothing_and_directory_with_an_extension_are_left_alone(tmp_path: Path) -> None:
+def test_directory_with_an_extension_is_left_alone(tmp_path: Path) -> None:
     write_tree(tmp_path, {"10-lab.conflist": LAB, "folder.conflist/text": "text"})
-    (tmp_path / "20-gone.conflist").symlink_to("nothing")
     assert found(tmp_path) == []
 
 
@@ -189,3 +190,41 @@ def test_file_without_permission_is_a_finding(tmp_path: Path, monkeypatch: pytes
     write_tree(tmp_path, {"10-lab.conflist": LAB})
     assert found(tmp_path) == [("CNI001", "10-lab.conflist", "")]
     assert lint_paths([tmp_path])[0].message == "cannot be read: Permission denied"
+
+
+def test_link_to_a_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "10-lab.conflist").symlink_to("away.conflist")
+    assert [(item.code, item.message) for item in lint_paths([tmp_path])] == [
+        ("CNI001", "is a link to a file that is not there")
+    ]
+
+
+def test_folder_that_cannot_be_read_is_a_finding_where_a_network_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(directory: Path, extensions: Sequence[str]) -> list[Path]:
+        if directory.parent == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(directory))
+        return conf_files(directory, extensions)
+
+    write_tree(tmp_path, {"10-lab.conflist": LAB, "lab/10-tuning.conf": "{", "other/10-tuning.conf": "{"})
+    monkeypatch.setattr("libcni.lint.run.conf_files", refuse)
+    assert [(item.code, item.field, item.message) for item in lint_paths([tmp_path])] == [
+        ("CNI001", "name", "the folder with more plugins cannot be read: Permission denied")
+    ]
+
+
+def test_file_in_a_folder_beside_one_that_cannot_be_read_is_linted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(directory: Path, _extensions: Sequence[str]) -> list[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(directory))
+
+    write_tree(tmp_path, {"lab/10-tuning.conf": '{"cniVersion": "1.0.0", "name": "lab", "type": "tuning"}'})
+    monkeypatch.setattr("libcni.lint.run.conf_files", refuse)
+    assert [item.code for item in lint_paths([tmp_path / "lab" / "10-tuning.conf"])] == ["CNI110", "CNI401"]
+
+
+def test_name_too_long_for_a_folder_is_a_finding(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"10-lab.conflist": network("x" * 300)})
+    assert "CNI001" in {item.code for item in lint_paths([tmp_path])}

@@ -155,3 +155,18 @@ def test_config_map_keys_for_cni_are_read_and_templates_of_an_installer_are_not(
     maps = f"kind: ConfigMap\ndata:\n  cni-config: '{network}'\n  other: '{network}'\n"
     assert [code for code, _, _ in _found(tmp_path, maps.replace("MTU", '"1500"'))] == ["CNI301"]
     assert _found(tmp_path, maps.replace("MTU", "__MTU__")) == []
+
+
+def test_place_in_broken_yaml_counts_the_lines_of_an_editor(tmp_path: Path) -> None:
+    text = 'kind: ConfigMap\nnote: "\u2028\u2028"\nmetadata:\n  - a: [\n'
+    path = tmp_path / "manifests.yaml"
+    path.write_text(text)
+    assert [(found.code, found.line) for found in lint_paths([path])] == [("CNI006", 5)]
+
+
+def test_character_that_yaml_forbids_is_named_at_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "manifests.yaml"
+    path.write_text("kind: ConfigMap\nnote: a\0b\n")
+    assert [(one.code, one.line, one.column, one.message) for one in lint_paths([path])] == [
+        ("CNI006", 2, 8, "is no YAML: special characters are not allowed")
+    ]

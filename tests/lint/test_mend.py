@@ -118,3 +118,38 @@ def test_mended_file_has_no_such_finding(tmp_path: Path) -> None:
     for one in mend_paths([path]):
         one.write()
     assert lint_paths([path]) == []
+
+
+def test_many_commas_too_many_are_mended_at_once_and_a_comma_in_a_text_or_without_a_value_stays(tmp_path: Path) -> None:
+    body = ", ".join('{"dst": "10.0.0.0/8" , }' for _ in range(2000))
+    text = AFTER.replace('"ipam": {', f'"note": ",]", "ipam": {{"routes": [{body},],')
+    path = _write(tmp_path, text)
+    mended = text.replace('"10.0.0.0/8" , }', '"10.0.0.0/8"  }').replace("},],", "}],")
+    assert [one.after for one in mend_paths([path])] == [mended]
+    for broken in ("[,]", '[{"type": "ptp"},,]'):
+        path = _write(tmp_path, f'{{"cniVersion": "1.0.0", "name": "lab", "plugins": {broken}, }}')
+        assert mend_paths([path]) == []
+
+
+def test_files_in_the_folder_of_a_network_are_mended_and_keep_their_extension(tmp_path: Path) -> None:
+    _write(tmp_path, '{"cniVersion": "1.0.0", "name": "lab", "plugins": [{"type": "ptp"}], }')
+    for folder in ("lab", "other"):
+        (tmp_path / folder).mkdir()
+        _write(tmp_path / folder, '{"type": "tuning", "Mtu": 1400}', "10-tuning.conf")
+    _write(tmp_path, "{", "20-broken.conflist")
+    _write(tmp_path, f'{{"cniVersion": "1.0.0", "name": "{"x" * 300}", "plugins": []}}', "30-long.conflist")
+    assert [(one.path.parent.name, one.after) for one in mend_paths([tmp_path])] == [
+        (tmp_path.name, '{"cniVersion": "1.0.0", "name": "lab", "plugins": [{"type": "ptp"}] }'),
+        ("lab", '{"type": "tuning", "mtu": 1400}'),
+    ]
+
+
+def test_link_stays_one_and_its_file_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    real = _write(tmp_path / "data", BEFORE)
+    link = tmp_path / "10-lab.conflist"
+    link.symlink_to("data/10-lab.conflist")
+    for one in mend_paths([link]):
+        one.write()
+    assert link.is_symlink()
+    assert real.read_bytes().decode() == AFTER
