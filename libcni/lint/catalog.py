@@ -36,6 +36,8 @@ class PluginSchema:
         self.completes_ipam = document.get("x-cni-completes-ipam") is True
         """Whether the plugin itself puts ranges into the IPAM configuration."""
         self.is_chained_only = document.get("x-cni-chained-only") is True
+        self.since = str(document.get("x-cni-since", ""))
+        """The first version of the specification that the plugin takes, where it is not the first of all."""
         self.capabilities = frozenset(map(str, array_of(document.get("x-cni-capabilities"))))
         self.delegates: Mapping[str, Mapping[str, Any]] = object_of(document.get("x-cni-delegates"))
         """Members that are configurations of other plugins, and what the plugin itself puts into them."""

@@ -9,7 +9,8 @@ from libcni.lint.head import add_problems
 from libcni.lint.keys import check_keys, check_misplaced, check_reserved, check_type_key, similar
 from libcni.lint.options import check_ipam, check_options, needs_gateway
 from libcni.lint.placed import describing_ipam, plugin_at
-from libcni.lint.ranges import check_blocks
+from libcni.lint.ranges import blocks_of, check_blocks
+from libcni.protocol.versions import is_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from libcni.lint.catalog import Catalog
     from libcni.lint.placed import PlacedPlugin
 
-__all__ = ["check_chain", "check_plugin"]
+__all__ = ["check_addresses", "check_chain", "check_plugin", "check_since"]
 
 _NEEDS_CAPABILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "portmap": ("portMappings", ()),
@@ -26,6 +27,9 @@ _NEEDS_CAPABILITY: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Plugins that do nothing without the argument of a capability, and the keys that stand in for it."""
 _SURE_TYPE = 0.85
 _HOST_LOCAL = "host-local"
+_ONE_OF_A_FAMILY = (_HOST_LOCAL, "static")
+"""IPAM plugins that refuse to give more addresses where results have no more."""
+_MANY_SINCE = "0.3.0"
 
 
 def check_plugin(plugin: PlacedPlugin, catalog: Catalog) -> None:
@@ -136,6 +140,27 @@ def _check_delegates(plugin: PlacedPlugin, key: str, given: Mapping[str, Any], *
         for one in chain:
             check_plugin(one, catalog)
         check_chain(chain, catalog)
+
+
+def check_addresses(plugin: PlacedPlugin, version: str) -> None:
+    """Check that a network of a version whose results have one address of each family asks for no more."""
+    if plugin.ipam_type not in _ONE_OF_A_FAMILY or not version or is_at_least(version, _MANY_SINCE):
+        return
+    groups: dict[int, object] = {}
+    for block in blocks_of(plugin.ipam, (*plugin.path, "ipam")):
+        family = block.subnet.version
+        if groups.setdefault(family, block.group) != block.group:
+            message = f"a network of version {version} gives one IPv{family} address, and this is for another"
+            hint = "name a later cniVersion, or remove it"
+            plugin.source.report("CNI339", block.path_of(block.keys.subnet), message, hint=hint)
+
+
+def check_since(plugin: PlacedPlugin, version: str) -> None:
+    """Check that a plugin takes the version of its network, as far as its schema says."""
+    known = plugin.known
+    if known is not None and known.since and version and not is_at_least(version, known.since):
+        message = f"the {known.type} plugin takes versions from {known.since} on, and the network is of {version}"
+        plugin.source.report("CNI414", (*plugin.path, "type"), message, hint="name a later cniVersion")
 
 
 def check_chain(chain: Sequence[PlacedPlugin], catalog: Catalog) -> None:

@@ -24,7 +24,7 @@ from libcni.lint.keys import check_list_keys
 from libcni.lint.manifests import EmbeddedSource, embedded_in
 from libcni.lint.placed import plugin_at, plugins_of
 from libcni.lint.placeholders import check_placeholders
-from libcni.lint.plugins import check_chain, check_plugin
+from libcni.lint.plugins import check_addresses, check_chain, check_plugin, check_since
 from libcni.protocol.names import network_name_problem
 
 if TYPE_CHECKING:
@@ -230,8 +230,6 @@ class _Linter:
         try:
             return read_conf(path)
         except FileNotFoundError:
-            if path.is_symlink():
-                self.findings.add("CNI001", Place(path), "is a link to a file that is not there")
             return None
         except ConfigError as error:
             self.findings.add("CNI001", Place(path), error.msg)
@@ -352,8 +350,11 @@ class _Linter:
 
     def _lint_plugin(self, plugin: PlacedPlugin, version: str) -> None:
         check_plugin(plugin, self.catalog)
+        check_addresses(plugin, version)
         if self.binaries is not None:
             self.binaries.check(plugin, version)
+        else:
+            check_since(plugin, version)
 
 
 def _is_drop_in(path: Path) -> bool:

@@ -210,3 +210,33 @@ def test_schema_of_the_user_that_cannot_be_applied_is_refused(tmp_path: Path, sc
 
     with pytest.raises(InvalidParameterError, match=message):
         lint_paths([tmp_path / "net.d"], schema_dirs=[tmp_path / "schemas"])
+
+
+def test_first_version_of_a_plugin_is_known_where_none_is_asked(tmp_path: Path) -> None:
+    chain = network("lab", {"type": "loopback"}, {"type": "firewall"}, version="0.3.1")
+    write_tree(tmp_path / "net.d", {"10.conflist": chain, "lab/20.conf": {"type": "firewall"}})
+    fields = [(one.code, one.file.name, one.field) for one in lint_paths([tmp_path / "net.d"]) if one.code == "CNI414"]
+    assert fields == [("CNI414", "10.conflist", "plugins[1].type"), ("CNI414", "20.conf", "type")]
+    assert found(tmp_path, {"loopback": ["0.3.1"], "firewall": ["0.3.1"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("ipam", "fields"),
+    [
+        (
+            {"type": "host-local", "subnet": "10.1.0.0/24", "ranges": [[{"subnet": "10.2.0.0/24"}]]},
+            ["ranges[0][0].subnet"],
+        ),
+        ({"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}, {"subnet": "10.2.0.0/24"}]]}, []),
+        ({"type": "static", "addresses": [{"address": "10.1.0.2/24"}, {"address": "fd00::2/64"}]}, []),
+        (
+            {"type": "static", "addresses": [{"address": "10.1.0.2/24"}, {"address": "10.1.0.3/24"}]},
+            ["addresses[1].address"],
+        ),
+    ],
+)
+def test_one_address_of_a_family_before_0_3_0(ipam: dict[str, Any], fields: list[str], tmp_path: Path) -> None:
+    for version, expected in (("0.1.0", fields), ("0.2.0", fields), ("0.3.0", [])):
+        write_tree(tmp_path, {"10.conflist": network("lab", {"type": "ptp", "ipam": ipam}, version=version)})
+        codes = [one.field for one in lint_paths([tmp_path]) if one.code == "CNI339"]
+        assert codes == [f"plugins[0].ipam.{field}" for field in expected]

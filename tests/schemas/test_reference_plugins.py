@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.schemas.plugin_schemas import problems
+from libcni import CNIConfig
+from tests.schemas.plugin_schemas import load_schemas, problems
 from tests.support import kernel
 
 if TYPE_CHECKING:
@@ -310,3 +311,11 @@ def test_every_reference_plugin_has_both_verdicts(capsys: pytest.CaptureFixture[
     differences = len(BINARY_IS_LAXER) + len(SCHEMA_IS_LAXER)
     with capsys.disabled():
         print(f"\n{len(AGREED)} configurations compared with binaries, {differences} differences on purpose")  # noqa: T201 -- the numbers are what this test shows
+
+
+@pytest.mark.parametrize("plugin", kernel.REFERENCE_PLUGINS)
+def test_schema_says_the_first_version_that_a_binary_supports(plugin: str) -> None:
+    if not (kernel.PLUGIN_DIR / plugin).exists():
+        pytest.skip(f"{plugin} is not installed")
+    supported = CNIConfig([str(kernel.PLUGIN_DIR)]).get_version_info(plugin).supported_versions
+    assert supported[0] == load_schemas()[plugin].get("x-cni-since", "0.1.0")
