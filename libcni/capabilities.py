@@ -256,7 +256,8 @@ class ContainerOptions:
         >>> ContainerOptions(port_mappings=[PortMapping(8080, 80)]).capability_arguments()
         {'portMappings': [{'hostPort': 8080, 'containerPort': 80, 'protocol': 'tcp'}]}
         """
-        found = {WIRE_NAMES.get(name, name): _encoded(getattr(self, name)) for name in CAPABILITY_FIELDS}
+        chosen = [(name, value) for name in CAPABILITY_FIELDS if (value := getattr(self, name)) not in (None, "", ())]
+        found = {WIRE_NAMES.get(name, name): _encoded(value) for name, value in chosen}
         given = {name: value for name, value in found.items() if value not in (None, "", [])}
         for name, value in self.capability_args.items():
             if given.setdefault(name, value) is not value:

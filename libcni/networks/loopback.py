@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-from libcni.linux import O_CLOEXEC
 from libcni.log import Log
 from libcni.netns.kernel import set_up
 from libcni.storage.apart import WorkApart, enter
-from libcni.storage.namespace import identify
+from libcni.storage.namespace import open_namespace
 
 __all__ = ["LoopbackSetup"]
 
@@ -30,12 +29,13 @@ class LoopbackSetup:
 
     def __init__(self, path: str) -> None:
         self._work: WorkApart[None] | None = None
-        if identify(path) is None:
+        descriptor = open_namespace(path)
+        if descriptor is None:
             return
         try:
-            descriptor = os.open(path, os.O_RDONLY | O_CLOEXEC)
             self._work = WorkApart(lambda: _set_up(descriptor))
-        except (OSError, RuntimeError) as error:
+        except RuntimeError as error:
+            os.close(descriptor)
             _warn(error)
 
     @property

@@ -30,6 +30,7 @@ __all__ = [
     "is_same_namespace",
     "look_into",
     "namespace_to_delete_in",
+    "open_namespace",
     "start_of_process",
     "was_there_before",
 ]
@@ -217,19 +218,30 @@ def came_after(path: str, file: str) -> bool:
         return False
 
 
+def open_namespace(path: str) -> int | None:
+    """Return a descriptor of the network namespace at a path, which the caller closes; ``None`` if there is none."""
+    try:
+        # One descriptor for stat and setns: the path may lead elsewhere in between.
+        descriptor = os.open(path, _OPEN_NAMESPACE)
+    except (OSError, ValueError):
+        return None
+    if _is_network_namespace(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def look_into(path: str, ifname: str) -> NamespaceView:
     """Look into the namespace at a path for an interface.
 
     Without the right to enter it, the cookie and the interface are not known.
     """
-    try:
-        # One descriptor for stat and setns: the path may lead elsewhere in between.
-        descriptor = os.open(path, _OPEN_NAMESPACE)
-    except (OSError, ValueError):
+    descriptor = open_namespace(path)
+    if descriptor is None:
         return NamespaceView()
     identity: NetnsIdentity | None = None
     try:
-        identity = identify(path) if _is_network_namespace(descriptor) else None
+        identity = identify(path)
         # The path may have led elsewhere meanwhile: then nothing is known of it.
         if identity is not None and os.fstat(descriptor).st_ino == identity.inode:
             return _view_from_inside(descriptor, identity, ifname)

@@ -40,8 +40,25 @@ def test_loopback_is_up_after_the_setup(flavour: str, tmp_path: Path, namespace:
     assert "LOOPBACK,UP" in namespace.run("ip", "link", "show", "lo")
 
 
-def test_namespace_of_another_kind_has_no_loopback_and_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("path", ["/proc/self/ns/uts", "/nowhere"])
+def test_where_there_is_no_network_namespace_nothing_is_set_up(
+    path: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_up("sync", tmp_path, "/proc/self/ns/uts")
-    assert "the loopback interface is not set up" in caplog.text
+    set_up("sync", tmp_path, path)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("what", ["_thread.start_new_thread", "libcni.networks.loopback.enter"])
+def test_loopback_that_cannot_be_set_up_is_said_and_the_container_attached(
+    what: str,
+    tmp_path: Path,
+    namespace: kernel.Namespace,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise (RuntimeError if what.startswith("_thread") else PermissionError)("not today")
+
+    monkeypatch.setattr(what, refuse)
+    set_up("sync", tmp_path, namespace.path)
+    assert "the loopback interface is not set up: not today" in caplog.text
