@@ -30,7 +30,8 @@ _PLACEHOLDER = re.compile(
 _TEXT_PART = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
 _TYPOGRAPHIC = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2033\u2032\uff02"
-_COMMENTS = ("//", "/*", "#", "<!--")
+_COMMENTS = ("//", "/*", "#", "<!--", "<-", ">>>", "\u2190")
+"""Marks of comments and of remarks beside a value."""
 _LINE_COMMENTS = (";", "--")
 """Marks of comments that are one only at the beginning of a line."""
 _FOREIGN = (

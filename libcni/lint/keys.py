@@ -52,6 +52,11 @@ _OPPOSITES = (
     *(("start", "end"), ("min", "max"), ("first", "last"), ("v4", "v6"), ("read", "write"), ("rx", "tx")),
 )
 """Words that are alike and mean the contrary of each other."""
+_SYNONYMS = (
+    frozenset({"master", "device", "interface", "iface", "parent", "dev", "nic", "uplink"}),
+    frozenset({"subnet", "range", "cidr", "network", "pool"}),
+)
+"""Words that plugins have for the same."""
 _SURE = 0.8
 """Similarity from which on a key is taken for a misspelt one."""
 MISSPELT = 0.75
@@ -79,6 +84,11 @@ def _are_opposites(one: str, other: str) -> bool:
         for first, second in _OPPOSITES
         if first in one or first in other
     )
+
+
+def _synonym(word: str, known: Iterable[str]) -> str:
+    group = next((words for words in _SYNONYMS if word.lower() in words), frozenset[str]())
+    return next((name for name in known if name in group), "")
 
 
 def _form(word: str) -> str:
@@ -233,7 +243,7 @@ def _report(source: Source, path: Path, known: _Known) -> None:
         hint = f'the runtime passes it to a plugin with "capabilities": {{"{key}": true}}'
         source.report("CNI209", path, message, hint=hint, at_key=True)
     elif known.is_all:
-        meant = similar(key, known.free)
+        meant = _synonym(key, known.free) or similar(key, known.free)
         listed = ", ".join(known.keys[:_LISTED]) + (", …" if len(known.keys) > _LISTED else "")
         hint = f"did you mean {meant!r}?" if meant else f"documented are {listed}"
         source.report("CNI204", path, f"{key!r} is not a documented key of the {known.owner}", hint=hint, at_key=True)

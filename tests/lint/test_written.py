@@ -297,3 +297,47 @@ def test_versions_that_are_no_texts_are_shown_as_they_are_written(tmp_path: Path
 
 def test_log_level_is_known_in_any_case(tmp_path: Path) -> None:
     assert _found(tmp_path, {"type": "sriov", "logLevel": "Debug"}) == []
+
+
+@pytest.mark.parametrize(
+    ("plugin", "key", "meant"),
+    [
+        ({"type": "host-device"}, "interface", "device"),
+        ({"type": "macvlan"}, "device", "master"),
+        ({"type": "ipvlan"}, "uplink", "master"),
+        ({"type": "ptp", "ipam": {"type": "whereabouts"}}, "subnet", "range"),
+        ({"type": "ptp", "ipam": {"type": "host-local"}}, "cidr", "subnet"),
+    ],
+)
+def test_word_of_another_plugin_has_a_hint_at_the_own_one(
+    plugin: dict[str, Any], key: str, meant: str, tmp_path: Path
+) -> None:
+    plugin.get("ipam", plugin)[key] = "10.1.0.0/24" if "ipam" in plugin else "eth1"
+    write_tree(tmp_path, {"10.conflist": network("lab", plugin)})
+    assert f"did you mean {meant!r}?" in {found.hint for found in lint_paths([tmp_path]) if found.code == "CNI204"}
+
+
+POLICIES = [{"Name": "EndpointPolicy", "Value": {"Type": "OutBoundNAT"}}]
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        {"type": "flannel", "delegate": {"type": "win-overlay", "policies": POLICIES}},
+        {"type": "flannel", "delegate": {"type": "win-bridge", "Policies": POLICIES}},
+        {"type": "calico", "DNS": {"Nameservers": ["10.1.0.10"], "Search": ["a"]}, "policies": POLICIES},
+        {"type": "cilium-cni", "data-path": "datapathv2"},
+    ],
+)
+def test_spelling_of_files_for_windows_and_of_terway_has_no_finding(plugin: dict[str, Any], tmp_path: Path) -> None:
+    write_tree(tmp_path, {"10.conflist": network("lab", plugin, version="0.3.1")})
+    assert list(map(str, lint_paths([tmp_path]))) == []
+
+
+def test_policy_without_its_value_is_an_error_in_both_spellings(tmp_path: Path) -> None:
+    policies: list[dict[str, Any]] = [{"Name": "EndpointPolicy"}, {"name": "EndpointPolicy"}]
+    write_tree(tmp_path, {"10.conflist": network("lab", {"type": "win-bridge", "policies": policies}, version="0.3.1")})
+    assert [(found.code, found.field) for found in lint_paths([tmp_path]) if "policies" in found.field] == [
+        ("CNI302", "plugins[0].policies[0].Value"),
+        ("CNI302", "plugins[0].policies[1].value"),
+    ]

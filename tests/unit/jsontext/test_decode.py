@@ -60,6 +60,8 @@ MISTAKES: dict[str, tuple[bytes | str, int, int, str, str]] = {
     "utf-32-without-a-mark": ('{"a": 1}'.encode("utf-32-be"), 1, 1, "", "is UTF-32"),
     "surrogate-in-str": ('"\ud800"', 1, 2, "", "invalid UTF-8"),
     "block-comment": ("[/* no */ 1]", 1, 2, "", "a comment (/*)"),
+    "remark-with-an-arrow": ('{"a": 1, <-- no\n "b": 2}', 1, 10, "", "a comment (<-)"),
+    "remark-before-a-comma": ('{"a": 1 >>> no\n, "b": 2}', 1, 9, "", "a comment (>>>)"),
     "hash-comment": ('{"a": 1, # no\n "b": 2}', 1, 10, "", "a comment (#)"),
     "typographic-quotes": ("{\u201ca\u201d: 1}", 1, 2, "", "typographic quote"),
     "typographic-value": ('{"a": \u00abx\u00bb}', 1, 7, "", "typographic quote"),
