@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import psutil
 import pytest
+import trio
 
 from libcni.invoke.anyio_runner import AnyioRunner
 from libcni.invoke.blocking_runner import BlockingRunner, complete
@@ -80,18 +82,24 @@ class Flavour:
             except KeyboardInterrupt:
                 raise Interrupted from None
         else:
-            self.drive(partial(_cancellable, function))
+            self.drive(partial(_cancellable, function, self.name))
 
 
-async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, Any, object]]) -> None:
+async def _cancellable(function: Callable[[Callable[[], None]], Coroutine[Any, Any, object]], backend: str) -> None:
     with anyio.CancelScope() as scope:
-        token = anyio.lowlevel.current_token()
-
-        def cancel() -> None:
-            anyio.from_thread.run_sync(scope.cancel, token=token)
-
+        if backend == "trio":
+            soon: Callable[[Callable[[], object]], object] = trio.lowlevel.current_trio_token().run_sync_soon
+        else:
+            soon = asyncio.get_running_loop().call_soon_threadsafe
         loop_thread = threading.get_ident()
-        await function(lambda: scope.cancel() if threading.get_ident() == loop_thread else cancel())
+
+        def interrupt() -> None:
+            if threading.get_ident() == loop_thread:
+                scope.cancel()
+            else:
+                soon(scope.cancel)
+
+        await function(interrupt)
         await anyio.lowlevel.checkpoint()
     if scope.cancelled_caught:
         raise Interrupted
