@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     from libcni.config.model import NetworkConfigList
 
-__all__ = ["YAML_EXTENSIONS", "Embedded", "configurations_in", "is_configuration", "networks_in"]
+__all__ = ["NO_TEXT", "YAML_EXTENSIONS", "Embedded", "configurations_in", "is_configuration", "networks_in"]
 
 YAML_EXTENSIONS = (".yaml", ".yml")
 _KINDS = {"NetworkAttachmentDefinition", "ConfigMap"}
 _EXTENSIONS = (".conflist", ".conf", ".json")
 _DEVICE = "k8s.v1.cni.cncf.io/resourceName"
 _MAX_DEPTH = 100
+
+NO_TEXT = "must be a text of JSON; it is YAML"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Embedded:
     """The offset in ``yaml`` of each character of ``text``."""
     has_device: bool = False
     """Whether Multus puts a device of a device plugin into the first plugin, as ``deviceID`` and ``pciBusID``."""
+    is_text: bool = True
+    """Whether it is a text, and not YAML where a text should stand, which Kubernetes refuses."""
 
     def line_and_column(self, offset: int) -> tuple[int, int]:
         """Return line and column in the YAML text, from 1, of a character of the configuration."""
@@ -77,10 +81,14 @@ def networks_in(text: str, source: Path | None = None) -> list[NetworkConfigList
     """
     if is_configuration(text):
         return [parse_network_or_plugin(text, source=source)]
-    return [
-        parse_network_or_plugin(found.text, default_name=found.default_name, source=source)
-        for found in configurations_in(text, source)
-    ]
+    return [_network(found, source) for found in configurations_in(text, source)]
+
+
+def _network(found: Embedded, source: Path | None) -> NetworkConfigList:
+    if not found.is_text:
+        line, column = found.line_and_column(0)
+        raise ConfigError(f"{found.place} {NO_TEXT}", source=source, line=line, column=column)
+    return parse_network_or_plugin(found.text, default_name=found.default_name, source=source)
 
 
 def _documents(text: str, source: Path | None) -> list[Any]:
@@ -127,12 +135,19 @@ def _in_object(members: dict[str, Any], text: str, depth: int = 0) -> Iterator[E
 
 
 def _of_definition(members: dict[str, Any], text: str) -> Iterator[Embedded]:
-    node = _members(members.get("spec")).get("config")
+    node: Any = _members(members.get("spec")).get("config")
     metadata = _members(members.get("metadata"))
+    if getattr(node, "id", "") in {"mapping", "sequence"}:
+        yield _no_text(node, text)
     if _scalar(node).strip():
         is_list = '"plugins"' in _scalar(node)
         name, has_device = _scalar(metadata.get("name")), _DEVICE in _members(metadata.get("annotations"))
         yield Embedded(_scalar(node), "spec.config", is_list, name, text, _offsets(node, text), has_device)
+
+
+def _no_text(node: Any, text: str) -> Embedded:  # noqa: ANN401 -- as above
+    at, end = node.start_mark.index, node.end_mark.index
+    return Embedded(text[at:end], "spec.config", False, "", text, range(at, end), is_text=False)  # noqa: FBT003 -- one line
 
 
 def _of_map(members: dict[str, Any], text: str) -> Iterator[Embedded]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from libcni.config.fields import LIST_AS_PLUGIN, PLUGIN_AS_LIST
 from libcni.config.load import ALL_EXTENSIONS, DROP_IN_EXTENSIONS, LIST_EXTENSIONS, conf_files, read_conf
-from libcni.config.manifest import YAML_EXTENSIONS, Embedded, is_configuration
+from libcni.config.manifest import NO_TEXT, YAML_EXTENSIONS, Embedded, is_configuration
 from libcni.errors import ConfigError, InvalidParameterError
 from libcni.jsontext.decode import decode_text, parse
 from libcni.jsontext.frozen import array_of, is_object, object_of
@@ -200,6 +200,12 @@ class _Linter:
             self._lint_embedded(path, embedded)
 
     def _lint_embedded(self, path: Path, embedded: Embedded) -> None:
+        if not embedded.is_text:
+            place = EmbeddedSource(path, embedded, None, findings=self.findings).place_at(1, 1, field="")
+            self.findings.add(
+                "CNI301", place, f"{embedded.place} {NO_TEXT}", hint="write 'config: |' and JSON below it"
+            )
+            return
         try:
             document = parse(embedded.text)
         except DocumentError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libcni.config.manifest import networks_in
+from libcni.errors import ConfigError
 from libcni.lint import lint_paths
 
 if TYPE_CHECKING:
@@ -170,3 +172,18 @@ def test_character_that_yaml_forbids_is_named_at_its_place(tmp_path: Path) -> No
     assert [(one.code, one.line, one.column, one.message) for one in lint_paths([path])] == [
         ("CNI006", 2, 8, "is no YAML: special characters are not allowed")
     ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['config: {"cniVersion": "1.0.0", "type": "ptp"}', "config:\n    cniVersion: 1.0.0\n    type: ptp", "config: [1]"],
+)
+def test_configuration_that_is_yaml_and_no_text_is_an_error(config: str, tmp_path: Path) -> None:
+    text = f"kind: NetworkAttachmentDefinition\nmetadata:\n  name: lab\nspec:\n  {config}\n"
+    path = tmp_path / "manifests.yaml"
+    path.write_text(text)
+    line = 6 if "\n" in config else 5
+    message = "spec.config must be a text of JSON; it is YAML"
+    assert [(one.code, one.line, one.message) for one in lint_paths([path])] == [("CNI301", line, message)]
+    with pytest.raises(ConfigError, match="must be a text of JSON"):
+        networks_in(text)
