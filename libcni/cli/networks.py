@@ -8,7 +8,7 @@ import click
 
 from libcni.cli.create import create_command
 from libcni.cli.settings import TO_LOOK, Settings, pass_settings
-from libcni.cli.tables import echo_table
+from libcni.cli.tables import echo_table, printable
 from libcni.config.load import load_conf_dir
 from libcni.errors import NoConfigsFoundError
 from libcni.jsontext.encode import dump
@@ -41,7 +41,7 @@ def networks_command(settings: Settings) -> None:
         name = directory.default.name
         click.echo(f"\nDefault: {name}, as its file is the first good one in the lexical order of the file names.")
     for problem in directory.problems:
-        click.echo(f"\nNot used: {problem}")
+        click.echo(f"\nNot used: {printable(str(problem))}")
     if not directory.networks:
         click.echo(f"\nNo network in {settings.directory} can be used.")
     _exit_without_network(directory)

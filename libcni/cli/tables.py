@@ -11,11 +11,17 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["echo_table"]
+__all__ = ["echo_table", "printable"]
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, which a terminal would take for commands."""
+    return text if text.isprintable() else "".join([sign if sign.isprintable() else "\ufffd" for sign in text])
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table."""
+    """Write a table, without the control characters that names of files may hold."""
+    rows = [[printable(text) for text in row] for row in rows]
     if sys.stdout.isatty():
         _echo_rich(header, rows)
         return

@@ -65,9 +65,11 @@ class Mended:
     def write(self) -> None:
         """Put the mended form in place of the file, or of the file that a link leads to, with the same permissions.
 
+        Its owner and group stay where this process may say so, as root may.
+
         :raises OSError: if the file cannot be written.
         """
-        mode = stat.S_IMODE(self.path.stat().st_mode)
+        status = self.path.stat()
         target = self.new_path if self.new_path != self.path else self.path.resolve()
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".libcni-mend-")
         try:
@@ -75,7 +77,9 @@ class Mended:
                 file.write(self.after.encode())
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).chmod(mode)
+            with contextlib.suppress(PermissionError, AttributeError):  # which Windows does not have
+                os.chown(name, status.st_uid, status.st_gid)
+            Path(name).chmod(stat.S_IMODE(status.st_mode))  # after the owner, whose change can take bits away
             Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -52,6 +52,15 @@ def test_networks_show_the_default_one_why_and_the_bad_files(place: Place) -> No
     assert f"Not used: {place.conf}/05-bad.conflist: line 1, column 1: expected a JSON object" in output
 
 
+def test_names_of_files_command_no_terminal(place: Place) -> None:
+    place.network("red", file="20-\x1b[31mred\n.conflist", plugins=[{"type": "fake"}])
+    (place.conf / "30-\x1b[32m.conflist").write_text("{")
+    output = place.run("networks").stdout
+    assert "\x1b" not in output
+    assert "20-\ufffd[31mred\ufffd.conflist" in output
+    assert "30-\ufffd[32m.conflist" in output
+
+
 def test_networks_for_programs(place: Place) -> None:
     (place.conf / "05-bad.conflist").write_text('{"name": "x", "plugins": [{}]}')
     assert json.loads(place.run("networks", "--output=json").stdout) == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,17 @@ def test_fix_mends_what_is_unambiguous_and_keeps_the_rest(tmp_path: Path) -> Non
     assert '-\t"name": "lab",   "DisableCheck": true,' in done.output
     assert done.output.endswith("no findings\n")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["10-lab.conflist", "99-same.conflist.bak"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_mended_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "10-a.conflist"
+    path.write_text('{"cniVersion": "1.0.0", "name": "a", "plugins": [{"type": "bridge"},]}')
+    os.chown(path, 1234, 5678)
+    for mended in mend_paths([path]):
+        mended.write()
+    assert "},]" not in path.read_text()
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 5678)
 
 
 def test_host_bits_of_an_ipv4_route_are_mended_and_those_of_ipv6_stay(tmp_path: Path) -> None:
