@@ -144,6 +144,14 @@ def test_archive_of_sources_holds_the_tests_too(built: Path) -> None:
     assert {"libcni/py.typed", "schemas/network.json", "schemas/plugins/bridge.json"} <= inside
 
 
+def test_compiled_part_calls_nothing_that_versions_of_python_have_under_two_names() -> None:
+    """Up to 3.12, formats with "#" need another function: a module that 3.13 compiles calls the wrong one there."""
+    source = (PACKAGE / "invoke" / "process" / "_spawn.c").read_text(encoding="utf-8")
+    formats = re.findall(r'(?:PyArg_Parse\w*|Py_BuildValue)\([^"]*"([^"]*)"', source)
+    assert formats
+    assert not [each for each in formats if "#" in each]
+
+
 @pytest.fixture(scope="module")
 def audited(built: Path) -> Path:
     """Return the wheel as it can be published, under the name of the oldest system that it is for."""

@@ -7,7 +7,6 @@
  * the specification of this file.
  */
 #define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
@@ -282,10 +281,15 @@ static int wait_for_exit(const cell *cells, long long end, int interrupt, PyThre
 }
 
 static PyObject *outputs_of(output *outputs) {
-    PyObject *both = Py_BuildValue("y#y#", outputs[0].data ? outputs[0].data : "", (Py_ssize_t)outputs[0].size,
-                                   outputs[1].data ? outputs[1].data : "", (Py_ssize_t)outputs[1].size);
+    PyObject *both = PyTuple_New(2);
     for (int i = 0; i < 2; i++) {
+        PyObject *taken = PyBytes_FromStringAndSize(outputs[i].data, (Py_ssize_t)outputs[i].size);
         free(outputs[i].data);
+        if (both != NULL && (taken == NULL || PyTuple_SetItem(both, i, taken) != 0)) {
+            Py_CLEAR(both);
+        } else if (both == NULL) {
+            Py_XDECREF(taken);
+        }
     }
     return both;
 }
@@ -320,16 +324,18 @@ static char **variables_of(const char *block, Py_ssize_t size) {
 }
 
 static PyObject *start(PyObject *Py_UNUSED(module), PyObject *arguments) {
-    PyObject *array;
+    PyObject *array, *block, *sent;
     Py_buffer cells;
-    const char *program, *block, *request;
-    Py_ssize_t block_size, size;
+    const char *program;
+    char *request = NULL;
+    Py_ssize_t size = 0;
     int error;
-    if (!PyArg_ParseTuple(arguments, "Oyy#z#", &array, &program, &block, &block_size, &request, &size) ||
-        get_cells(array, &cells) != 0) {
+    /* No "#" in the format: with it, what is compiled by Python 3.13 does not run with those before. */
+    if (!PyArg_ParseTuple(arguments, "OySO", &array, &program, &block, &sent) ||
+        (sent != Py_None && PyBytes_AsStringAndSize(sent, &request, &size) != 0) || get_cells(array, &cells) != 0) {
         return NULL;
     }
-    char **environment = variables_of(block, block_size);
+    char **environment = variables_of(PyBytes_AsString(block), PyBytes_Size(block));
     if (environment == NULL) {
         PyBuffer_Release(&cells);
         return PyErr_NoMemory();
