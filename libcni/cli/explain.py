@@ -50,7 +50,7 @@ def explain_command(settings: Settings, code: str | None) -> None:
         return
     click.echo(f"{found.code}: {found.title}")
     for title, text in (("Cause", found.cause), ("What to do", found.todo)):
-        width = min(_WIDTH, shutil.get_terminal_size().columns)
+        width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
         click.echo(f"\n{title}:\n{textwrap.fill(text, width, initial_indent='  ', subsequent_indent='  ')}")
 
 

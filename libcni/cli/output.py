@@ -15,7 +15,7 @@ from libcni.errors import CNIError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["die_of_closed_pipe", "drop_output", "echo_result", "exit_unwritten", "prepare"]
+__all__ = ["die_of_closed_pipe", "drop_output", "echo_result", "exit_unwritten", "prepare", "settle_output"]
 
 _STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
 """The standard streams, in the order of their descriptors."""
@@ -60,6 +60,14 @@ def drop_output() -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, 1)
     os.close(descriptor)
+
+
+def settle_output() -> None:
+    """Give up standard output if it cannot take what is left: Python would try again at the exit, and end with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_output()
 
 
 def exit_unwritten(error: OSError) -> NoReturn:

@@ -14,7 +14,7 @@ import click
 
 from libcni import __version__
 from libcni.cli.failure import echo_failure, noted_command
-from libcni.cli.output import die_of_closed_pipe, drop_output
+from libcni.cli.output import die_of_closed_pipe, drop_output, settle_output
 from libcni.cli.settings import TO_ATTACH, Settings, common_options
 from libcni.cli.signals import OF_SIGNAL, received
 from libcni.errors import CNIError, ErrorCode, InvalidParameterError
@@ -126,6 +126,7 @@ class _Verbs(click.Group):
             ctx.exit(OF_SIGNAL + number)
         except (CNIError, OSError) as error:
             _report(error, ctx)
+            settle_output()
             ctx.exit(2 if isinstance(error, InvalidParameterError) else 1)
 
 

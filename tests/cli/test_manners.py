@@ -37,7 +37,8 @@ def words(place: Place, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "libcni", *directories, *arguments]
 
 
-ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
+# As most terminals have it: what is written waits in a buffer.
+ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
 
 
 # Words that were meant

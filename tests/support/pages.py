@@ -155,6 +155,10 @@ def compare(page: str, wanted: list[Step], done: subprocess.CompletedProcess[str
     assert len(seen) == len(wanted), f"{page}: {wanted[len(seen)].command}\n{done.stdout}\n{done.stderr}"
 
 
+_LEFT_OUT = {"CNI_PATH", "NETCONFPATH", "COLUMNS", "LINES"}
+"""Variables of those who run the tests, of which what a page shows must not depend."""
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Return an environment in which ``cnitool`` and ``python3`` are those under test."""
     programs = folder / ".bin"
@@ -164,5 +168,5 @@ def environment(folder: Path) -> dict[str, str]:
         path.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
         path.chmod(0o755)
     paths = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
-    kept = {name: text for name, text in os.environ.items() if name not in {"CNI_PATH", "NETCONFPATH"}}
+    kept = {name: text for name, text in os.environ.items() if name not in _LEFT_OUT}
     return {**kept, "PATH": os.pathsep.join(paths), "PYTHONPATH": str(ROOT)}
