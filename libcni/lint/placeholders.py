@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(
 
 
 _SIGNS = ("$", "%", "@", "<", "{{", "{%", "__", "x.x.x", "change", "replace", "todo", "tbd", "fixme")
-"""What a text with a placeholder has one of, in lower case."""
+"""Signs and words, in lower case, of which a text with a placeholder has one."""
 
 
 def placeholder_in(text: str) -> str:

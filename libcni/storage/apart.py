@@ -71,12 +71,22 @@ def do_inside(descriptor: int, work: Callable[[], T]) -> T:
     :raises ImportError: if this Python, older than 3.12, was built without ctypes.
     :raises RuntimeError: if there is no thread left.
     """
+    # Its own: a caller that is interrupted closes the descriptor, and something else gets the number.
+    own = os.dup(descriptor)
 
     def entered() -> T:
-        enter(descriptor)
-        return work()
+        try:
+            enter(own)
+            return work()
+        finally:
+            os.close(own)
 
-    return WorkApart(entered).result()
+    try:
+        begun = WorkApart(entered)
+    except RuntimeError:
+        os.close(own)
+        raise
+    return begun.result()
 
 
 def enter(descriptor: int) -> None:
